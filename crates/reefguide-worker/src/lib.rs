@@ -1,1 +1,6 @@
-//! x
+//! Build a job worker by writing handlers.
+
+pub mod job;
+pub mod retry;
+pub mod service;
+pub mod storage;

@@ -1,0 +1,1 @@
+//! What surrounds a run: configuration, telemetry, ECS, signals, health, the command line.

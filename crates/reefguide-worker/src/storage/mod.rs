@@ -1,0 +1,1 @@
+//! Moving bytes: storage URIs, transfers, outputs and their publication.

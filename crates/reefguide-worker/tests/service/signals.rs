@@ -35,7 +35,17 @@ fn child_that_waits_for_signals() {
     });
 }
 
-fn start(scratch: &Path, polite: bool) -> (Child, impl FnMut(&str)) {
+/// Leaves no process behind when a test fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(scratch: &Path, polite: bool) -> (Killed, impl FnMut(&str)) {
     let mut command = child("signals::child_that_waits_for_signals");
     command.env(SCRATCH, scratch);
     if polite {
@@ -49,11 +59,11 @@ fn start(scratch: &Path, polite: bool) -> (Child, impl FnMut(&str)) {
             "no {text:?}"
         );
     };
-    (child, wait_for)
+    (Killed(child), wait_for)
 }
 
-fn send(signal: &str, child: &Child) {
-    let kill = format!("kill -{signal} {}", child.id());
+fn send(signal: &str, child: &Killed) {
+    let kill = format!("kill -{signal} {}", child.0.id());
     assert!(
         Command::new("sh")
             .args(["-c", &kill])
@@ -71,7 +81,7 @@ fn the_first_signal_cancels_and_says_which_it_was() {
         wait_for("watching");
         send(signal, &child);
         wait_for(&format!("stopping on {name}"));
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
     }
     assert!(
         scratch.path().exists(),
@@ -88,7 +98,7 @@ fn the_second_signal_cleans_up_and_ends_a_process_whose_runtime_is_blocked() {
         send("TERM", &child);
         wait_for("stopping on SIGTERM");
         send(signal, &child);
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(child.0.wait().unwrap().code(), Some(code));
         assert!(!scratch.path().exists());
     }
 }

@@ -1,5 +1,6 @@
 //! Build a job worker by writing handlers.
 
+pub mod health;
 pub mod job;
 pub mod retry;
 pub mod service;

@@ -270,6 +270,20 @@ fn rust_log_goes_before_log_level() {
 }
 
 #[test]
+fn a_mistyped_level_is_not_taken_for_the_name_of_a_crate() {
+    for level in ["inof", "info,tarce", "loud"] {
+        let error = Place::good().env("LOG_LEVEL", level).load().unwrap_err();
+        assert_eq!(error.problems()[0].subject, "LOG_LEVEL");
+    }
+    assert!(
+        Place::good()
+            .env("LOG_LEVEL", "WARN,my_worker[job]=debug")
+            .load()
+            .is_ok()
+    );
+}
+
+#[test]
 fn no_secret_is_in_debug() {
     let config = Place::good()
         .env("MINIO_USERNAME", "minio")

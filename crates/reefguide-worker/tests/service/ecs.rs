@@ -1,9 +1,29 @@
 use httpmock::MockServer;
 use reefguide_worker::service::ecs::TaskIdentity;
+use reefguide_worker::service::telemetry::{TelemetryOptions, subscriber};
 use serde_json::{Value, json};
+
+use crate::Lines;
 
 const TASK: &str = "arn:aws:ecs:ap-southeast-2:123456789012:task/reefguide/0f9c";
 const CLUSTER: &str = "arn:aws:ecs:ap-southeast-2:123456789012:cluster/reefguide";
+
+/// The identity, and what the log says about it: each line's level and message.
+async fn logged(metadata_uri: Option<&str>) -> (TaskIdentity, Vec<String>) {
+    let lines = Lines::default();
+    let subscriber = subscriber(&TelemetryOptions::default(), lines.writer(), false).unwrap();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let identity = TaskIdentity::discover(metadata_uri).await;
+    let line = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        format!(
+            "{} {}",
+            line["level"].as_str().unwrap(),
+            line["message"].as_str().unwrap()
+        )
+    };
+    (identity, lines.text().lines().map(line).collect())
+}
 
 async fn discovered(metadata: Value) -> TaskIdentity {
     let agent = MockServer::start_async().await;
@@ -49,8 +69,12 @@ async fn an_agent_that_fails_is_asked_three_times_and_done_without() {
         when.path("/task");
         then.status(500);
     });
-    let identity = TaskIdentity::discover(Some(&agent.base_url())).await;
+    let (identity, log) = logged(Some(&agent.base_url())).await;
     asked.assert_calls(3);
+    assert_eq!(
+        log,
+        ["WARN no answer from the ECS agent, claims use a local identity"]
+    );
     assert!(
         identity.task_arn.starts_with("local/"),
         "{}",
@@ -61,7 +85,8 @@ async fn an_agent_that_fails_is_asked_three_times_and_done_without() {
 
 #[tokio::test]
 async fn off_ecs_each_worker_has_an_identity_of_its_own() {
-    let first = TaskIdentity::discover(None).await;
+    let (first, log) = logged(None).await;
+    assert_eq!(log, ["INFO not on ECS, claims use a local identity"]);
     let second = TaskIdentity::discover(None).await;
     let process = format!("/{}-", std::process::id());
     assert!(first.task_arn.contains(&process), "{}", first.task_arn);

@@ -10,7 +10,9 @@ mod health;
 mod signals;
 mod telemetry;
 
+use std::io;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// The environment variable that tells a test that it is the child of another.
 const CHILD: &str = "REEFGUIDE_WORKER_TEST_CHILD";
@@ -29,4 +31,29 @@ fn child(test: &str) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// Log lines, kept.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn writer(&self) -> impl Fn() -> Self + Send + Sync + 'static {
+        let lines = self.clone();
+        move || lines.clone()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
 }

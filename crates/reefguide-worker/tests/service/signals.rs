@@ -2,6 +2,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use reefguide_worker::service::signals::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,11 @@ fn child_that_waits_for_signals() {
     if !is_child() {
         return;
     }
+    // A child that nobody ends ends itself, so that its test fails in place of hanging.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(30));
+        std::process::exit(99);
+    });
     let scratch = std::env::var_os(SCRATCH).unwrap();
     let stop = CancellationToken::new();
     let signals = watch(stop.clone(), move || fs::remove_dir_all(scratch).unwrap()).unwrap();

@@ -1,25 +1,11 @@
 use std::io;
-use std::sync::{Arc, Mutex};
 
 use reefguide_worker::service::telemetry::{
     LogFormat, TelemetryError, TelemetryOptions, init, subscriber,
 };
 use tracing::{debug, error, info, info_span, warn};
 
-use crate::{child, is_child};
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::{Lines, child, is_child};
 
 fn options(format: LogFormat, filter: &str) -> TelemetryOptions {
     let filter = filter.into();
@@ -29,9 +15,7 @@ fn options(format: LogFormat, filter: &str) -> TelemetryOptions {
 /// What is written for some events of a job.
 fn lines(format: LogFormat, terminal: bool) -> String {
     let lines = Lines::default();
-    let writer = lines.clone();
-    let options = options(format, "info");
-    let subscriber = subscriber(&options, move || writer.clone(), terminal).unwrap();
+    let subscriber = subscriber(&options(format, "info"), lines.writer(), terminal).unwrap();
     tracing::subscriber::with_default(subscriber, || {
         info!(job_types = ?["TEST"], slots = 2, "started");
         debug!("not shown");
@@ -49,8 +33,7 @@ fn lines(format: LogFormat, terminal: bool) -> String {
         let error = io::Error::other("disk full");
         error!(error = &error as &dyn std::error::Error, "failed");
     });
-    let bytes = lines.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    lines.text()
 }
 
 macro_rules! assert_lines {

@@ -63,9 +63,10 @@ async fn store(
     to: &StorageUri,
     begun: &Begun,
 ) -> Result<FolderTransfer, StorageError> {
-    let starting = stream::iter(files).map(|file| {
+    // Owned items: a closure over references would keep this future from being `Send` for the compiler.
+    let starting = stream::iter(files.to_vec()).map(|file| {
         begun.add(to.object(&file.path)?);
-        Ok(file.clone())
+        Ok(file)
     });
     let published = transfer::upload(&begun.storage, outputs.folder(), starting, to).await?;
     if !files.is_empty() {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -46,7 +46,8 @@ pub(crate) async fn upload(
     to: &StorageUri,
 ) -> Result<FolderTransfer, StorageError> {
     let sizes = files
-        .and_then(|file| async move {
+        .map(|file| {
+            let file = file?;
             let (storage, from, to) = (
                 storage.clone(),
                 file.path.below(from),

@@ -1,6 +1,10 @@
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{
+    ConfigBag, Intercept, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType};
 
 use super::{BUCKET, Server, bytes, client_config, code};
@@ -9,9 +13,9 @@ use super::{BUCKET, Server, bytes, client_config, code};
 const CHECKSUMS: [(&str, &str); 5] = [
     ("crc32", "y/Q5Jg=="),
     ("crc32c", "4waSgw=="),
-    ("crc64nvme", "rosUhgyZmIg="),
-    ("sha1", "98O8HYCOBHMqCKZZvk19qr9I5ls="),
-    ("sha256", "FeKw09M9v6MLV7ceo42lnnMg7BNCpRpnS0yBj6fGjiU="),
+    ("crc64nvme", "rosUhgp5mIg="),
+    ("sha1", "98O8HYCOBHMq32eZZczDTKeuNEE="),
+    ("sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
 ];
 
 /// A client that adds no checksum of its own.
@@ -136,12 +140,70 @@ async fn a_body_that_is_not_what_was_signed_is_refused() {
     let server = Server::start().await;
     let put = plain(&server).put_object().bucket(BUCKET).key("key");
     let put = put.body(ByteStream::from_static(b"signed")).customize();
-    let put = put.mutate_request(|request| {
-        let other = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        request.headers_mut().insert("x-amz-content-sha256", other);
-    });
+    let put = put.interceptor(Tamper::Body("forged"));
     assert_eq!(code(put.send().await), "XAmzContentSHA256Mismatch");
     assert_eq!(server.files(), 0);
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_announced_is_refused() {
+    let server = Server::start().await;
+    let path = server.folder.path().join("upload");
+    std::fs::write(&path, "123456789").unwrap();
+    let body = ByteStream::from_path(&path).await.unwrap();
+    let put = server
+        .client
+        .put_object()
+        .bucket(BUCKET)
+        .key("key")
+        .body(body);
+    let put = put.customize().interceptor(Tamper::DecodedLength("10"));
+    assert_eq!(code(put.send().await), "IncompleteBody");
+    assert_eq!(server.files(), 0);
+}
+
+/// A fault put into a request.
+#[derive(Debug)]
+enum Tamper {
+    /// Another body than the signed one.
+    Body(&'static str),
+    /// A length, signed, that the body does not have.
+    DecodedLength(&'static str),
+}
+
+impl Intercept for Tamper {
+    fn name(&self) -> &'static str {
+        "Tamper"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Self::DecodedLength(length) = self {
+            let headers = context.request_mut().headers_mut();
+            assert!(
+                headers
+                    .insert("x-amz-decoded-content-length", *length)
+                    .is_some()
+            );
+        }
+        Ok(())
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Self::Body(body) = self {
+            *context.request_mut().body_mut() = SdkBody::from(*body);
+        }
+        Ok(())
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn with(keys: &[&str]) -> Server {
 
 #[tokio::test]
 async fn a_listing_has_the_keys_of_a_prefix_with_tag_and_size_in_byte_order() {
-    let server = with(&["b", "a/é", "a/z", "a/Z", "a/\u{ffff}", "a/🐠", "a"]).await;
+    let server = with(&["b", "a/é", "a/z", "a/Z", "a/\u{fffd}", "a/🐠", "a"]).await;
     let page = server
         .client
         .list_objects_v2()
@@ -37,7 +37,7 @@ async fn a_listing_has_the_keys_of_a_prefix_with_tag_and_size_in_byte_order() {
         .send()
         .await
         .unwrap();
-    assert_eq!(keys(&page), ["a/Z", "a/z", "a/é", "a/\u{ffff}", "a/🐠"]);
+    assert_eq!(keys(&page), ["a/Z", "a/z", "a/é", "a/\u{fffd}", "a/🐠"]);
     assert_eq!(page.key_count(), Some(5));
     assert_eq!(page.is_truncated(), Some(false));
     let z = &page.contents()[1];

@@ -75,7 +75,9 @@ impl Server {
     async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
         let put = self.client.put_object().bucket(BUCKET).key(key);
         let put = put.body(ByteStream::from(body.into())).send().await;
-        put.unwrap().e_tag.unwrap()
+        put.unwrap_or_else(|error| panic!("{key:?}: {error:?}"))
+            .e_tag
+            .unwrap()
     }
 
     async fn get(&self, key: &str) -> Vec<u8> {

@@ -49,7 +49,7 @@ use crate::handler::{
     BlockingJobHandler, ContextParts, Extensions, JobContext, JobError, JobHandler, Registry,
 };
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
-use crate::runtime::{Limit, call};
+use crate::runtime::{COOPERATION, Limit, call};
 use crate::storage::{Outputs, Storage, StorageUri};
 
 /// Runs one handler, as the worker would.
@@ -169,7 +169,7 @@ impl Harness {
             shutdown: &self.cancellation,
             lease: deadline,
         };
-        let result = call(&self.registry, parts, limit).await?;
+        let result = call(&self.registry, parts, limit, COOPERATION).await?;
         Ok(Finished { result, folder })
     }
 }

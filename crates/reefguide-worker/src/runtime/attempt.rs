@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::call::call;
+use super::call::{COOPERATION, call};
 use super::delivery::deliver;
 use super::limits::Limit;
-use super::shutdown::Shutdown;
+use super::shutdown::{Shutdown, reserve};
 use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{ContextParts, JobError};
@@ -98,7 +98,11 @@ async fn handle(
     limit: Limit<'_>,
     claim: &Claim,
 ) -> Result<(Value, Scratch), String> {
-    let mut delays = shared.options.handler_retry.delays();
+    let options = &shared.options;
+    // Cancelling must leave time to report, in a shutdown and before the lease ends.
+    let time = reserve(options.shutdown_grace).min(options.deadline_margin);
+    let cooperation = COOPERATION.min(time / 4);
+    let mut delays = options.handler_retry.delays();
     let mut attempt = 1;
     loop {
         let scratch = Scratch::create(shared, claim)?;
@@ -113,7 +117,7 @@ async fn handle(
             cancellation: CancellationToken::new(),
             deadline: limit.lease,
         };
-        let error = match call(&shared.registry, parts, limit).await {
+        let error = match call(&shared.registry, parts, limit, cooperation).await {
             Ok(result) => return Ok((result, scratch)),
             Err(error) => error,
         };

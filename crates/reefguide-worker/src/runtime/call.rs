@@ -9,14 +9,16 @@ use tracing::Instrument;
 use super::limits::Limit;
 use crate::handler::{ContextParts, JobContext, JobError, Registry};
 
-/// How long a cancelled handler may take to return before its future is dropped.
-const COOPERATION: Duration = Duration::from_secs(1);
+/// The most time a cancelled handler gets to return before its future is dropped.
+pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
 
-/// Calls the handler of a job once. A handler that panics or reaches its limit has failed for good.
+/// Calls the handler of a job once. A handler that panics or reaches its limit has failed for good; at
+/// the limit it gets `cooperation` to return, twice if it blocks its thread.
 pub(crate) async fn call(
     registry: &Registry,
     parts: ContextParts,
     limit: Limit<'_>,
+    cooperation: Duration,
 ) -> Result<Value, JobError> {
     let cancellation = parts.cancellation.clone();
     let ctx = JobContext::from(parts);
@@ -27,13 +29,13 @@ pub(crate) async fn call(
         Err(reached) => reached,
     };
     cancellation.cancel();
-    if tokio::time::timeout(COOPERATION, &mut handling)
+    if tokio::time::timeout(cooperation, &mut handling)
         .await
         .is_err()
     {
         handling.abort();
         // The future is dropped before its scratch folder is removed, unless it blocks its thread.
-        if tokio::time::timeout(COOPERATION, handling).await.is_err() {
+        if tokio::time::timeout(cooperation, handling).await.is_err() {
             tracing::error!(
                 "handler blocks its thread and cannot be cancelled; use `ctx.blocking`"
             );

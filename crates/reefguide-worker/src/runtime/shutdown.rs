@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// The longest part of the grace that is kept for ending what did not end by itself.
-const RESERVE: Duration = Duration::from_secs(8);
+/// The part of the grace that is kept for ending what did not end by itself.
+pub(super) fn reserve(grace: Duration) -> Duration {
+    Duration::from_secs(8).min(grace / 2)
+}
 
 /// The stages of a shutdown, each a token that fires when it begins.
 ///
@@ -41,7 +43,7 @@ impl Shutdown {
     /// Begins each stage at its time, once the first has begun.
     pub(super) async fn drive(self, grace: Duration) {
         self.stop.cancelled().await;
-        let reserve = RESERVE.min(grace / 2);
+        let reserve = reserve(grace);
         tracing::info!(
             finish_s = (grace - reserve).as_secs_f64(),
             grace_s = grace.as_secs_f64(),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Problem, Program, client, say, start_logging, storage};
 use crate::handler::ContextParts;
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
-use crate::runtime::{Limit, call};
+use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::exit::Exit;
 use crate::service::signals;
 use crate::storage::{Outputs, Storage};
@@ -86,7 +86,7 @@ impl Program {
             shutdown: &stop,
             lease: None,
         };
-        let result = call(&self.builder.registry, parts, limit)
+        let result = call(&self.builder.registry, parts, limit, COOPERATION)
             .await
             .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
         let text = serde_json::to_string_pretty(&result)

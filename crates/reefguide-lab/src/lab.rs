@@ -224,3 +224,25 @@ impl Lab {
         drop(self.temporary);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lab_leaves_nothing_behind_whether_shut_down_or_dropped() {
+        for shut_down in [true, false] {
+            let lab = Lab::builder().start().await.unwrap();
+            let folder = lab.temporary.as_ref().unwrap().path().to_owned();
+            let address = lab.api_endpoint().trim_start_matches("http://").to_owned();
+            assert!(folder.join("s3").is_dir());
+            if shut_down {
+                lab.shutdown().await;
+                assert!(tokio::net::TcpStream::connect(address).await.is_err());
+            } else {
+                drop(lab);
+            }
+            assert!(!folder.exists());
+        }
+    }
+}

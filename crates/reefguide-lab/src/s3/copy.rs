@@ -9,7 +9,9 @@ use super::backend::Backend;
 use super::blob::{self, WriteError};
 use super::checksum::{Algorithm, hex, set_checksum};
 use super::error::StoreError;
-use super::object::{ReadCondition, algorithm, headers_of, new_object, satisfiable, timestamp};
+use super::object::{
+    ReadCondition, algorithm, give_checksum, headers_of, new_object, satisfiable, timestamp,
+};
 use super::receive::{Received, store};
 use super::store::{Condition, Object, now};
 use super::upload::Part;
@@ -49,10 +51,7 @@ impl Backend {
             last_modified: Some(timestamp(object.modified)),
             ..CopyObjectResult::default()
         };
-        if let Some(checksum) = object.checksum {
-            result.checksum_type = Some(checksum.covers());
-            set_checksum!(result, checksum.algorithm, checksum.value);
-        }
+        give_checksum!(result, object);
         Ok(S3Response::new(CopyObjectOutput {
             copy_object_result: Some(result),
             ..CopyObjectOutput::default()

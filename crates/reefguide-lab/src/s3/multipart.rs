@@ -6,7 +6,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::backend::{Backend, encoded, limit};
 use super::checksum::{Algorithm, hex, sent_checksums, set_checksum};
 use super::listing::Query;
-use super::object::{algorithm, headers_of, timestamp};
+use super::object::{algorithm, give_checksum, headers_of, timestamp};
 use super::receive::Sent;
 use super::store::Condition;
 use super::upload::{ClaimedPart, Completion, Part};
@@ -53,10 +53,13 @@ impl Backend {
                 "part numbers go from 1 to 10000"
             ));
         }
+        // A missing upload is refused when the part is stored: a client that is still sending may
+        // not hear an answer.
         let upload = self
             .store
-            .upload(&input.bucket, &input.key, &input.upload_id)?;
-        let wanted = upload.checksum.map(|(algorithm, _)| algorithm);
+            .upload(&input.bucket, &input.key, &input.upload_id)
+            .ok();
+        let wanted = upload.and_then(|upload| Some(upload.checksum?.0));
         let sent = Sent {
             checksums: sent_checksums!(input).collect(),
             body: input.body,
@@ -134,10 +137,7 @@ impl Backend {
             e_tag: Some(ETag::Strong(object.etag)),
             ..CompleteMultipartUploadOutput::default()
         };
-        if let Some(checksum) = object.checksum {
-            output.checksum_type = Some(checksum.covers());
-            set_checksum!(output, checksum.algorithm, checksum.value);
-        }
+        give_checksum!(output, object);
         Ok(S3Response::new(output))
     }
 

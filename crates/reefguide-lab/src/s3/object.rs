@@ -9,12 +9,76 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::backend::Backend;
 use super::blob;
-use super::checksum::{Algorithm, hex, sent_checksums, set_checksum};
+use super::checksum::{Algorithm, hex, sent_checksums};
 use super::receive::{Received, Sent};
 use super::store::{Condition, Headers, Object, matches, now};
 
 /// What S3 calls content whose type nobody said.
-const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+pub(super) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+
+/// The headers a request gives to the object it makes.
+macro_rules! headers_of {
+    ($input:expr) => {
+        $crate::s3::store::Headers {
+            cache_control: $input.cache_control,
+            content_disposition: $input.content_disposition,
+            content_encoding: $crate::s3::object::stored_encoding(
+                $input.content_encoding.as_deref(),
+            ),
+            content_language: $input.content_language,
+            content_type: $input
+                .content_type
+                .or_else(|| Some($crate::s3::object::DEFAULT_CONTENT_TYPE.to_owned())),
+            expires: $input.expires,
+            metadata: $input.metadata,
+        }
+    };
+}
+pub(super) use headers_of;
+
+/// Checks the conditions a request sets on the object it reads.
+macro_rules! check_read {
+    ($input:expr, $object:expr) => {
+        ReadCondition {
+            if_match: $input.if_match.as_ref(),
+            if_none_match: $input.if_none_match.as_ref(),
+            if_modified_since: $input.if_modified_since.as_ref(),
+            if_unmodified_since: $input.if_unmodified_since.as_ref(),
+        }
+        .check(&$object)?
+    };
+}
+
+/// Says in an answer what is known about an object.
+macro_rules! describe {
+    ($output:ident, $object:expr) => {
+        $output {
+            accept_ranges: Some("bytes".to_owned()),
+            cache_control: $object.headers.cache_control,
+            content_disposition: $object.headers.content_disposition,
+            content_encoding: $object.headers.content_encoding,
+            content_language: $object.headers.content_language,
+            content_length: Some($object.size.cast_signed()),
+            content_type: $object.headers.content_type,
+            e_tag: Some(ETag::Strong($object.etag)),
+            expires: $object.headers.expires,
+            last_modified: Some(timestamp($object.modified)),
+            metadata: $object.headers.metadata,
+            ..$output::default()
+        }
+    };
+}
+
+/// Puts the checksum of an object into an answer.
+macro_rules! give_checksum {
+    ($output:expr, $object:expr) => {
+        if let Some(checksum) = $object.checksum {
+            $output.checksum_type = Some(checksum.covers());
+            $crate::s3::checksum::set_checksum!($output, checksum.algorithm, checksum.value);
+        }
+    };
+}
+pub(super) use give_checksum;
 
 impl Backend {
     pub(super) async fn put(
@@ -43,83 +107,36 @@ impl Backend {
             e_tag: Some(ETag::Strong(object.etag)),
             ..PutObjectOutput::default()
         };
-        if let Some(checksum) = object.checksum {
-            output.checksum_type = Some(checksum.covers());
-            set_checksum!(output, checksum.algorithm, checksum.value);
-        }
+        give_checksum!(output, object);
         Ok(S3Response::new(output))
     }
 
     pub(super) fn get(&self, input: &GetObjectInput) -> S3Result<S3Response<GetObjectOutput>> {
         let object = self.store.get(&input.bucket, &input.key)?;
-        ReadCondition {
-            if_match: input.if_match.as_ref(),
-            if_none_match: input.if_none_match.as_ref(),
-            if_modified_since: input.if_modified_since.as_ref(),
-            if_unmodified_since: input.if_unmodified_since.as_ref(),
-        }
-        .check(&object)?;
+        check_read!(input, object);
         let range = input
             .range
             .map(|range| satisfiable(range, object.size))
             .transpose()?;
-        let wanted = range.clone().unwrap_or(0..object.size);
-        let mut output = GetObjectOutput {
-            accept_ranges: Some("bytes".to_owned()),
-            cache_control: object.headers.cache_control,
-            content_disposition: object.headers.content_disposition,
-            content_encoding: object.headers.content_encoding,
-            content_language: object.headers.content_language,
-            content_length: Some((wanted.end - wanted.start).cast_signed()),
-            content_range: range
-                .as_ref()
-                .map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, object.size)),
-            content_type: object.headers.content_type,
-            e_tag: Some(ETag::Strong(object.etag)),
-            expires: object.headers.expires,
-            last_modified: Some(timestamp(object.modified)),
-            metadata: object.headers.metadata,
-            ..GetObjectOutput::default()
-        };
-        if let Some(checksum) = object.checksum
-            && range.is_none()
-            && wants_checksum(input.checksum_mode.as_ref())
-        {
-            output.checksum_type = Some(checksum.covers());
-            set_checksum!(output, checksum.algorithm, checksum.value);
+        let mut output = describe!(GetObjectOutput, object);
+        if let Some(range) = &range {
+            let (first, last, size) = (range.start, range.end - 1, object.size);
+            output.content_range = Some(format!("bytes {first}-{last}/{size}"));
+            output.content_length = Some((range.end - range.start).cast_signed());
+        } else if wants_checksum(input.checksum_mode.as_ref()) {
+            give_checksum!(output, object);
         }
+        let wanted = range.unwrap_or(0..object.size);
         output.body = Some(StreamingBlob::wrap(blob::read(object.segments, wanted)));
         Ok(S3Response::new(output))
     }
 
     pub(super) fn head(&self, input: &HeadObjectInput) -> S3Result<S3Response<HeadObjectOutput>> {
         let object = self.store.get(&input.bucket, &input.key)?;
-        ReadCondition {
-            if_match: input.if_match.as_ref(),
-            if_none_match: input.if_none_match.as_ref(),
-            if_modified_since: input.if_modified_since.as_ref(),
-            if_unmodified_since: input.if_unmodified_since.as_ref(),
-        }
-        .check(&object)?;
-        let mut output = HeadObjectOutput {
-            accept_ranges: Some("bytes".to_owned()),
-            cache_control: object.headers.cache_control,
-            content_disposition: object.headers.content_disposition,
-            content_encoding: object.headers.content_encoding,
-            content_language: object.headers.content_language,
-            content_length: Some(object.size.cast_signed()),
-            content_type: object.headers.content_type,
-            e_tag: Some(ETag::Strong(object.etag)),
-            expires: object.headers.expires,
-            last_modified: Some(timestamp(object.modified)),
-            metadata: object.headers.metadata,
-            ..HeadObjectOutput::default()
-        };
-        if let Some(checksum) = object.checksum
-            && wants_checksum(input.checksum_mode.as_ref())
-        {
-            output.checksum_type = Some(checksum.covers());
-            set_checksum!(output, checksum.algorithm, checksum.value);
+        check_read!(input, object);
+        let mut output = describe!(HeadObjectOutput, object);
+        if wants_checksum(input.checksum_mode.as_ref()) {
+            give_checksum!(output, object);
         }
         Ok(S3Response::new(output))
     }
@@ -216,27 +233,8 @@ impl ReadCondition<'_> {
     }
 }
 
-/// The headers a request gives to the object it makes.
-macro_rules! headers_of {
-    ($input:expr) => {
-        $crate::s3::store::Headers {
-            cache_control: $input.cache_control,
-            content_disposition: $input.content_disposition,
-            content_encoding: $crate::s3::object::stored_encoding($input.content_encoding),
-            content_language: $input.content_language,
-            content_type: $input.content_type,
-            expires: $input.expires,
-            metadata: $input.metadata,
-        }
-    };
-}
-pub(super) use headers_of;
-
 /// An object of one segment, just received.
-pub(super) fn new_object(received: Received, mut headers: Headers) -> Object {
-    headers
-        .content_type
-        .get_or_insert_with(|| DEFAULT_CONTENT_TYPE.to_owned());
+pub(super) fn new_object(received: Received, headers: Headers) -> Object {
     Object {
         etag: hex(&received.md5),
         size: received.segment.size,
@@ -248,9 +246,8 @@ pub(super) fn new_object(received: Received, mut headers: Headers) -> Object {
 }
 
 /// The encoding to keep: `aws-chunked` is about the transfer only.
-pub(super) fn stored_encoding(encoding: Option<String>) -> Option<String> {
-    let kept: Vec<&str> = encoding
-        .as_deref()?
+pub(super) fn stored_encoding(encoding: Option<&str>) -> Option<String> {
+    let kept: Vec<&str> = encoding?
         .split(',')
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && *coding != "aws-chunked")

@@ -17,7 +17,6 @@ use super::checksum::{Algorithm, Checksum};
 use super::error::StoreError;
 
 /// A body, and what its sender says about it.
-#[derive(Default)]
 pub(super) struct Sent {
     pub(super) body: Option<StreamingBlob>,
     /// In bytes.

@@ -5,7 +5,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{BUCKET, Server, bytes};
+use super::multipart::Upload;
+use super::{BUCKET, PART, Server, bytes};
 use crate::s3::Store;
 
 #[tokio::test]
@@ -26,16 +27,15 @@ async fn of_two_concurrent_overwrites_one_wins_whole() {
 #[tokio::test]
 async fn a_download_reads_on_while_its_object_is_overwritten() {
     let server = Server::start().await;
-    let old = bytes(20_000_000, 9);
-    server.put("key", old.clone()).await;
-    let mut download = server
-        .client
-        .get_object()
-        .bucket(BUCKET)
-        .key("key")
-        .send()
-        .await
-        .unwrap();
+    let old = bytes(2 * PART + 10, 9);
+    let upload = Upload::begin(&server, "key").await;
+    let mut parts = Vec::new();
+    for (number, part) in (1..).zip(old.chunks(PART)) {
+        parts.push(upload.put(number, part.to_vec()).await);
+    }
+    upload.complete(parts).send().await.unwrap();
+    let get = server.client.get_object().bucket(BUCKET).key("key");
+    let mut download = get.send().await.unwrap();
     let mut got = download.body.next().await.unwrap().unwrap().to_vec();
     server.put("key", "new").await;
     assert_eq!(server.get("key").await, b"new");

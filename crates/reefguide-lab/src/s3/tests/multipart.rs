@@ -1,19 +1,20 @@
+use aws_sdk_s3::operation::complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Part,
 };
 
 use super::{BUCKET, PART, Server, bytes, code};
 
 /// A multipart upload to `key` under way.
-struct Upload<'a> {
+pub(super) struct Upload<'a> {
     server: &'a Server,
     key: &'a str,
     id: String,
 }
 
 impl<'a> Upload<'a> {
-    async fn begin(server: &'a Server, key: &'a str) -> Self {
+    pub(super) async fn begin(server: &'a Server, key: &'a str) -> Self {
         let create = server
             .client
             .create_multipart_upload()
@@ -23,7 +24,7 @@ impl<'a> Upload<'a> {
         Self { server, key, id }
     }
 
-    async fn put(&self, number: i32, body: Vec<u8>) -> CompletedPart {
+    pub(super) async fn put(&self, number: i32, body: Vec<u8>) -> CompletedPart {
         let put = self
             .server
             .client
@@ -38,11 +39,10 @@ impl<'a> Upload<'a> {
         part.build()
     }
 
-    fn complete(
+    pub(super) fn complete(
         &self,
         parts: impl Into<Vec<CompletedPart>>,
-    ) -> aws_sdk_s3::operation::complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder
-    {
+    ) -> CompleteMultipartUploadFluentBuilder {
         let complete = self
             .server
             .client
@@ -228,7 +228,10 @@ async fn an_upload_that_is_over_is_not_found() {
     assert_eq!(code(abort("other").await), "NoSuchUpload");
     assert_eq!(server.files(), 1);
     let put = server.client.upload_part().bucket(BUCKET).key("other");
-    let put = put.upload_id(&upload.id).part_number(1);
+    let put = put
+        .upload_id(&upload.id)
+        .part_number(1)
+        .body(bytes(PART, 11).into());
     assert_eq!(code(put.send().await), "NoSuchUpload");
     assert_eq!(server.files(), 1);
 }
@@ -422,11 +425,7 @@ async fn parts_and_uploads_are_listed_in_pages() {
             .upload_id(&upload.id)
     };
     let page = list().max_parts(2).send().await.unwrap();
-    let numbers: Vec<_> = page
-        .parts()
-        .iter()
-        .filter_map(|part| part.part_number())
-        .collect();
+    let numbers: Vec<_> = page.parts().iter().filter_map(Part::part_number).collect();
     assert_eq!(numbers, [1, 2]);
     assert_eq!(page.parts()[0].size(), Some(3));
     assert_eq!(page.is_truncated(), Some(true));

@@ -23,7 +23,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum LabError {
     /// A server could not listen on its port.
     #[error(
-        "the {side:?} server cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"
+        "the {side} server cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"
     )]
     Bind {
         /// Which server.
@@ -220,7 +220,7 @@ impl Lab {
     pub async fn shutdown(self) {
         drop(self.stop);
         let mut tasks = self.tasks;
-        tasks.shutdown().await;
+        while tasks.join_next().await.is_some() {}
         drop(self.temporary);
     }
 }

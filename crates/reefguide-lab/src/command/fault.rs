@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 #[derive(Debug, Args)]
 pub(crate) struct SetFault {
     /// Where it strikes: login, token, create, poll, assign, job, result, download, s3-put, s3-upload-part,
-    /// s3-complete-upload, s3-get, any-api, s3-any, any, …
+    /// s3-complete-upload, s3-get, any-api, any-s3, any, …
     #[arg(required_unless_present = "clear")]
     route: Option<Route>,
     /// What goes wrong

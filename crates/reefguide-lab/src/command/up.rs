@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use reefguide_lab::{JobTypeSpec, Lab, RequestRecord, Side};
+use reefguide_lab::{JobTypeSpec, Lab, RequestRecord};
 use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -165,7 +165,6 @@ impl fmt::Display for Line<'_> {
         } = self.0;
         // The time of day out of `2026-11-22T21:24:39.569Z`.
         let time = at.get(11..23).unwrap_or(at);
-        let side = if *side == Side::Api { "api" } else { "s3" };
         let status = status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
         write!(f, "{time} {side:3} {status} {ms:>5} ms  {method:6} {path}")?;
         if let Some(id) = job_id {
@@ -181,7 +180,7 @@ impl fmt::Display for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reefguide_lab::Route;
+    use reefguide_lab::{Route, Side};
 
     #[test]
     fn a_request_is_one_line() {

@@ -233,7 +233,10 @@ impl LabBuilder {
             Arc::new(s3_gate),
             stop.clone(),
         ));
-        tasks.spawn(time_out_hourly(store));
+        let hourly = stop.clone();
+        tasks.spawn(async move {
+            hourly.run_until_cancelled(time_out_hourly(store)).await;
+        });
         Ok(Lab {
             api,
             api_endpoint,

@@ -23,7 +23,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub enum LabError {
     /// A server could not listen on its port.
     #[error(
-        "the {side:?} server cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"
+        "the {side} server cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"
     )]
     Bind {
         /// Which server.
@@ -220,7 +220,29 @@ impl Lab {
     pub async fn shutdown(self) {
         drop(self.stop);
         let mut tasks = self.tasks;
-        tasks.shutdown().await;
+        while tasks.join_next().await.is_some() {}
         drop(self.temporary);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lab_leaves_nothing_behind_whether_shut_down_or_dropped() {
+        for shut_down in [true, false] {
+            let lab = Lab::builder().start().await.unwrap();
+            let folder = lab.temporary.as_ref().unwrap().path().to_owned();
+            let address = lab.api_endpoint().trim_start_matches("http://").to_owned();
+            assert!(folder.join("s3").is_dir());
+            if shut_down {
+                lab.shutdown().await;
+                assert!(tokio::net::TcpStream::connect(address).await.is_err());
+            } else {
+                drop(lab);
+            }
+            assert!(!folder.exists());
+        }
     }
 }

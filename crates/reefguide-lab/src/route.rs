@@ -16,6 +16,15 @@ pub enum Side {
     S3,
 }
 
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Api => "api",
+            Self::S3 => "s3",
+        })
+    }
+}
+
 macro_rules! routes {
     ($($variant:ident $name:literal $doc:literal,)*) => {
         /// A route of the lab, or a group of them. Its name is what `Display` writes and `FromStr` reads.
@@ -64,7 +73,7 @@ routes! {
     S3List "s3-list" "ListObjects and ListObjectsV2",
     S3Other "s3-other" "any other S3 operation",
     AnyApi "any-api" "every route of the API",
-    AnyS3 "s3-any" "every S3 operation",
+    AnyS3 "any-s3" "every S3 operation",
     Any "any" "every request to either server",
 }
 

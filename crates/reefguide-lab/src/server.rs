@@ -91,7 +91,11 @@ pub(crate) async fn serve<S, B>(
                 Ok((stream, client)) => {
                     connections.spawn(connection(stream, client.ip(), service.clone(), Arc::clone(&gate)));
                 }
-                Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of sockets: some must close before the next try is worth it.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             },
             Some(_) = connections.join_next() => {}
         }

@@ -66,12 +66,12 @@ impl std::fmt::Debug for Objects {
     }
 }
 
+type Normalise = fn(Request<Incoming>) -> Request<Incoming>;
+
 type Shared = axum::extract::State<Arc<Api>>;
 
 /// The routes, found whatever the case of the path and with or without a trailing slash.
-pub(crate) fn service(
-    api: Arc<Api>,
-) -> MapRequest<Router, fn(Request<Incoming>) -> Request<Incoming>> {
+pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
     let routes = Router::new()
         .route("/api", get(health))
         .route("/api/auth/login", post(auth::login))
@@ -102,7 +102,7 @@ pub(crate) fn service(
         .method_not_allowed_fallback(no_such_route)
         .layer(from_fn(answer::not_modified))
         .with_state(api);
-    MapRequest::new(routes, normalise)
+    MapRequest::new(routes, normalise as Normalise)
 }
 
 /// The path as the client wrote it.

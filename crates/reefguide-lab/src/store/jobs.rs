@@ -107,16 +107,16 @@ impl JobStore {
         })
     }
 
-    /// Sets the waiting and running jobs made before `created_before` to TIMED_OUT, assigned or not; returns id and type.
+    /// Sets the waiting and running jobs made by `created_by` to TIMED_OUT, assigned or not; returns id and type.
     pub(crate) fn time_out(
         &self,
-        created_before: Time,
+        created_by: Time,
         of_types: Option<&[String]>,
     ) -> Result<Vec<(i64, String)>, StoreError> {
         self.write(|db| {
-            let sql = "SELECT id, type FROM job WHERE status <= ? AND created_at < ? ORDER BY id";
+            let sql = "SELECT id, type FROM job WHERE status <= ? AND created_at <= ? ORDER BY id";
             let mut statement = db.prepare_cached(sql)?;
-            let values = params![Status::InProgress.column(), created_before.0];
+            let values = params![Status::InProgress.column(), created_by.0];
             let old = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
             let mut old: Vec<(i64, String)> = old.collect::<Result<_, _>>()?;
             old.retain(|(_, job_type)| of_types.is_none_or(|types| types.contains(job_type)));

@@ -19,11 +19,12 @@ async fn the_lab_answers_every_recorded_exchange_as_the_real_server_did() {
         .collect();
     files.sort();
     assert_eq!(files.len(), 65, "an exchange has come or gone: {files:?}");
+    let http = reqwest::Client::new();
     let mut failures = Vec::new();
     for file in files {
         let name = file.file_stem().unwrap().to_str().unwrap();
         let exchange = Exchange::parse(&std::fs::read_to_string(&file).unwrap());
-        let answer = setup::replay(name, &exchange).await;
+        let answer = setup::replay(&http, name, &exchange).await;
         failures.extend(
             compare::differences(&exchange.response, &answer)
                 .iter()

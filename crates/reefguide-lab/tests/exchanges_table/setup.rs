@@ -12,10 +12,10 @@ use crate::exchange::{Exchange, Message};
 const WORKER: &str = "worker@email.com";
 
 /// The answer of a lab of its own to the exchange's request. Panics for an exchange that has no case here.
-pub(crate) async fn replay(name: &str, exchange: &Exchange) -> Message {
+pub(crate) async fn replay(http: &Client, name: &str, exchange: &Exchange) -> Message {
     let world = World {
         lab: lab_for(name).await,
-        http: Client::new(),
+        http,
     };
     let mut request = exchange.request.clone();
     world.prepare(name, &mut request, &exchange.response).await;
@@ -51,12 +51,12 @@ async fn lab_for(name: &str) -> Lab {
     builder.assign_race(Duration::ZERO).start().await.unwrap()
 }
 
-struct World {
+struct World<'a> {
     lab: Lab,
-    http: Client,
+    http: &'a Client,
 }
 
-impl World {
+impl World<'_> {
     async fn prepare(&self, name: &str, request: &mut Message, recorded: &Message) {
         match name {
             // What needs nothing.

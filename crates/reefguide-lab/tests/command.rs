@@ -1,0 +1,209 @@
+//! The `reefguide-lab` command, run as a process of its own.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "tests and what they share")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+const COMMAND: &str = env!("CARGO_BIN_EXE_reefguide-lab");
+
+/// A lab on free ports, stopped with the test.
+struct Up {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    endpoint: String,
+}
+
+impl Up {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(COMMAND)
+            .args(["up", "--port", "0", "--s3-port", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut up = Self {
+            child,
+            lines,
+            endpoint: String::new(),
+        };
+        up.endpoint = up
+            .line_with("API_ENDPOINT=")
+            .trim_start_matches("API_ENDPOINT=")
+            .to_owned();
+        up
+    }
+
+    fn line_with(&mut self, part: &str) -> String {
+        self.lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains(part))
+            .unwrap()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether the command succeeded, and all it said, less what differs from system to system.
+fn run(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(COMMAND)
+        .args(arguments)
+        .env_remove("API_ENDPOINT")
+        .output()
+        .unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let tidy = |line: &str| match line.split_once(" (os error ") {
+        Some((reason, _)) => format!("{reason} (os error N)"),
+        None => line.trim_end().to_owned(),
+    };
+    (
+        output.status.success(),
+        text.lines().map(tidy).collect::<Vec<_>>().join("\n"),
+    )
+}
+
+#[tokio::test]
+async fn a_lab_shows_its_requests_obeys_its_dials_and_ends_with_ctrl_c() {
+    let mut up = Up::start(&["--any-type"]);
+    up.line_with("MINIO_PASSWORD=minioadmin");
+    let answer = reqwest::get(format!("{}/api/jobs/poll?jobType=ANY", up.endpoint))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+    let line = up.line_with("/api/");
+    assert!(
+        line.contains("api 401") && line.ends_with("GET    /api/jobs/poll?jobType=ANY"),
+        "{line}"
+    );
+
+    let dial = [
+        "fault",
+        "health",
+        "status",
+        "--status",
+        "503",
+        "--count",
+        "1",
+        "--lab",
+        &up.endpoint,
+    ];
+    assert_eq!(run(&dial), (true, "health: status 503".to_owned()));
+    assert_eq!(
+        reqwest::get(format!("{}/api/", up.endpoint))
+            .await
+            .unwrap()
+            .status(),
+        503
+    );
+    assert!(up.line_with("503").ends_with("[status 503]"));
+
+    let interrupted = Command::new("kill")
+        .args(["-INT", &up.child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupted.success());
+    assert!(up.child.wait().unwrap().success());
+}
+
+#[test]
+fn what_goes_wrong_is_named_with_its_remedy() {
+    let up = Up::start(&[]);
+    let port = up.endpoint.rsplit(':').next().unwrap();
+    let mask = |text: String| text.replace(port, "PORT");
+    insta::assert_snapshot!(mask(run(&["up", "--port", port]).1), @"error: the api server cannot listen on 127.0.0.1:PORT; choose another port, or 0 for a free one: Address already in use (os error N)");
+    insta::assert_snapshot!(run(&["up", "--port", "0", "--s3-port", "0", "--schema", "MINE=missing.json"]).1, @"error: the schema file missing.json cannot be read: No such file or directory (os error N)");
+    insta::assert_snapshot!(run(&["up", "--schema", "MINE"]).1, @r#"
+    error: invalid value 'MINE' for '--schema <NAME=FILE>': expected NAME=FILE, such as COUNT_CORAL=count-coral.json
+
+    For more information, try '--help'.
+    "#);
+    drop(up);
+    insta::assert_snapshot!(run(&["fault", "poll", "reset", "--lab", "http://127.0.0.1:1"]).1, @"error: no lab answers at http://127.0.0.1:1/; start one with `reefguide-lab up`, or name its API with --lab: Connection refused (os error N)");
+    insta::assert_snapshot!(run(&["fault", "nowhere", "reset"]).1, @r#"
+    error: invalid value 'nowhere' for '[ROUTE]': no route is called `nowhere`; there are login, token, profile, create, poll, assign, job, list, result, cancel, download, data-specification, timeout-jobs, health, api-other, s3-put, s3-create-upload, s3-upload-part, s3-complete-upload, s3-abort-upload, s3-get, s3-head, s3-delete, s3-list, s3-other, any-api, any-s3, any
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
+fn help_says_what_each_option_does() {
+    insta::assert_snapshot!(run(&["up", "--help"]).1, @r#"
+    Start a lab and show its requests until Ctrl-C
+
+    Usage: reefguide-lab up [OPTIONS]
+
+    Options:
+          --port <PORT>         Port of the job API on 127.0.0.1; 0 takes a free one [default: 5000]
+          --s3-port <S3_PORT>   Port of the S3 server on 127.0.0.1; 0 takes a free one [default: 9000]
+          --data <DIR>          Keep jobs and objects in this folder, and begin with what is there
+          --any-type            Accept jobs of every type name
+          --job-type <NAME>     Accept jobs of this type too, with any payload; may be repeated
+          --schema <NAME=FILE>  Accept jobs of this type whose payload fits the JSON Schema in FILE; may be repeated
+          --quiet               Show no requests
+      -h, --help                Print help
+    "#);
+    insta::assert_snapshot!(run(&["fault", "--help"]).1, @r#"
+    Set a fault dial of a running lab
+
+    Usage: reefguide-lab fault [OPTIONS] [ROUTE] [KIND]
+
+    Arguments:
+      [ROUTE]
+              Where it strikes: login, token, create, poll, assign, job, result, download, s3-put, s3-upload-part, s3-complete-upload, s3-get, any-api, any-s3, any, …
+
+      [KIND]
+              What goes wrong
+
+              Possible values:
+              - status:           Answered with `--status`, undone
+              - delay:            Handled after `--ms`
+              - lost-answer:      Handled, but the connection is reset instead of an answer
+              - reset:            The connection is reset, nothing done
+              - stale-keep-alive: A reused connection is closed as the request comes
+              - expire-tokens:    All access tokens end before the request is handled
+              - slow-body:        The answer's body comes `--ms` after its head
+
+    Options:
+          --status <STATUS>
+              The status to answer with
+
+              [default: 500]
+
+          --retry-after <SECONDS>
+              Seconds of `Retry-After`, with a status
+
+          --ms <MS>
+              Milliseconds to wait, for a delay or a slow body
+
+              [default: 1000]
+
+          --count <COUNT>
+              How often it strikes; without it, until the dials are cleared
+
+          --skip <SKIP>
+              How many requests pass before it strikes
+
+              [default: 0]
+
+          --clear
+              Clear all dials first; with no route and kind, only that
+
+          --lab <URL>
+              The lab's API
+
+              [env: API_ENDPOINT=]
+              [default: http://127.0.0.1:5000]
+
+      -h, --help
+              Print help (see a summary with '-h')
+    "#);
+}

@@ -35,7 +35,7 @@ impl Store {
     async fn s3() -> Self {
         let lab = Lab::builder().start().await.unwrap();
         let mut options = S3Options::default();
-        options.endpoint = Some(lab.s3_endpoint().to_string());
+        options.endpoint = Some(lab.s3_endpoint().into());
         options.credentials = Some(S3Credentials {
             access_key: "minioadmin".into(),
             secret_key: "minioadmin".into(),

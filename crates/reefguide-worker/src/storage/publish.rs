@@ -63,9 +63,9 @@ async fn store(
     to: &StorageUri,
     begun: &Begun,
 ) -> Result<FolderTransfer, StorageError> {
-    let starting = stream::iter(files).map(|file| {
+    let starting = stream::iter(files.to_vec()).map(|file| {
         begun.add(to.object(&file.path)?);
-        Ok(file.clone())
+        Ok(file)
     });
     let published = transfer::upload(&begun.storage, outputs.folder(), starting, to).await?;
     if !files.is_empty() {

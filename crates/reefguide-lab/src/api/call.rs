@@ -1,0 +1,192 @@
+//! A request taken apart: its JSON body, its query, its bearer token.
+
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::extract::{FromRequest, Query, Request};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde_json::{Map, Value};
+
+use super::Api;
+use super::error::ApiError;
+use crate::account::{Account, Role};
+use crate::gate::Client;
+
+/// The longest body the server reads, after decompression.
+const LONGEST_BODY: usize = 102_400;
+
+/// A request taken apart.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The body's JSON object or array; an empty object where there is none.
+    pub(crate) body: Value,
+    /// The query as an object: a string for each name, an array for one given more than once.
+    pub(crate) query: Value,
+    pub(crate) client: IpAddr,
+    bearer: Option<String>,
+}
+
+impl Call {
+    /// The account whose valid access token the request carries.
+    pub(crate) fn account(&self, api: &Api) -> Result<&'static Account, ApiError> {
+        self.bearer
+            .as_deref()
+            .and_then(|token| api.tokens.verify(token))
+            .ok_or(ApiError::Token)
+    }
+
+    /// The account, if its role is enough for work with jobs.
+    pub(crate) fn analyst(&self, api: &Api) -> Result<&'static Account, ApiError> {
+        let account = self.account(api)?;
+        if account.role == Role::Default {
+            Err(ApiError::role())
+        } else {
+            Ok(account)
+        }
+    }
+
+    /// The account, if it is an administrator's.
+    pub(crate) fn admin(&self, api: &Api) -> Result<&'static Account, ApiError> {
+        let account = self.account(api)?;
+        if account.role == Role::Admin {
+            Ok(account)
+        } else {
+            Err(ApiError::role())
+        }
+    }
+}
+
+impl<S: Sync> FromRequest<S> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bearer = header(&parts.headers, AUTHORIZATION.as_str())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.to_owned());
+        let bytes = read_to_limit(body).await?;
+        let client = parts
+            .extensions
+            .get::<Client>()
+            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |client| client.0);
+        let pairs: Query<Vec<(String, String)>> =
+            Query::try_from_uri(&parts.uri).unwrap_or_default();
+        Ok(Self {
+            body: parse(&parts.headers, &bytes)?,
+            query: gather(pairs.0),
+            client,
+            bearer,
+        })
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Reads a body whole, so that its sender can hear the answer, but keeps no more than the limit of it.
+async fn read_to_limit(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
+    let mut kept = Vec::new();
+    let mut too_long = false;
+    while let Some(frame) = body.frame().await {
+        let data = frame
+            .map_err(|_| ApiError::Body)?
+            .into_data()
+            .unwrap_or_default();
+        too_long |= kept.len() + data.len() > LONGEST_BODY;
+        if !too_long {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if too_long {
+        Err(ApiError::Body)
+    } else {
+        Ok(kept)
+    }
+}
+
+/// The JSON of a body. One of another content type is not read at all.
+fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
+    let json = header(headers, CONTENT_TYPE.as_str())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"));
+    if bytes.is_empty() || !json {
+        return Ok(Value::Object(Map::new()));
+    }
+    let plain = match header(headers, CONTENT_ENCODING.as_str()).unwrap_or("identity") {
+        "identity" => bytes.to_vec(),
+        "gzip" => unpack(MultiGzDecoder::new(bytes))?,
+        "deflate" => unpack(ZlibDecoder::new(bytes))?,
+        _ => return Err(ApiError::Body),
+    };
+    let value: Value = serde_json::from_slice(&plain).map_err(|_| ApiError::Body)?;
+    if value.is_object() || value.is_array() {
+        Ok(value)
+    } else {
+        Err(ApiError::Body)
+    }
+}
+
+fn unpack(packed: impl Read) -> Result<Vec<u8>, ApiError> {
+    let mut plain = Vec::new();
+    packed
+        .take(LONGEST_BODY as u64 + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| ApiError::Body)?;
+    if plain.len() > LONGEST_BODY {
+        Err(ApiError::Body)
+    } else {
+        Ok(plain)
+    }
+}
+
+fn gather(pairs: Vec<(String, String)>) -> Value {
+    let mut query = Map::new();
+    for (name, value) in pairs {
+        match query.entry(name).or_insert(Value::Null) {
+            Value::Array(values) => values.push(value.into()),
+            empty @ Value::Null => *empty = value.into(),
+            single => *single = Value::Array(vec![single.take(), value.into()]),
+        }
+    }
+    Value::Object(query)
+}
+
+/// An id in a path, read as JavaScript's `parseInt` reads it: the digits it begins with.
+pub(crate) fn id(text: &str) -> Result<i64, ApiError> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    database_id(text[..end].parse::<i64>().ok().map(|id| id as f64))
+        .ok_or_else(|| ApiError::Id(text.to_owned()))
+}
+
+/// A number as a database id, if it is a whole one of 32 bits.
+pub(crate) fn database_id(number: Option<f64>) -> Option<i64> {
+    number
+        .filter(|number| number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX))
+        .map(|number| number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_name_given_twice_is_an_array() {
+        let pairs = [("a", "1"), ("b", ""), ("a", "2"), ("a", "3")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(gather(pairs.into()), json!({"a": ["1", "2", "3"], "b": ""}));
+    }
+
+    #[test]
+    fn ids_are_read_as_the_server_reads_them() {
+        assert_eq!(id("12abc").unwrap(), 12);
+        assert!(id("abc").is_err() && id("").is_err() && id("99999999999").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! Claiming a job and reporting its result: two races the server does not decide.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer::json;
+use super::call::{self, Call};
+use super::error::ApiError;
+use super::jobs::{NO_SUCH_JOB, about};
+use super::zod::Reader;
+use super::{Api, Shared};
+use crate::jsonb::{HoldsNul, Jsonb};
+use crate::store::{Assignment, NewAssignment, NewResult, Status, Time};
+
+impl Api {
+    /// The gap between asking whether something is free and taking it, into which others may come.
+    async fn race(&self) {
+        if !self.race.is_zero() {
+            tokio::time::sleep(self.race.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        }
+    }
+}
+
+pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, ApiError> {
+    let mut body = Reader::new(&call.body);
+    let job_id = body.number("jobId");
+    let (task_arn, cluster_arn) = (body.string("ecsTaskArn"), body.string("ecsClusterArn"));
+    body.finish().map_err(ApiError::body)?;
+    call.analyst(&api)?;
+    let job_id = call::database_id(job_id).ok_or_else(|| ApiError::Id(format!("{job_id:?}")))?;
+    let (task_arn, cluster_arn) = (
+        task_arn.unwrap_or_default(),
+        cluster_arn.unwrap_or_default(),
+    );
+    if task_arn.contains('\0') || cluster_arn.contains('\0') {
+        return Err(HoldsNul.into());
+    }
+    let job = api.store.job(job_id)?.ok_or(NO_SUCH_JOB)?;
+    if job.status != Status::Pending {
+        return Err(ApiError::Refused(
+            "Job is not available for assignment".to_owned(),
+        ));
+    }
+    let now = Time::now();
+    let kind = job.r#type.to_lowercase();
+    let storage_uri = format!(
+        "s3://{}/results/{kind}/{job_id}/{}",
+        api.objects.bucket, now.0
+    );
+    let expires_at = now.plus(api.types.expiry(&job.r#type));
+    api.race().await;
+    let new = NewAssignment {
+        job_id,
+        task_arn,
+        cluster_arn,
+        expires_at,
+        storage_uri: &storage_uri,
+    };
+    #[derive(Serialize)]
+    struct Answer {
+        assignment: Assignment,
+    }
+    let assignment = api.store.assign(&new)?;
+    Ok(about(job_id, json(StatusCode::OK, &Answer { assignment })))
+}
+
+pub(super) async fn result(
+    State(api): Shared,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    let mut body = Reader::new(&call.body);
+    let status = body.one_of("status", &Status::NAMES, |name| {
+        Status::parse(name).is_some()
+    });
+    body.finish().map_err(ApiError::body)?;
+    call.analyst(&api)?;
+    let found = api.store.assignment(call::id(&id)?)?;
+    let (assignment, job_type) = found.ok_or(ApiError::NotFound("Assignment not found"))?;
+    if assignment.completed_at.is_some() {
+        return Err(ApiError::Refused(
+            "Assignment already completed!".to_owned(),
+        ));
+    }
+    let payload = call.body.get("resultPayload").cloned().unwrap_or_default();
+    if is_truthy(&payload) && !api.types.result_fits(&job_type, &payload) {
+        return Err(ApiError::Refused(format!(
+            "Invalid result payload for job type {job_type}"
+        )));
+    }
+    let payload = Jsonb::new(payload)?;
+    let status = status.and_then(Status::parse).unwrap_or(Status::Pending);
+    api.race().await;
+    api.store.record_result(&NewResult {
+        assignment: &assignment,
+        status,
+        payload: &payload,
+    })?;
+    Ok(about(assignment.job_id, StatusCode::OK.into_response()))
+}
+
+/// What counts as true in JavaScript; anything else goes unchecked.
+fn is_truthy(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Null => false,
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(_) | Value::Object(_) => true,
+    }
+}

@@ -1,0 +1,105 @@
+//! Presigned URLs for what a finished job left in its storage location.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+use super::Shared;
+use super::answer::json;
+use super::call::{self, Call};
+use super::error::ApiError;
+use super::jobs::{NO_SUCH_JOB, about};
+use super::zod::Reader;
+use crate::s3;
+use crate::store::Status;
+
+/// How many files a location may hold.
+const MOST_FILES: usize = 25;
+const URL_LIFE_SECONDS: u64 = 3600;
+
+#[derive(Serialize)]
+struct Answer {
+    job: Summary,
+    files: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    id: i64,
+    r#type: String,
+    status: Status,
+}
+
+pub(super) async fn download(
+    State(api): Shared,
+    Path(id): Path<String>,
+    call: Call,
+) -> Result<Response, ApiError> {
+    let mut query = Reader::new(&call.query);
+    let (expiry, filter) = (
+        query.optional_string("expirySeconds"),
+        query.optional_string("filterPrefix"),
+    );
+    query.finish().map_err(ApiError::query)?;
+    call.analyst(&api)?;
+    let id = call::id(&id)?;
+    let details = api.store.details(id)?.ok_or(NO_SUCH_JOB)?;
+    // The first assignment that has a result is served, whatever that result was.
+    let served = details
+        .assignments
+        .iter()
+        .filter(|held| held.result.is_some())
+        .min_by_key(|held| held.assignment.id);
+    let served = served.filter(|_| details.job.status == Status::Succeeded);
+    let location =
+        served.ok_or_else(|| ApiError::Refused("Job has no results to download".to_owned()))?;
+
+    let objects = &api.objects;
+    let (_, path) = location
+        .assignment
+        .storage_uri
+        .split_at(format!("s3://{}/", objects.bucket).len());
+    // A plain prefix: keys of a sibling that begins alike are listed too.
+    let prefix = filter
+        .filter(|filter| !filter.is_empty())
+        .map_or_else(|| path.to_owned(), |filter| format!("{path}/{filter}"));
+    let keys = objects
+        .store
+        .list_keys(&objects.bucket, &prefix, MOST_FILES + 1)?;
+    if keys.len() > MOST_FILES {
+        return Err(ApiError::Refused(format!(
+            "Location contains more than {MOST_FILES} files"
+        )));
+    }
+    let life = expiry
+        .and_then(|text| call::id(text).ok())
+        .and_then(|seconds| seconds.try_into().ok())
+        .unwrap_or(URL_LIFE_SECONDS);
+    let url = |key: &str| {
+        s3::presign_get(
+            &objects.endpoint,
+            objects.region,
+            &objects.credentials,
+            &objects.bucket,
+            key,
+            life,
+        )
+    };
+    let files = keys
+        .iter()
+        .map(|key| {
+            (
+                key[path.len()..].trim_start_matches('/').to_owned(),
+                url(key),
+            )
+        })
+        .collect();
+    let job = Summary {
+        id,
+        r#type: details.job.r#type,
+        status: details.job.status,
+    };
+    Ok(about(id, json(StatusCode::OK, &Answer { job, files })))
+}

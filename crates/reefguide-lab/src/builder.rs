@@ -1,0 +1,282 @@
+//! How a lab is set up.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api, LoginLimit, Objects};
+use crate::fault::Faults;
+use crate::gate::Gate;
+use crate::job_type::{JobTypeSpec, JobTypes};
+use crate::lab::{Lab, LabError};
+use crate::request_log::RequestLog;
+use crate::route::Side;
+use crate::s3;
+use crate::server::serve;
+use crate::store::{JobStore, Time};
+use crate::token::Tokens;
+
+/// The region a lab's S3 server claims to be in.
+pub(crate) const REGION: &str = "ap-southeast-2";
+
+/// The key pair of a lab's S3 server, both halves.
+pub(crate) const S3_KEY: &str = "minioadmin";
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Sets up a [`Lab`]. The defaults are the real server's.
+#[derive(Debug, Clone)]
+pub struct LabBuilder {
+    port: u16,
+    s3_port: u16,
+    data: Option<PathBuf>,
+    bucket: String,
+    job_types: Vec<JobTypeSpec>,
+    any_job_type: bool,
+    login_limit: u32,
+    login_window: Duration,
+    token_life: Duration,
+    refresh_life: Duration,
+    keep_alive: Duration,
+    assign_race: Duration,
+}
+
+impl Default for LabBuilder {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            s3_port: 0,
+            data: None,
+            bucket: "reefguide-dev".to_owned(),
+            job_types: Vec::new(),
+            any_job_type: false,
+            login_limit: 5,
+            login_window: HOUR / 4,
+            token_life: HOUR / 6,
+            refresh_life: HOUR * 48,
+            keep_alive: Duration::from_secs(5),
+            assign_race: Duration::from_millis(20),
+        }
+    }
+}
+
+impl LabBuilder {
+    /// The API's port on 127.0.0.1 (default 0: a free one).
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The S3 server's port on 127.0.0.1 (default 0: a free one).
+    #[must_use]
+    pub fn s3_port(mut self, port: u16) -> Self {
+        self.s3_port = port;
+        self
+    }
+
+    /// Keeps jobs and objects in `folder`, made when it is missing, where the next lab finds them (default: jobs in
+    /// memory, objects in a temporary folder that goes with the lab).
+    #[must_use]
+    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data = Some(folder.into());
+        self
+    }
+
+    /// The bucket that is there from the start (default `reefguide-dev`).
+    #[must_use]
+    pub fn bucket(mut self, name: impl Into<String>) -> Self {
+        self.bucket = name.into();
+        self
+    }
+
+    /// Adds a job type to upstream's five, or replaces the one of its name.
+    #[must_use]
+    pub fn job_type(mut self, spec: JobTypeSpec) -> Self {
+        self.job_types.push(spec);
+        self
+    }
+
+    /// Accepts jobs of every type name; without this an unknown one is answered 400.
+    #[must_use]
+    pub fn any_job_type(mut self) -> Self {
+        self.any_job_type = true;
+        self
+    }
+
+    /// How many logins a client address has in one window, good ones counted too (default 5).
+    #[must_use]
+    pub fn login_limit(mut self, limit: u32) -> Self {
+        self.login_limit = limit;
+        self
+    }
+
+    /// How long the window of the login limit is (default 15 minutes).
+    #[must_use]
+    pub fn login_window(mut self, window: Duration) -> Self {
+        self.login_window = window;
+        self
+    }
+
+    /// How long an access token is good, in whole seconds (default 10 minutes).
+    #[must_use]
+    pub fn token_life(mut self, life: Duration) -> Self {
+        self.token_life = life;
+        self
+    }
+
+    /// How long a refresh token is good (default 48 hours).
+    #[must_use]
+    pub fn refresh_life(mut self, life: Duration) -> Self {
+        self.refresh_life = life;
+        self
+    }
+
+    /// How long the API keeps an idle connection (default 5 s).
+    #[must_use]
+    pub fn keep_alive(mut self, limit: Duration) -> Self {
+        self.keep_alive = limit;
+        self
+    }
+
+    /// How much time may pass between the check whether a job is PENDING and the write of its assignment, and between
+    /// the check whether an assignment is open and the write of its result (default 20 ms; half of it always passes).
+    /// Claims that come within it all succeed, as on the real server; their ids rise in the order of the writes.
+    #[must_use]
+    pub fn assign_race(mut self, window: Duration) -> Self {
+        self.assign_race = window;
+        self
+    }
+
+    /// Starts both servers. They run on the current tokio runtime until the lab is shut down or dropped.
+    ///
+    /// # Errors
+    /// When a port is taken, the data folder cannot be used, or a schema is no JSON Schema.
+    pub async fn start(self) -> Result<Lab, LabError> {
+        let types = JobTypes::new(&self.job_types, self.any_job_type)?;
+        let (api_listener, api_endpoint) = bind(Side::Api, self.port).await?;
+        let (s3_listener, s3_endpoint) = bind(Side::S3, self.s3_port).await?;
+        let (folder, temporary) = self.folder()?;
+
+        let changes = watch::Sender::new(0);
+        let database = self.data.is_some().then(|| folder.join("jobs.sqlite"));
+        let store = JobStore::open(database.as_deref(), changes.clone())
+            .map_err(|error| LabError::data(&folder, error))?;
+        let store = Arc::new(store);
+        let objects =
+            s3::Store::open(&folder.join("s3")).map_err(|error| LabError::data(&folder, error))?;
+        objects
+            .create_bucket(&self.bucket)
+            .map_err(|error| LabError::data(&folder, error))?;
+        let credentials = s3::Credentials {
+            access_key: S3_KEY.to_owned(),
+            secret_key: S3_KEY.to_owned(),
+        };
+
+        let (issuer, life) = (api_endpoint.clone(), self.token_life);
+        let tokens = tokio::task::spawn_blocking(move || Tokens::new(issuer, life)).await;
+        let tokens = Arc::new(
+            tokens
+                .map_err(|_| LabError::SigningKey)?
+                .map_err(|_| LabError::SigningKey)?,
+        );
+        let faults = Faults::default();
+        let log = Arc::new(RequestLog::new(changes.clone()));
+        let api = Arc::new(Api {
+            store: Arc::clone(&store),
+            tokens: Arc::clone(&tokens),
+            refresh_life: self.refresh_life,
+            login_limit: LoginLimit::new(self.login_limit, self.login_window),
+            types,
+            race: self.assign_race,
+            objects: Objects {
+                store: Arc::clone(&objects),
+                endpoint: s3_endpoint.clone(),
+                region: REGION,
+                bucket: self.bucket,
+                credentials: credentials.clone(),
+            },
+            faults: faults.clone(),
+            log: Arc::clone(&log),
+        });
+
+        let gate = |side, keep_alive| {
+            Gate::new(
+                side,
+                keep_alive,
+                faults.clone(),
+                Arc::clone(&log),
+                Arc::clone(&tokens),
+            )
+        };
+        let (api_gate, s3_gate) = (gate(Side::Api, Some(self.keep_alive)), gate(Side::S3, None));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let api_service =
+            hyper_util::service::TowerToHyperService::new(api::service(Arc::clone(&api)));
+        tasks.spawn(serve(
+            api_listener,
+            api_service,
+            Arc::new(api_gate),
+            stop.clone(),
+        ));
+        tasks.spawn(serve(
+            s3_listener,
+            s3::service(objects, credentials),
+            Arc::new(s3_gate),
+            stop.clone(),
+        ));
+        tasks.spawn(time_out_hourly(store));
+        Ok(Lab {
+            api,
+            api_endpoint,
+            tasks,
+            stop: stop.drop_guard(),
+            changes,
+            temporary,
+        })
+    }
+
+    /// The folder for everything that goes on disk, and its owner if it goes with the lab.
+    fn folder(&self) -> Result<(PathBuf, Option<TempDir>), LabError> {
+        match &self.data {
+            Some(folder) => {
+                std::fs::create_dir_all(folder).map_err(|error| LabError::data(folder, error))?;
+                Ok((folder.clone(), None))
+            }
+            None => {
+                let parent = std::env::temp_dir();
+                let made = tempfile::Builder::new().prefix("reefguide-lab-").tempdir();
+                let temporary = made.map_err(|error| LabError::data(&parent, error))?;
+                Ok((temporary.path().to_owned(), Some(temporary)))
+            }
+        }
+    }
+}
+
+async fn bind(side: Side, port: u16) -> Result<(TcpListener, String), LabError> {
+    let failed = |source| LabError::Bind { side, port, source };
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .await
+        .map_err(failed)?;
+    let endpoint = format!("http://{}", listener.local_addr().map_err(failed)?);
+    Ok((listener, endpoint))
+}
+
+/// The real server's hourly task: jobs made over two hours ago are TIMED_OUT, whether assigned or not.
+async fn time_out_hourly(store: Arc<JobStore>) {
+    loop {
+        tokio::time::sleep(HOUR).await;
+        match store.time_out(Time::now().minus(HOUR * 2), None) {
+            Ok(timed_out) => tracing::info!(jobs = timed_out.len(), "old jobs timed out"),
+            Err(error) => tracing::error!(%error, "old jobs could not be timed out"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! `reefguide-lab up`.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use reefguide_lab::{JobTypeSpec, Lab, RequestRecord, Side};
+use tokio::signal;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Start a lab and show its requests until Ctrl-C
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Port of the job API on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 5000)]
+    port: u16,
+    /// Port of the S3 server on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 9000)]
+    s3_port: u16,
+    /// Keep jobs and objects in this folder, and begin with what is there
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Accept jobs of every type name
+    #[arg(long)]
+    any_type: bool,
+    /// Accept jobs of this type too, with any payload; may be repeated
+    #[arg(long, value_name = "NAME")]
+    job_type: Vec<String>,
+    /// Accept jobs of this type whose payload fits the JSON Schema in FILE; may be repeated
+    #[arg(long, value_name = "NAME=FILE")]
+    schema: Vec<SchemaFile>,
+    /// Show no requests
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone)]
+struct SchemaFile {
+    job_type: String,
+    file: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("expected NAME=FILE, such as COUNT_CORAL=count-coral.json")]
+struct NoSchemaFile;
+
+impl FromStr for SchemaFile {
+    type Err = NoSchemaFile;
+
+    fn from_str(text: &str) -> Result<Self, NoSchemaFile> {
+        let (job_type, file) = text.split_once('=').ok_or(NoSchemaFile)?;
+        if job_type.is_empty() || file.is_empty() {
+            return Err(NoSchemaFile);
+        }
+        Ok(Self {
+            job_type: job_type.to_owned(),
+            file: file.into(),
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum UpError {
+    #[error("the schema file {} cannot be read", file.display())]
+    Read {
+        file: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the schema file {} is no JSON", file.display())]
+    Json {
+        file: PathBuf,
+        source: serde_json::Error,
+    },
+}
+
+impl SchemaFile {
+    fn spec(&self) -> Result<JobTypeSpec, UpError> {
+        let file = || self.file.clone();
+        let text = std::fs::read(&self.file).map_err(|source| UpError::Read {
+            file: file(),
+            source,
+        })?;
+        let schema = serde_json::from_slice(&text).map_err(|source| UpError::Json {
+            file: file(),
+            source,
+        })?;
+        Ok(JobTypeSpec::new(&self.job_type).input(schema))
+    }
+}
+
+impl Up {
+    pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
+        let mut builder = Lab::builder().port(self.port).s3_port(self.s3_port);
+        if let Some(folder) = self.data {
+            builder = builder.data(folder);
+        }
+        if self.any_type {
+            builder = builder.any_job_type();
+        }
+        for name in self.job_type {
+            builder = builder.job_type(JobTypeSpec::new(name));
+        }
+        for schema in &self.schema {
+            builder = builder.job_type(schema.spec()?);
+        }
+        let lab = builder.start().await?;
+        println!("# Put this into the worker's .env:");
+        for (name, value) in lab.env() {
+            println!("{name}={value}");
+        }
+        println!("\n# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
+        let stopped = stopped();
+        tokio::pin!(stopped);
+        let mut requests = lab.live_requests();
+        loop {
+            tokio::select! {
+                stopped = &mut stopped => {
+                    stopped?;
+                    break;
+                }
+                request = requests.recv() => match request {
+                    Ok(request) if !self.quiet => println!("{}", Line(&request)),
+                    Err(RecvError::Lagged(missed)) if !self.quiet => println!("# {missed} requests are not shown"),
+                    // The sender lives in `lab`, so the channel is open.
+                    _ => {}
+                },
+            }
+        }
+        lab.shutdown().await;
+        Ok(())
+    }
+}
+
+/// Returns at the first SIGINT or SIGTERM.
+async fn stopped() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await
+}
+
+/// A request on one line.
+struct Line<'a>(&'a RequestRecord);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RequestRecord {
+            at,
+            side,
+            method,
+            path,
+            status,
+            ms,
+            job_id,
+            fault,
+            ..
+        } = self.0;
+        // The time of day out of `2026-11-22T21:24:39.569Z`.
+        let time = at.get(11..23).unwrap_or(at);
+        let side = if *side == Side::Api { "api" } else { "s3" };
+        let status = status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
+        write!(f, "{time} {side:3} {status} {ms:>5} ms  {method:6} {path}")?;
+        if let Some(id) = job_id {
+            write!(f, "  job {id}")?;
+        }
+        if let Some(fault) = fault {
+            write!(f, "  [{fault}]")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reefguide_lab::Route;
+
+    #[test]
+    fn a_request_is_one_line() {
+        let mut record = RequestRecord {
+            at: "2026-11-22T21:24:39.569Z".into(),
+            side: Side::Api,
+            route: Route::Assign,
+            method: "POST".into(),
+            path: "/api/jobs/assign".into(),
+            status: Some(200),
+            ms: 23,
+            job_id: Some(7),
+            fault: None,
+        };
+        insta::assert_snapshot!(Line(&record), @"21:24:39.569 api 200    23 ms  POST   /api/jobs/assign  job 7");
+        record = RequestRecord {
+            status: None,
+            job_id: None,
+            fault: Some("lost answer".into()),
+            side: Side::S3,
+            ..record
+        };
+        insta::assert_snapshot!(Line(&record), @"21:24:39.569 s3  cut    23 ms  POST   /api/jobs/assign  [lost answer]");
+    }
+}

@@ -1,0 +1,320 @@
+//! Fault dials: what goes wrong, on which route, how often.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::route::Route;
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum FaultKind {
+    /// The request is answered with this status, in the shape the server (or a load balancer, for 502 to 504) would
+    /// give it, and does nothing.
+    Status {
+        /// The status, 400 to 599.
+        status: u16,
+        /// `Retry-After` in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
+    },
+    /// The request is handled after a wait.
+    Delay {
+        /// The wait in milliseconds.
+        ms: u64,
+    },
+    /// The request is handled and its effects stay, but the connection is reset instead of an answer.
+    LostAnswer,
+    /// The connection is reset before the request is looked at.
+    Reset,
+    /// A connection that has served before is closed the moment a further request comes, as by a server whose idle
+    /// timer fires just then. A first request on a connection is not touched.
+    StaleKeepAlive,
+    /// All access tokens given out so far end, then the request is handled.
+    ExpireTokens,
+    /// The head of the answer comes at once, its body after a wait.
+    SlowBody {
+        /// The wait in milliseconds.
+        ms: u64,
+    },
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { status, .. } => write!(f, "status {status}"),
+            Self::Delay { ms } => write!(f, "delay of {ms} ms"),
+            Self::LostAnswer => f.write_str("lost answer"),
+            Self::Reset => f.write_str("reset"),
+            Self::StaleKeepAlive => f.write_str("stale keep-alive"),
+            Self::ExpireTokens => f.write_str("tokens expired"),
+            Self::SlowBody { ms } => write!(f, "body held for {ms} ms"),
+        }
+    }
+}
+
+/// One dial: a fault, where it strikes and how often.
+///
+/// ```
+/// # use reefguide_lab::{Fault, Route};
+/// // The third and fourth result are stored, but the worker never hears.
+/// let fault = Fault::lost_answer(Route::Result).after(2).times(2);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    route: Route,
+    #[serde(flatten)]
+    kind: FaultKind,
+    /// `None`: until removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    #[serde(default)]
+    skip: u64,
+}
+
+impl Fault {
+    /// A fault on each request to `route` until it is removed.
+    pub fn new(route: Route, kind: FaultKind) -> Self {
+        Self {
+            route,
+            kind,
+            count: None,
+            skip: 0,
+        }
+    }
+
+    /// Answers with `status`; see [`FaultKind::Status`].
+    pub fn status(route: Route, status: u16) -> Self {
+        Self::new(
+            route,
+            FaultKind::Status {
+                status,
+                retry_after: None,
+            },
+        )
+    }
+
+    /// Answers 429 with a `Retry-After` in whole seconds.
+    pub fn too_many_requests(route: Route, retry_after: Duration) -> Self {
+        Self::new(
+            route,
+            FaultKind::Status {
+                status: 429,
+                retry_after: Some(retry_after.as_secs()),
+            },
+        )
+    }
+
+    /// Waits before handling, in whole milliseconds.
+    pub fn delay(route: Route, wait: Duration) -> Self {
+        Self::new(route, FaultKind::Delay { ms: millis(wait) })
+    }
+
+    /// Handles and never answers; see [`FaultKind::LostAnswer`].
+    pub fn lost_answer(route: Route) -> Self {
+        Self::new(route, FaultKind::LostAnswer)
+    }
+
+    /// Resets the connection; see [`FaultKind::Reset`].
+    pub fn reset(route: Route) -> Self {
+        Self::new(route, FaultKind::Reset)
+    }
+
+    /// Closes a reused connection; see [`FaultKind::StaleKeepAlive`].
+    pub fn stale_keep_alive(route: Route) -> Self {
+        Self::new(route, FaultKind::StaleKeepAlive)
+    }
+
+    /// Ends all access tokens; see [`FaultKind::ExpireTokens`].
+    pub fn expire_tokens(route: Route) -> Self {
+        Self::new(route, FaultKind::ExpireTokens)
+    }
+
+    /// Holds the answer's body back, in whole milliseconds; see [`FaultKind::SlowBody`].
+    pub fn slow_body(route: Route, wait: Duration) -> Self {
+        Self::new(route, FaultKind::SlowBody { ms: millis(wait) })
+    }
+
+    /// Strikes `count` times, then no more.
+    #[must_use]
+    pub fn times(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// Lets `skip` requests pass before the first strike.
+    #[must_use]
+    pub fn after(mut self, skip: u64) -> Self {
+        self.skip = skip;
+        self
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Which dial this is, to remove it or ask how often it struck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FaultId(pub(crate) u64);
+
+/// A dial and how often it has struck.
+#[derive(Debug, Clone, Serialize)]
+pub struct SetFault {
+    /// Which dial.
+    pub id: FaultId,
+    /// What it does.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// Strikes so far.
+    pub fired: u64,
+    #[serde(skip)]
+    passed: u64,
+}
+
+/// The dials of a lab. Clones turn the same dials.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    dials: Arc<Mutex<Dials>>,
+}
+
+#[derive(Debug, Default)]
+struct Dials {
+    set: Vec<SetFault>,
+    last_id: u64,
+}
+
+impl Faults {
+    /// Sets a dial. Of several that mind a request, the one set first strikes, alone.
+    pub fn add(&self, fault: Fault) -> FaultId {
+        let mut dials = self.lock();
+        dials.last_id += 1;
+        let id = FaultId(dials.last_id);
+        dials.set.push(SetFault {
+            id,
+            fault,
+            fired: 0,
+            passed: 0,
+        });
+        id
+    }
+
+    /// Removes a dial; whether it was there.
+    pub fn remove(&self, id: FaultId) -> bool {
+        let mut dials = self.lock();
+        let before = dials.set.len();
+        dials.set.retain(|dial| dial.id != id);
+        dials.set.len() < before
+    }
+
+    /// Removes all dials.
+    pub fn clear(&self) {
+        self.lock().set.clear();
+    }
+
+    /// How often the dials now set have struck, all together.
+    pub fn fired(&self) -> u64 {
+        self.lock().set.iter().map(|dial| dial.fired).sum()
+    }
+
+    /// The dials as they stand, spent ones too.
+    pub fn all(&self) -> Vec<SetFault> {
+        self.lock().set.clone()
+    }
+
+    /// What strikes a request to `route`, counted as a strike.
+    pub(crate) fn strike(&self, route: Route, reused_connection: bool) -> Option<FaultKind> {
+        let mut dials = self.lock();
+        let minds = |dial: &&mut SetFault| {
+            dial.fault.route.covers(route)
+                && dial.fault.count.is_none_or(|count| dial.fired < count)
+                && (reused_connection || dial.fault.kind != FaultKind::StaleKeepAlive)
+        };
+        for dial in dials.set.iter_mut().filter(minds) {
+            if dial.passed < dial.fault.skip {
+                dial.passed += 1;
+                continue;
+            }
+            dial.fired += 1;
+            return Some(dial.fault.kind.clone());
+        }
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Dials> {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_dial_lets_some_pass_then_strikes_so_often() {
+        let faults = Faults::default();
+        faults.add(Fault::reset(Route::Poll).after(1).times(2));
+        let struck: Vec<_> = (0..5)
+            .map(|_| faults.strike(Route::Poll, false).is_some())
+            .collect();
+        assert_eq!(struck, [false, true, true, false, false]);
+        assert_eq!(
+            (faults.fired(), faults.strike(Route::Assign, false)),
+            (2, None)
+        );
+    }
+
+    #[test]
+    fn the_first_dial_set_strikes_alone_and_a_removed_one_never() {
+        let faults = Faults::default();
+        let first = faults.add(Fault::status(Route::Any, 500));
+        faults.add(Fault::status(Route::Poll, 503));
+        let status = |status| {
+            Some(FaultKind::Status {
+                status,
+                retry_after: None,
+            })
+        };
+        assert_eq!(faults.strike(Route::Poll, false), status(500));
+        assert!(faults.remove(first) && !faults.remove(first));
+        assert_eq!(faults.strike(Route::Poll, false), status(503));
+        faults.clear();
+        assert_eq!(faults.strike(Route::Poll, false), None);
+    }
+
+    #[test]
+    fn a_stale_keep_alive_waits_for_a_reused_connection() {
+        let faults = Faults::default();
+        faults.add(Fault::stale_keep_alive(Route::Any).times(1));
+        assert_eq!(faults.strike(Route::Poll, false), None);
+        assert_eq!(
+            faults.strike(Route::Poll, true),
+            Some(FaultKind::StaleKeepAlive)
+        );
+    }
+
+    #[test]
+    fn a_fault_reads_from_json() {
+        let fault: Fault =
+            serde_json::from_value(json!({"route": "result", "kind": "status", "status": 429, "retryAfter": 3, "count": 1})).unwrap();
+        assert_eq!(
+            fault,
+            Fault::too_many_requests(Route::Result, Duration::from_secs(3)).times(1)
+        );
+        let error = serde_json::from_value::<Fault>(json!({"route": "nowhere", "kind": "reset"}))
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("no route is called `nowhere`"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! Job types: their names, the JSON Schemas of their payloads, and how long an assignment of one lasts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonschema::Validator;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::LabError;
+
+const EXPIRY: Duration = Duration::from_secs(60 * 60);
+
+/// A job type the lab accepts.
+///
+/// ```
+/// # use reefguide_lab::JobTypeSpec;
+/// # use serde_json::json;
+/// let spec = JobTypeSpec::new("COUNT_CORAL").input(json!({ "type": "object", "required": ["image"] }));
+/// ```
+#[derive(Debug, Clone)]
+pub struct JobTypeSpec {
+    name: String,
+    input: Option<Value>,
+    result: Option<Value>,
+    expiry: Duration,
+}
+
+impl JobTypeSpec {
+    /// A type called `name` that takes any payload and any result; its assignments last 60 minutes.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            input: None,
+            result: None,
+            expiry: EXPIRY,
+        }
+    }
+
+    /// Checks input payloads against this JSON Schema: a misfit is refused when the job is submitted.
+    #[must_use]
+    pub fn input(mut self, schema: Value) -> Self {
+        self.input = Some(schema);
+        self
+    }
+
+    /// Checks result payloads against this JSON Schema: a misfit is refused when the result is posted.
+    #[must_use]
+    pub fn result(mut self, schema: Value) -> Self {
+        self.result = Some(schema);
+        self
+    }
+
+    /// How long after the assignment `expires_at` is (default 60 minutes).
+    #[must_use]
+    pub fn expiry(mut self, expiry: Duration) -> Self {
+        self.expiry = expiry;
+        self
+    }
+}
+
+/// The types upstream has, in the order its error messages list them.
+fn built_in() -> Result<Vec<JobTypeSpec>, LabError> {
+    #[derive(Deserialize)]
+    struct Schemas {
+        input: Value,
+        result: Value,
+    }
+    let upstream = [
+        ("TEST", include_str!("schemas/test.json"), EXPIRY),
+        (
+            "SUITABILITY_ASSESSMENT",
+            include_str!("schemas/suitability_assessment.json"),
+            EXPIRY,
+        ),
+        (
+            "REGIONAL_ASSESSMENT",
+            include_str!("schemas/regional_assessment.json"),
+            EXPIRY,
+        ),
+        (
+            "DATA_SPECIFICATION_UPDATE",
+            include_str!("schemas/data_specification_update.json"),
+            EXPIRY,
+        ),
+        (
+            "ADRIA_MODEL_RUN",
+            include_str!("schemas/adria_model_run.json"),
+            EXPIRY * 4,
+        ),
+    ];
+    let spec = |(name, schemas, expiry): (&str, &str, Duration)| {
+        let Schemas { input, result } =
+            serde_json::from_str(schemas).map_err(|error| LabError::schema(name, &error))?;
+        Ok(JobTypeSpec::new(name)
+            .input(input)
+            .result(result)
+            .expiry(expiry))
+    };
+    upstream.into_iter().map(spec).collect()
+}
+
+/// The types of one lab, ready to check payloads.
+#[derive(Debug, Clone)]
+pub(crate) struct JobTypes {
+    types: Arc<[JobType]>,
+    any: bool,
+}
+
+#[derive(Debug)]
+struct JobType {
+    name: String,
+    input: Option<Validator>,
+    result: Option<Validator>,
+    expiry: Duration,
+}
+
+impl JobTypes {
+    /// Upstream's types and `added`; one of the same name replaces upstream's. With `any` every name is accepted.
+    pub(crate) fn new(added: &[JobTypeSpec], any: bool) -> Result<Self, LabError> {
+        let mut specs = built_in()?;
+        for spec in added {
+            match specs.iter_mut().find(|known| known.name == spec.name) {
+                Some(known) => *known = spec.clone(),
+                None => specs.push(spec.clone()),
+            }
+        }
+        let types = specs
+            .into_iter()
+            .map(JobType::compile)
+            .collect::<Result<Arc<[_]>, _>>()?;
+        Ok(Self { types, any })
+    }
+
+    pub(crate) fn accepts(&self, name: &str) -> bool {
+        self.any || self.find(name).is_some()
+    }
+
+    /// Every type known by name.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.types.iter().map(|known| known.name.as_str()).collect()
+    }
+
+    pub(crate) fn input_fits(&self, name: &str, payload: &Value) -> bool {
+        self.find(name)
+            .and_then(|known| known.input.as_ref())
+            .is_none_or(|schema| schema.is_valid(payload))
+    }
+
+    pub(crate) fn result_fits(&self, name: &str, payload: &Value) -> bool {
+        self.find(name)
+            .and_then(|known| known.result.as_ref())
+            .is_none_or(|schema| schema.is_valid(payload))
+    }
+
+    pub(crate) fn expiry(&self, name: &str) -> Duration {
+        self.find(name).map_or(EXPIRY, |known| known.expiry)
+    }
+
+    fn find(&self, name: &str) -> Option<&JobType> {
+        self.types.iter().find(|known| known.name == name)
+    }
+}
+
+impl JobType {
+    fn compile(spec: JobTypeSpec) -> Result<Self, LabError> {
+        let compile = |schema: Option<Value>| {
+            let compiled = schema
+                .map(|schema| jsonschema::validator_for(&schema))
+                .transpose();
+            compiled.map_err(|error| LabError::schema(&spec.name, &error))
+        };
+        Ok(Self {
+            input: compile(spec.input)?,
+            result: compile(spec.result)?,
+            expiry: spec.expiry,
+            name: spec.name,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn upstream() -> JobTypes {
+        JobTypes::new(&[], false).unwrap()
+    }
+
+    #[test]
+    fn upstreams_schemas_are_strict_where_upstreams_are() {
+        let types = upstream();
+        assert!(!types.input_fits("TEST", &json!({"id": 1, "extra": true})));
+        assert!(types.input_fits("DATA_SPECIFICATION_UPDATE", &json!({"whatever": [1]})));
+        let run = |scenarios, package| {
+            json!({"data_package": package, "num_scenarios": scenarios, "model_params":
+            [{"param_name": "N", "third_param_flag": true, "lower": 0, "upper": 1, "extra": 1}]})
+        };
+        assert!(types.input_fits("ADRIA_MODEL_RUN", &run(4, "GBR")));
+        assert!(!types.input_fits("ADRIA_MODEL_RUN", &run(0, "GBR")));
+        assert!(!types.input_fits("ADRIA_MODEL_RUN", &run(4, "OTHER")));
+    }
+
+    #[test]
+    fn a_type_of_ones_own_replaces_upstreams_of_that_name() {
+        let types =
+            JobTypes::new(&[JobTypeSpec::new("TEST"), JobTypeSpec::new("MINE")], false).unwrap();
+        assert!(types.input_fits("TEST", &json!("anything")));
+        assert_eq!(types.names().len(), 6);
+        assert!(types.accepts("MINE") && !types.accepts("OTHER"));
+    }
+
+    #[test]
+    fn a_schema_that_is_none_names_its_type() {
+        let error = JobTypes::new(
+            &[JobTypeSpec::new("MINE").input(json!({"type": "nonsense"}))],
+            false,
+        )
+        .unwrap_err();
+        assert!(error.to_string().contains("MINE"), "{error}");
+    }
+}

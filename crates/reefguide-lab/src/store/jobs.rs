@@ -1,0 +1,131 @@
+//! Jobs: submitted, offered, listed, and ended from outside.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::record::{self, JOB, Job, JobDetails, Status, Time};
+use super::{JobStore, StoreError};
+use crate::jsonb::Jsonb;
+
+/// What a submission came to.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) job_id: i64,
+    pub(crate) cached: bool,
+    pub(crate) request_id: i64,
+}
+
+impl JobStore {
+    /// Adds a job, unless an equal one is done, under way or waiting (sought in that order, the newest first).
+    pub(crate) fn create(
+        &self,
+        user: i64,
+        job_type: &str,
+        payload: &Jsonb,
+    ) -> Result<Created, StoreError> {
+        let hash = payload.job_hash(job_type);
+        let document = serde_json::to_string(payload)?;
+        self.write(|db| {
+            let sql = "SELECT id FROM job WHERE hash = ? AND status <= ? ORDER BY status DESC, id DESC LIMIT 1";
+            let known = db.query_row(sql, params![hash, Status::Succeeded.column()], |row| row.get(0)).optional()?;
+            let cached = known.is_some();
+            let job_id = match known {
+                Some(id) => id,
+                None => {
+                    let sql = "INSERT INTO job (created_at, updated_at, type, status, hash, user_id, input_payload)
+                               VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6)";
+                    let now = Time::now().0;
+                    db.execute(sql, params![now, job_type, Status::Pending.column(), hash, user, document])?;
+                    db.last_insert_rowid()
+                }
+            };
+            let sql = "INSERT INTO request (job_id, user_id, cached) VALUES (?, ?, ?)";
+            db.execute(sql, params![job_id, user, cached])?;
+            Ok(Created { job_id, cached, request_id: db.last_insert_rowid() })
+        })
+    }
+
+    /// The ten oldest jobs on offer: PENDING, and no assignment of theirs is open or unexpired.
+    pub(crate) fn poll(&self, job_type: Option<&str>) -> Result<Vec<Job>, StoreError> {
+        self.read(|db| {
+            let sql = format!(
+                "SELECT {JOB} FROM job WHERE status = ?1 AND (?2 IS NULL OR type = ?2) AND NOT EXISTS (
+                     SELECT 1 FROM assignment WHERE job_id = job.id AND (completed_at IS NULL OR expires_at > ?3))
+                 ORDER BY id LIMIT 10"
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let values = params![Status::Pending.column(), job_type, Time::now().0];
+            Ok(statement.query_map(values, record::job)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    pub(crate) fn job(&self, id: i64) -> Result<Option<Job>, StoreError> {
+        self.read(|db| {
+            let sql = format!("SELECT {JOB} FROM job WHERE id = ?");
+            Ok(db.query_row(&sql, params![id], record::job).optional()?)
+        })
+    }
+
+    pub(crate) fn details(&self, id: i64) -> Result<Option<JobDetails>, StoreError> {
+        let job = self.job(id)?;
+        job.map(|job| self.read(|db| record::details(db, job)))
+            .transpose()
+    }
+
+    /// Jobs by status, then the latest changed first, at most `limit`; and how many there are in all.
+    pub(crate) fn list(
+        &self,
+        user: Option<i64>,
+        status: Option<Status>,
+        limit: i64,
+    ) -> Result<(Vec<JobDetails>, i64), StoreError> {
+        let matching =
+            "FROM job WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR status = ?2)";
+        let status = status.map(Status::column);
+        self.read(|db| {
+            let total = db.query_row(
+                &format!("SELECT count(*) {matching}"),
+                params![user, status],
+                |row| row.get(0),
+            )?;
+            let sql = format!("SELECT {JOB} {matching} ORDER BY status, updated_at DESC LIMIT ?3");
+            let mut statement = db.prepare_cached(&sql)?;
+            let jobs = statement.query_map(params![user, status, limit], record::job)?;
+            let jobs = jobs
+                .map(|job| record::details(db, job?))
+                .collect::<Result<_, _>>()?;
+            Ok((jobs, total))
+        })
+    }
+
+    /// Sets a job's status whatever it was, and returns the job.
+    pub(crate) fn set_status(&self, id: i64, status: Status) -> Result<Option<Job>, StoreError> {
+        self.write(|db| {
+            let sql =
+                format!("UPDATE job SET status = ?, updated_at = ? WHERE id = ? RETURNING {JOB}");
+            let values = params![status.column(), Time::now().0, id];
+            Ok(db.query_row(&sql, values, record::job).optional()?)
+        })
+    }
+
+    /// Sets the waiting and running jobs made by `created_by` to TIMED_OUT, assigned or not; returns id and type.
+    pub(crate) fn time_out(
+        &self,
+        created_by: Time,
+        of_types: Option<&[String]>,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        self.write(|db| {
+            let sql = "SELECT id, type FROM job WHERE status <= ? AND created_at <= ? ORDER BY id";
+            let mut statement = db.prepare_cached(sql)?;
+            let values = params![Status::InProgress.column(), created_by.0];
+            let old = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mut old: Vec<(i64, String)> = old.collect::<Result<_, _>>()?;
+            old.retain(|(_, job_type)| of_types.is_none_or(|types| types.contains(job_type)));
+            let mut update =
+                db.prepare_cached("UPDATE job SET status = ?, updated_at = ? WHERE id = ?")?;
+            for (id, _) in &old {
+                update.execute(params![Status::TimedOut.column(), Time::now().0, id])?;
+            }
+            Ok(old)
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Logins, tokens and roles.
+
+use std::time::Duration;
+
+use reefguide_lab::Lab;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::session::{Session, json_of, login};
+
+#[tokio::test]
+async fn the_sixth_login_of_an_address_is_refused_though_all_were_good() {
+    let session = Session::calm().await;
+    for email in [
+        "user@email.com",
+        "default@email.com",
+        " Worker@Email.com ",
+        "worker@email.com",
+    ] {
+        assert_eq!(
+            login(&session.http, &session.lab, email).await.0,
+            StatusCode::OK,
+            "{email}"
+        );
+    }
+    assert_eq!(
+        login(&session.http, &session.lab, "worker@email.com")
+            .await
+            .0,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+}
+
+#[tokio::test]
+async fn a_new_window_brings_new_logins() {
+    let session = Session::with(Lab::builder().login_limit(1).login_window(Duration::ZERO)).await;
+    assert_eq!(
+        login(&session.http, &session.lab, "worker@email.com")
+            .await
+            .0,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn ended_tokens_are_a_plain_401_and_refreshing_helps() {
+    let mut session = Session::calm().await;
+    session.lab.expire_tokens();
+    let refused = session.get("/api/jobs/poll").await.unwrap();
+    assert_eq!(
+        (refused.status(), refused.text().await.unwrap()),
+        (StatusCode::UNAUTHORIZED, "Unauthorized".into())
+    );
+    let answer = session
+        .post(
+            "/api/auth/token",
+            &json!({ "refreshToken": session.refresh_token }),
+        )
+        .await
+        .unwrap();
+    let answer = json_of(answer).await;
+    assert_eq!(
+        answer.as_object().unwrap().len(),
+        1,
+        "no new refresh token comes with it"
+    );
+    session.token = answer["token"].as_str().unwrap().to_owned();
+    assert_eq!(
+        session.get("/api/jobs/poll").await.unwrap().status(),
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn an_analyst_works_with_any_job_but_sees_its_own_list_and_no_admin_route() {
+    let analyst = Session::of(Lab::builder().start().await.unwrap(), "user@email.com").await;
+    let job = analyst.submit(1);
+    assert_eq!(analyst.assign(job).await.unwrap().status(), 200);
+    assert_eq!(
+        analyst
+            .get(&format!("/api/jobs/{job}"))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    assert_eq!(
+        json_of(analyst.get("/api/jobs").await.unwrap()).await["total"],
+        0
+    );
+    assert_eq!(
+        analyst.get("/api/jobs?userId=2").await.unwrap().status(),
+        401
+    );
+    let refused = analyst
+        .post(
+            "/api/admin/timeout-jobs",
+            &json!({ "timeoutThresholdMinutes": 0 }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(refused.status(), 401);
+    assert_eq!(
+        json_of(refused).await["message"],
+        "You are not authorised to access this service."
+    );
+}
+
+#[tokio::test]
+async fn admin_routes_ask_who_before_what() {
+    let mut session = Session::calm().await;
+    let misfit = json!({});
+    assert_eq!(
+        session
+            .post("/api/admin/timeout-jobs", &misfit)
+            .await
+            .unwrap()
+            .status(),
+        400
+    );
+    session.token.clear();
+    assert_eq!(
+        session
+            .post("/api/admin/timeout-jobs", &misfit)
+            .await
+            .unwrap()
+            .status(),
+        401
+    );
+}

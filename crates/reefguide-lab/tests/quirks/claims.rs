@@ -1,0 +1,210 @@
+//! Claims and results: what races, what closes, what overwrites.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reefguide_lab::{JobTypeSpec, Lab};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::session::{Session, json_of};
+
+/// Long enough for every request of a test to come within half of it.
+const RACE: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
+    let session = Session::with(Lab::builder().assign_race(RACE)).await;
+    let job = session.submit(1);
+    let answers = futures_util::future::join_all((0..20).map(|_| session.assign(job))).await;
+    let mut ids = BTreeSet::new();
+    for answer in answers {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        ids.insert(json_of(answer).await["assignment"]["id"].as_i64().unwrap());
+    }
+    assert_eq!(ids.len(), 20);
+    assert_eq!(
+        session.assign(job).await.unwrap().status(),
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        session.lab.job(job).unwrap()["assignments"]
+            .as_array()
+            .unwrap()
+            .len(),
+        20
+    );
+}
+
+#[tokio::test]
+async fn of_two_results_that_come_together_one_is_a_500() {
+    let session = Session::with(Lab::builder().assign_race(RACE)).await;
+    let assignment = session.assigned(session.submit(1)).await;
+    let body = json!({ "status": "SUCCEEDED" });
+    let (one, other) = tokio::join!(
+        session.result(&assignment, &body),
+        session.result(&assignment, &body)
+    );
+    let statuses = BTreeSet::from([one.unwrap().status(), other.unwrap().status()]);
+    assert_eq!(
+        statuses,
+        BTreeSet::from([StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR])
+    );
+}
+
+#[tokio::test]
+async fn a_result_in_progress_closes_the_assignment_for_good() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let assignment = session.assigned(job).await;
+    assert_eq!(
+        session
+            .result(&assignment, &json!({ "status": "IN_PROGRESS" }))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let second = session
+        .result(&assignment, &json!({ "status": "SUCCEEDED" }))
+        .await
+        .unwrap();
+    assert_eq!(
+        json_of(second).await["message"],
+        "Assignment already completed!"
+    );
+    assert_eq!(session.status(job), "IN_PROGRESS");
+}
+
+#[tokio::test]
+async fn a_job_put_back_is_offered_again_only_after_its_assignment_has_expired() {
+    let brief = JobTypeSpec::new("BRIEF").expiry(Duration::ZERO);
+    let session = Session::with(Lab::builder().job_type(brief).assign_race(Duration::ZERO)).await;
+    let long = session.submit(1);
+    let brief = session.lab.submit("BRIEF", Value::Null).unwrap();
+    for job in [long, brief] {
+        let assignment = session.assigned(job).await;
+        assert_eq!(
+            session
+                .result(&assignment, &json!({ "status": "PENDING" }))
+                .await
+                .unwrap()
+                .status(),
+            200
+        );
+        assert_eq!(session.status(job), "PENDING");
+    }
+    assert_eq!(
+        (session.polled("TEST").await, session.polled("BRIEF").await),
+        (vec![], vec![brief])
+    );
+    assert_eq!(
+        session.assign(long).await.unwrap().status(),
+        200,
+        "it may be claimed all the same"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_job_stays_in_progress_and_is_not_offered() {
+    let brief = JobTypeSpec::new("BRIEF").expiry(Duration::ZERO);
+    let session = Session::with(Lab::builder().job_type(brief).assign_race(Duration::ZERO)).await;
+    let job = session.lab.submit("BRIEF", Value::Null).unwrap();
+    session.assigned(job).await;
+    assert_eq!(
+        (session.status(job), session.polled("BRIEF").await),
+        ("IN_PROGRESS".into(), vec![])
+    );
+}
+
+#[tokio::test]
+async fn a_result_overwrites_timed_out() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let assignment = session.assigned(job).await;
+    session
+        .post(
+            "/api/admin/timeout-jobs",
+            &json!({ "timeoutThresholdMinutes": 0 }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(session.status(job), "TIMED_OUT");
+    session
+        .result(&assignment, &json!({ "status": "SUCCEEDED" }))
+        .await
+        .unwrap();
+    assert_eq!(session.status(job), "SUCCEEDED");
+}
+
+#[tokio::test]
+async fn a_refused_result_leaves_the_job_to_another_try() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let assignment = session.assigned(job).await;
+    let refused = session
+        .result(
+            &assignment,
+            &json!({ "status": "SUCCEEDED", "resultPayload": { "extra": 1 } }),
+        )
+        .await;
+    assert_eq!(
+        json_of(refused.unwrap()).await["message"],
+        "Invalid result payload for job type TEST"
+    );
+    assert_eq!(session.status(job), "IN_PROGRESS");
+    for falsy in [json!(0), json!(""), json!(false)] {
+        let body = json!({ "status": "FAILED", "resultPayload": falsy, "unknown": true });
+        let job =
+            session.submit(2 + i64::from(falsy.is_string()) + 2 * i64::from(falsy.is_boolean()));
+        assert_eq!(
+            session
+                .result(&session.assigned(job).await, &body)
+                .await
+                .unwrap()
+                .status(),
+            200,
+            "{falsy}"
+        );
+    }
+    assert_eq!(
+        session
+            .result(&assignment, &json!({ "status": "FAILED" }))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    assert_eq!(session.status(job), "FAILED");
+}
+
+#[tokio::test]
+async fn a_nul_anywhere_is_a_500() {
+    let session = Session::with(Lab::builder().any_job_type().assign_race(Duration::ZERO)).await;
+    let body = json!({ "type": "OPEN", "inputPayload": { "text": "a\0b" } });
+    assert_eq!(
+        session.post("/api/jobs", &body).await.unwrap().status(),
+        500
+    );
+    let job = session.lab.submit("OPEN", Value::Null).unwrap();
+    let body = json!({ "jobId": job, "ecsTaskArn": "a\0b", "ecsClusterArn": "" });
+    assert_eq!(
+        session
+            .post("/api/jobs/assign", &body)
+            .await
+            .unwrap()
+            .status(),
+        500
+    );
+    let body = json!({ "status": "SUCCEEDED", "resultPayload": { "a\0b": 1 } });
+    assert_eq!(
+        session
+            .result(&session.assigned(job).await, &body)
+            .await
+            .unwrap()
+            .status(),
+        500
+    );
+    assert_eq!(session.status(job), "IN_PROGRESS");
+}

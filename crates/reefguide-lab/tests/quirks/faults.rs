@@ -1,0 +1,279 @@
+//! What each fault dial does to a request.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::ByteStream;
+use reefguide_lab::{Fault, Lab, Route};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::session::{HEALTHY, Session, Wire, json_of};
+
+#[tokio::test]
+async fn a_status_is_answered_in_its_servers_shape_and_nothing_is_done() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let json = "application/json; charset=utf-8";
+    let shapes = [
+        (400, Some(json), r#"{"status":400,"message":"Bad Request"}"#),
+        (401, None, "Unauthorized"),
+        (429, Some(json), r#"{"error":"Too many attempts."}"#),
+        (
+            500,
+            Some(json),
+            r#"{"status":500,"message":"An unexpected error occurred"}"#,
+        ),
+        (502, Some("text/html"), "<title>502 Bad Gateway</title>"),
+        (
+            503,
+            Some("text/html"),
+            "<title>503 Service Unavailable</title>",
+        ),
+    ];
+    for (status, content_type, part) in shapes {
+        session
+            .lab
+            .faults()
+            .add(Fault::status(Route::Assign, status).times(1));
+        let answer = session.assign(job).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(
+            answer
+                .headers()
+                .get("content-type")
+                .map(|value| value.to_str().unwrap()),
+            content_type
+        );
+        let body = answer.text().await.unwrap();
+        assert!(body.contains(part), "{body}");
+    }
+    assert_eq!(
+        (session.status(job), session.lab.faults().fired()),
+        ("PENDING".into(), 6)
+    );
+    assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn too_many_requests_says_when_to_come_again() {
+    let session = Session::calm().await;
+    session.lab.faults().add(Fault::too_many_requests(
+        Route::Poll,
+        Duration::from_secs(7),
+    ));
+    let answer = session.get("/api/jobs/poll").await.unwrap();
+    assert_eq!(
+        (
+            answer.status(),
+            answer.headers()["retry-after"].to_str().unwrap()
+        ),
+        (StatusCode::TOO_MANY_REQUESTS, "7")
+    );
+}
+
+#[tokio::test]
+async fn a_delayed_request_is_done_late() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    session
+        .lab
+        .faults()
+        .add(Fault::delay(Route::Assign, Duration::from_millis(30)));
+    assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+    let record = session.lab.requests().pop().unwrap();
+    assert_eq!(
+        (record.route, record.fault.as_deref()),
+        (Route::Assign, Some("delay of 30 ms"))
+    );
+    assert!(record.ms >= 30, "{} ms", record.ms);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_a_deed_done() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    session
+        .lab
+        .faults()
+        .add(Fault::lost_answer(Route::Assign).times(1));
+    assert!(session.assign(job).await.is_err());
+    assert_eq!(session.status(job), "IN_PROGRESS");
+    let record = session.lab.requests().pop().unwrap();
+    assert_eq!(
+        (record.status, record.fault.as_deref()),
+        (None, Some("lost answer"))
+    );
+}
+
+#[tokio::test]
+async fn a_reset_is_a_deed_not_done() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    session
+        .lab
+        .faults()
+        .add(Fault::reset(Route::Assign).times(1));
+    assert!(session.assign(job).await.is_err());
+    assert_eq!(session.status(job), "PENDING");
+}
+
+#[tokio::test]
+async fn a_reset_reaches_the_client_as_one() {
+    let lab = Lab::builder().start().await.unwrap();
+    lab.faults().add(Fault::reset(Route::Health));
+    let mut wire = Wire::to(&lab).await;
+    wire.ask().await;
+    assert_eq!(
+        wire.end().await.unwrap_err().kind(),
+        ErrorKind::ConnectionReset
+    );
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_closed_as_its_second_request_comes() {
+    let lab = Lab::builder().start().await.unwrap();
+    lab.faults()
+        .add(Fault::stale_keep_alive(Route::AnyApi).times(1));
+    let mut wire = Wire::to(&lab).await;
+    wire.ask().await;
+    wire.read_to(HEALTHY).await;
+    wire.ask().await;
+    assert_eq!(wire.end().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn expired_tokens_are_refused_from_that_request_on() {
+    let session = Session::calm().await;
+    session
+        .lab
+        .faults()
+        .add(Fault::expire_tokens(Route::Poll).after(1).times(1));
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(
+            session
+                .get("/api/jobs/poll")
+                .await
+                .unwrap()
+                .status()
+                .as_u16(),
+        );
+    }
+    assert_eq!(statuses, [200, 401, 401]);
+}
+
+#[tokio::test]
+async fn a_slow_body_comes_after_its_head() {
+    let lab = Lab::builder().start().await.unwrap();
+    lab.faults()
+        .add(Fault::slow_body(Route::Health, Duration::from_secs(3600)));
+    let mut wire = Wire::to(&lab).await;
+    wire.ask().await;
+    assert!(
+        wire.read_to("\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200 OK")
+    );
+    assert!(wire.is_silent());
+    lab.faults().clear();
+    lab.faults()
+        .add(Fault::slow_body(Route::Health, Duration::from_millis(1)));
+    let mut wire = Wire::to(&lab).await;
+    wire.ask().await;
+    wire.read_to(HEALTHY).await;
+}
+
+#[tokio::test]
+async fn s3_has_its_own_shapes_and_its_own_lost_answers() {
+    let session = Session::calm().await;
+    let faults = session.lab.faults();
+    faults.add(Fault::status(Route::S3Get, 503).times(1));
+    let answer = session
+        .http
+        .get(format!("{}/reefguide-dev/k", session.lab.s3_endpoint()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        answer
+            .text()
+            .await
+            .unwrap()
+            .contains("<Code>SlowDown</Code>")
+    );
+
+    faults.add(Fault::lost_answer(Route::AnyS3).times(1));
+    let put = session
+        .s3()
+        .put_object()
+        .bucket("reefguide-dev")
+        .key("k")
+        .body(ByteStream::from_static(b"x"));
+    assert!(put.send().await.is_err());
+    session
+        .s3()
+        .head_object()
+        .bucket("reefguide-dev")
+        .key("k")
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn dials_are_turned_over_http() {
+    let session = Session::calm().await;
+    let fault = json!({ "route": "poll", "kind": "status", "status": 503, "count": 1 });
+    let set = session.post("/lab/faults", &fault).await.unwrap();
+    assert_eq!(
+        (set.status(), json_of(set).await),
+        (StatusCode::CREATED, json!({ "id": 1 }))
+    );
+    assert_eq!(session.get("/api/jobs/poll").await.unwrap().status(), 503);
+    assert_eq!(session.get("/api/jobs/poll").await.unwrap().status(), 200);
+    let all = json_of(session.get("/lab/faults").await.unwrap()).await;
+    assert_eq!(
+        all,
+        json!([{ "id": 1, "route": "poll", "kind": "status", "status": 503, "count": 1, "skip": 0, "fired": 1 }])
+    );
+
+    let wrong = session
+        .post(
+            "/lab/faults",
+            &json!({ "route": "nowhere", "kind": "reset" }),
+        )
+        .await
+        .unwrap();
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    assert!(
+        wrong
+            .text()
+            .await
+            .unwrap()
+            .contains("no route is called `nowhere`")
+    );
+    let delete = |path: &str| session.http.delete(session.url(path)).send();
+    assert_eq!(
+        delete("/lab/faults/1").await.unwrap().status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        delete("/lab/faults/1").await.unwrap().status(),
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        delete("/lab/faults").await.unwrap().status(),
+        StatusCode::NO_CONTENT
+    );
+
+    let requests = json_of(session.get("/lab/requests").await.unwrap()).await;
+    let polls: Vec<_> = requests
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|request| request["route"] == "poll")
+        .collect();
+    assert_eq!((polls.len(), &polls[0]["fault"]), (2, &json!("status 503")));
+}

@@ -1,0 +1,291 @@
+//! Submitting, listing, downloading, and the lab's own ways to them.
+
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::ByteStream;
+use reefguide_lab::{JobTypeSpec, Lab};
+use serde_json::{Value, json};
+
+use crate::session::{Session, json_of};
+
+#[tokio::test]
+async fn an_equal_payload_is_cached_while_its_job_may_still_serve() {
+    let session = Session::calm().await;
+    for (status, cached) in [
+        ("IN_PROGRESS", true),
+        ("SUCCEEDED", true),
+        ("FAILED", false),
+        ("CANCELLED", false),
+    ] {
+        let payload = json!({ "region": status, "reef_type": "a  b" });
+        let first = session.lab.submit("REGIONAL_ASSESSMENT", payload).unwrap();
+        let assignment = session.assigned(first).await;
+        session
+            .result(&assignment, &json!({ "status": status }))
+            .await
+            .unwrap();
+        // Keys in another order and other white space make no other job.
+        let payload: Value =
+            serde_json::from_str(&format!(r#"{{"reef_type": "a b ", "region": "{status}"}}"#))
+                .unwrap();
+        let body = json!({ "type": "REGIONAL_ASSESSMENT", "inputPayload": payload });
+        let answer = json_of(session.post("/api/jobs", &body).await.unwrap()).await;
+        assert_eq!(
+            (answer["cached"].clone(), answer["jobId"] == first),
+            (cached.into(), cached),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn timeout_jobs_takes_the_waiting_and_the_running_of_the_types_named() {
+    let session = Session::calm().await;
+    let (waiting, running, done) = (session.submit(1), session.submit(2), session.submit(3));
+    session.assigned(running).await;
+    session
+        .result(
+            &session.assigned(done).await,
+            &json!({ "status": "SUCCEEDED" }),
+        )
+        .await
+        .unwrap();
+    let other = session
+        .lab
+        .submit("DATA_SPECIFICATION_UPDATE", json!({}))
+        .unwrap();
+    let all = async |body: Value| {
+        json_of(
+            session
+                .post("/api/admin/timeout-jobs", &body)
+                .await
+                .unwrap(),
+        )
+        .await
+    };
+    let young = all(json!({ "timeoutThresholdMinutes": 120 })).await;
+    assert_eq!(
+        young,
+        json!({ "totalTimedOut": 0, "byType": {}, "timedOutJobIds": [] })
+    );
+    let old = all(json!({ "timeoutThresholdMinutes": 0, "jobTypes": ["TEST"] })).await;
+    assert_eq!(
+        old,
+        json!({ "totalTimedOut": 2, "byType": { "TEST": 2 }, "timedOutJobIds": [waiting, running] })
+    );
+    assert_eq!(
+        (session.status(done), session.status(other)),
+        ("SUCCEEDED".into(), "PENDING".into())
+    );
+    assert_eq!(session.polled("TEST").await, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn a_list_shows_fifty_and_counts_all() {
+    let session = Session::calm().await;
+    for id in 0..51 {
+        session.submit(id);
+    }
+    let running = session.submit(7);
+    session.assigned(running).await;
+    let listed = json_of(session.get("/api/jobs").await.unwrap()).await;
+    assert_eq!(
+        (
+            listed["jobs"].as_array().unwrap().len(),
+            listed["total"].clone()
+        ),
+        (50, json!(51))
+    );
+    let listed = json_of(
+        session
+            .get("/api/jobs/mine?status=IN_PROGRESS")
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!(
+        (listed["total"].clone(), listed["jobs"][0]["id"].clone()),
+        (json!(1), json!(running))
+    );
+    assert_eq!(
+        json_of(session.get("/api/jobs?userId=1").await.unwrap()).await["total"],
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_download_lists_by_plain_prefix_up_to_25_files_that_can_be_fetched() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let assignment = session.assigned(job).await;
+    let (_, prefix) = assignment["storage_uri"]
+        .as_str()
+        .unwrap()
+        .split_once("reefguide-dev/")
+        .unwrap();
+    let put = async |key: String| {
+        let put = session.s3().put_object().bucket("reefguide-dev").key(key);
+        put.body(ByteStream::from_static(b"content"))
+            .send()
+            .await
+            .unwrap();
+    };
+    for number in 0..24 {
+        put(format!("{prefix}/out/{number}.txt")).await;
+    }
+    // A sibling that begins alike counts too.
+    put(format!("{prefix}-notes")).await;
+    session
+        .result(&assignment, &json!({ "status": "SUCCEEDED" }))
+        .await
+        .unwrap();
+    let answer = json_of(
+        session
+            .get(&format!("/api/jobs/{job}/download?expirySeconds=60"))
+            .await
+            .unwrap(),
+    )
+    .await;
+    let files = answer["files"].as_object().unwrap();
+    assert_eq!(files.len(), 25);
+    assert!(files.contains_key("-notes"));
+    let url = files["out/7.txt"].as_str().unwrap();
+    assert!(url.contains("X-Amz-Expires=60"), "{url}");
+    assert_eq!(
+        session
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "content"
+    );
+    let answer = session
+        .get(&format!("/api/jobs/{job}/download?filterPrefix=out/1"))
+        .await
+        .unwrap();
+    assert_eq!(
+        json_of(answer).await["files"].as_object().unwrap().len(),
+        11
+    );
+}
+
+#[tokio::test]
+async fn a_type_of_ones_own_is_checked_by_its_schema_and_others_are_unknown() {
+    let schema = json!({ "type": "object", "required": ["image"] });
+    let lab = Lab::builder().job_type(
+        JobTypeSpec::new("COUNT_CORAL")
+            .input(schema.clone())
+            .result(schema),
+    );
+    let session = Session::with(lab).await;
+    assert!(
+        session
+            .lab
+            .submit("COUNT_CORAL", json!({ "image": "x" }))
+            .is_ok()
+    );
+    assert!(session.lab.submit("COUNT_CORAL", json!({})).is_err());
+    assert!(session.lab.submit("OTHER", json!({})).is_err());
+    let answer = session
+        .get("/api/jobs/poll?jobType=OTHER")
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        answer.contains("'ADRIA_MODEL_RUN' | 'COUNT_CORAL'"),
+        "{answer}"
+    );
+    let open = Session::with(Lab::builder().any_job_type()).await;
+    assert_eq!(open.polled("OTHER").await, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn waiting_for_a_job_ends_when_a_request_changes_it() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let work = async {
+        let assignment = session.assigned(job).await;
+        session
+            .result(
+                &assignment,
+                &json!({ "status": "SUCCEEDED", "resultPayload": {} }),
+            )
+            .await
+            .unwrap();
+    };
+    let (done, ()) = tokio::join!(
+        session
+            .lab
+            .wait_for(job, |job| job["status"] == "SUCCEEDED"),
+        work
+    );
+    assert_eq!(
+        done.unwrap()["assignments"][0]["result"]["result_payload"],
+        json!({})
+    );
+    assert!(session.lab.wait_for(999, |_| false).await.is_err());
+    session
+        .lab
+        .wait_until(|lab| {
+            lab.requests()
+                .iter()
+                .any(|request| request.job_id == Some(job))
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn kept_data_is_there_for_the_next_lab() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = Session::with(
+        Lab::builder()
+            .data(folder.path())
+            .assign_race(Duration::ZERO),
+    )
+    .await;
+    let job = session.submit(1);
+    let put = session.s3().put_object().bucket("reefguide-dev").key("a/b");
+    put.body(ByteStream::from_static(b"kept"))
+        .send()
+        .await
+        .unwrap();
+    session.lab.shutdown().await;
+
+    let session = Session::with(Lab::builder().data(folder.path())).await;
+    assert_eq!(
+        (session.polled("TEST").await, session.submit(1)),
+        (vec![job], job)
+    );
+    let object = session
+        .s3()
+        .get_object()
+        .bucket("reefguide-dev")
+        .key("a/b")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(object.body.collect().await.unwrap().to_vec(), b"kept");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let lab = Lab::builder().start().await.unwrap();
+    let port = lab
+        .api_endpoint()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let error = Lab::builder().s3_port(port).start().await.unwrap_err();
+    assert!(
+        error.to_string().contains(&format!("127.0.0.1:{port}")),
+        "{error}"
+    );
+}

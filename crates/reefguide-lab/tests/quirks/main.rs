@@ -1,0 +1,9 @@
+//! What the recorded exchanges do not show: races, limits, connections, and what the fault dials do.
+#![expect(clippy::unwrap_used, reason = "tests and what they share")]
+
+mod access;
+mod claims;
+mod faults;
+mod jobs;
+mod session;
+mod transport;

@@ -1,0 +1,195 @@
+//! A lab and a client that is logged in to it.
+
+use std::io;
+
+use reefguide_lab::{Lab, LabBuilder};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) struct Session {
+    pub(crate) lab: Lab,
+    pub(crate) http: reqwest::Client,
+    pub(crate) token: String,
+    pub(crate) refresh_token: String,
+}
+
+impl Session {
+    /// A lab whose races are over at once.
+    pub(crate) async fn calm() -> Self {
+        Self::with(Lab::builder().assign_race(std::time::Duration::ZERO)).await
+    }
+
+    pub(crate) async fn with(builder: LabBuilder) -> Self {
+        Self::of(builder.start().await.unwrap(), "worker@email.com").await
+    }
+
+    pub(crate) async fn of(lab: Lab, email: &str) -> Self {
+        let http = reqwest::Client::new();
+        let (status, answer) = login(&http, &lab, email).await;
+        assert_eq!(status, StatusCode::OK);
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        Self {
+            http,
+            token: text("token"),
+            refresh_token: text("refreshToken"),
+            lab,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.lab.api_endpoint())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Result<Response> {
+        self.http
+            .get(self.url(path))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Response> {
+        self.http
+            .post(self.url(path))
+            .bearer_auth(&self.token)
+            .json(body)
+            .send()
+            .await
+    }
+
+    pub(crate) async fn assign(&self, job: i64) -> reqwest::Result<Response> {
+        self.post(
+            "/api/jobs/assign",
+            &json!({ "jobId": job, "ecsTaskArn": "t", "ecsClusterArn": "c" }),
+        )
+        .await
+    }
+
+    pub(crate) async fn assigned(&self, job: i64) -> Value {
+        json_of(self.assign(job).await.unwrap()).await["assignment"].take()
+    }
+
+    pub(crate) async fn result(
+        &self,
+        assignment: &Value,
+        body: &Value,
+    ) -> reqwest::Result<Response> {
+        self.post(
+            &format!("/api/jobs/assignments/{}/result", assignment["id"]),
+            body,
+        )
+        .await
+    }
+
+    pub(crate) async fn polled(&self, job_type: &str) -> Vec<i64> {
+        let answer = json_of(
+            self.get(&format!("/api/jobs/poll?jobType={job_type}"))
+                .await
+                .unwrap(),
+        )
+        .await;
+        answer["jobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| job["id"].as_i64().unwrap())
+            .collect()
+    }
+
+    pub(crate) fn status(&self, job: i64) -> Value {
+        self.lab.job(job).unwrap()["status"].take()
+    }
+
+    pub(crate) fn submit(&self, id: i64) -> i64 {
+        self.lab.submit("TEST", json!({ "id": id })).unwrap()
+    }
+
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let env = self.lab.env();
+        let value = |name: &str| {
+            env.iter()
+                .find(|(known, _)| *known == name)
+                .unwrap()
+                .1
+                .clone()
+        };
+        let credentials = aws_sdk_s3::config::Credentials::new(
+            value("MINIO_USERNAME"),
+            value("MINIO_PASSWORD"),
+            None,
+            None,
+            "lab",
+        );
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new(value("AWS_REGION")))
+            .endpoint_url(value("S3_ENDPOINT"))
+            .credentials_provider(credentials)
+            .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
+            .force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}
+
+pub(crate) async fn login(http: &reqwest::Client, lab: &Lab, email: &str) -> (StatusCode, Value) {
+    let url = format!("{}/api/auth/login", lab.api_endpoint());
+    let body = json!({ "email": email, "password": "password" });
+    let answer = http
+        .post(url)
+        .json(&body)
+        .header("x-forwarded-for", fastrand::u32(..).to_string())
+        .send()
+        .await
+        .unwrap();
+    (answer.status(), json_of(answer).await)
+}
+
+pub(crate) async fn json_of(answer: Response) -> Value {
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+}
+
+/// A connection without a client's cleverness.
+pub(crate) struct Wire(TcpStream);
+
+impl Wire {
+    pub(crate) async fn to(lab: &Lab) -> Self {
+        Self(
+            TcpStream::connect(lab.api_endpoint().trim_start_matches("http://"))
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// Sends a request for the health route.
+    pub(crate) async fn ask(&mut self) {
+        self.0
+            .write_all(b"GET /api/ HTTP/1.1\r\nHost: lab\r\n\r\n")
+            .await
+            .unwrap();
+    }
+
+    /// Reads until `end` has come.
+    pub(crate) async fn read_to(&mut self, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            text.push(self.0.read_u8().await.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    /// How the connection ends: the bytes that still come, or the error.
+    pub(crate) async fn end(&mut self) -> io::Result<usize> {
+        self.0.read_to_end(&mut Vec::new()).await
+    }
+
+    /// Whether nothing has come by now.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0
+            .try_read(&mut [0])
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+pub(crate) const HEALTHY: &str = r#"{"message":"API healthy."}"#;

@@ -1,7 +1,7 @@
 //! What is stored, handed out a piece at a time.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -31,32 +31,28 @@ impl Content {
         }
     }
 
-    /// The content of the file at `path`.
-    pub(crate) async fn open(path: &Path) -> Result<Self, StorageError> {
-        let path = path.to_owned();
-        blocking(move || {
-            let kind = std::fs::metadata(&path)
-                .map_err(StorageError::local("read", &path))?
-                .file_type();
-            // Opening a pipe would wait for its writer.
-            if !kind.is_file() {
-                return Err(StorageError::NotAFile {
-                    path,
-                    kind: kind_name(kind),
-                });
-            }
-            let file = File::open(&path).map_err(StorageError::local("read", &path))?;
-            let size = file
-                .metadata()
-                .map_err(StorageError::local("inspect", &path))?
-                .len();
-            Ok(Self {
-                size,
-                left: size,
-                origin: Origin::File { path, file },
-            })
+    /// The content of the file at `path`. Waits for the file system.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, StorageError> {
+        let kind = std::fs::metadata(&path)
+            .map_err(StorageError::local("read", &path))?
+            .file_type();
+        // Opening a pipe would wait for its writer.
+        if !kind.is_file() {
+            return Err(StorageError::NotAFile {
+                path,
+                kind: kind_name(kind),
+            });
+        }
+        let file = File::open(&path).map_err(StorageError::local("read", &path))?;
+        let size = file
+            .metadata()
+            .map_err(StorageError::local("inspect", &path))?
+            .len();
+        Ok(Self {
+            size,
+            left: size,
+            origin: Origin::File { path, file },
         })
-        .await
     }
 
     /// The size of all of it, in bytes.
@@ -101,6 +97,18 @@ impl Content {
         })
         .await
     }
+
+    /// Writes all of it into the existing file at `path` and returns its size. Waits for the file
+    /// system.
+    pub(crate) fn write(self, path: &Path) -> Result<u64, StorageError> {
+        let refused = |error| StorageError::local("write", path)(error);
+        let mut target = File::create(path).map_err(refused)?;
+        let written = match self.origin {
+            Origin::Memory(bytes) => target.write_all(&bytes).map(|()| self.size),
+            Origin::File { mut file, .. } => io::copy(&mut file, &mut target),
+        };
+        written.map_err(refused)
+    }
 }
 
 /// Runs what waits for the file system where waiting is allowed.
@@ -108,4 +116,28 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
     super::transfer::finished(tokio::task::spawn_blocking(work)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_or_grows_is_not_handed_out_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        for (now, taken) in [("0123", 0), ("0123456789+", 1)] {
+            let path = folder.path().join("file");
+            std::fs::write(&path, "0123456789").unwrap();
+            let mut content = Content::open(path.clone()).unwrap();
+            for _ in 0..taken {
+                content.next(6).await.unwrap();
+            }
+            std::fs::write(&path, now).unwrap();
+            let error = content.next(6).await.unwrap_err();
+            assert!(
+                matches!(error, StorageError::FileChanged { .. }),
+                "{error:?}"
+            );
+        }
+    }
 }

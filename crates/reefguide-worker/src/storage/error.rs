@@ -176,7 +176,7 @@ pub enum StorageError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server refused for another reason.
-    #[error("cannot {action} {uri}: {endpoint} answered {status} {code}: {message}")]
+    #[error("cannot {action} {uri}: {endpoint} answered {status}{}", said(.code, .message))]
     Server {
         /// What was being done.
         action: Action,
@@ -186,13 +186,14 @@ pub enum StorageError {
         endpoint: Arc<str>,
         /// The HTTP status.
         status: u16,
-        /// The server's own word for it.
+        /// The server's own word for it; empty if it gives none.
         code: Box<str>,
-        /// The server's explanation.
+        /// The server's explanation; empty if it gives none.
         message: Box<str>,
     },
-    /// The object's content broke off, is not what its checksum says, or was replaced meanwhile.
-    #[error("cannot {action} {uri}: its content did not arrive whole: {problem}")]
+    /// Content or an answer broke off, does not match its checksum, or the object was replaced
+    /// meanwhile.
+    #[error("cannot {action} {uri}: {problem}")]
     Broken {
         /// What was being done.
         action: Action,
@@ -267,6 +268,15 @@ pub enum StorageError {
         /// The first failure.
         source: Box<StorageError>,
     },
+}
+
+fn said(code: &str, message: &str) -> String {
+    match (code, message) {
+        ("", "") => " without an explanation".to_owned(),
+        ("", _) => format!(": {message}"),
+        (_, "") => format!(" {code}"),
+        _ => format!(" {code}: {message}"),
+    }
 }
 
 fn outcome(removed: &u64, left: &u64) -> String {

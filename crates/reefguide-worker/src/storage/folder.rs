@@ -1,23 +1,19 @@
 //! A local folder as a store.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::fs;
-use tokio::io::AsyncWriteExt;
 
 use super::backend::Backend;
-use super::content::Content;
+use super::content::{Content, blocking};
 use super::landing::{Landing, UNFINISHED};
 use super::walk::walk;
 use super::{Action, ObjectInfo, ObjectPath, StorageError, StorageUri};
 
-/// How much is copied at a time, in bytes.
-const PIECE: u64 = 1 << 20;
 /// How many objects a page of a listing has.
 const PAGE: usize = 1000;
 
@@ -40,34 +36,18 @@ impl Folder {
             Err(_) => bucket,
         }
     }
+}
 
-    async fn open(
-        &self,
-        action: Action,
-        uri: &StorageUri,
-    ) -> Result<(fs::File, ObjectInfo), StorageError> {
-        let info = self.inspect(action, uri).await?;
-        let place = self.place(uri);
-        let file = fs::File::open(&place)
-            .await
-            .map_err(StorageError::local("read", place))?;
-        Ok((file, info))
-    }
-
-    async fn inspect(&self, action: Action, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
-        let place = self.place(uri);
-        match fs::metadata(&place).await {
-            Ok(found) if found.is_file() => Ok(ObjectInfo {
-                uri: uri.clone(),
-                size: found.len(),
-                etag: None,
-            }),
-            Err(error) if !absent(&error) => Err(StorageError::local("inspect", place)(error)),
-            _ => Err(StorageError::NoSuchObject {
-                action,
-                uri: uri.clone(),
-            }),
-        }
+/// What a file says of the object it holds.
+fn inspect(action: Action, uri: StorageUri, place: &Path) -> Result<ObjectInfo, StorageError> {
+    match fs::metadata(place) {
+        Ok(found) if found.is_file() => Ok(ObjectInfo {
+            uri,
+            size: found.len(),
+            etag: None,
+        }),
+        Err(error) if !absent(&error) => Err(StorageError::local("inspect", place)(error)),
+        _ => Err(StorageError::NoSuchObject { action, uri }),
     }
 }
 
@@ -98,43 +78,38 @@ impl Backend for Folder {
         Ok(())
     }
 
-    async fn put(&self, to: &StorageUri, mut content: Content) -> Result<ObjectInfo, StorageError> {
-        let place = self.place(to);
-        let landing = Landing::new(&self.root, &place).await?;
-        let refused = |error| StorageError::local("write", &place)(error);
-        let mut file = fs::File::create(landing.path()).await.map_err(refused)?;
-        while content.left() > 0 {
-            let piece = content.next(PIECE).await?;
-            file.write_all(&piece).await.map_err(refused)?;
-        }
-        file.flush().await.map_err(refused)?;
-        landing.land()?;
-        Ok(ObjectInfo {
-            uri: to.clone(),
-            size: content.size(),
-            etag: None,
+    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
+        let (root, place, uri) = (self.root.clone(), self.place(to), to.clone());
+        blocking(move || {
+            let landing = Landing::new(&root, &place)?;
+            let size = content.write(landing.path())?;
+            landing.land()?;
+            Ok(ObjectInfo {
+                uri,
+                size,
+                etag: None,
+            })
         })
+        .await
     }
 
     async fn get(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
-        let (mut source, _) = self.open(Action::Read, from).await?;
-        let refused = |error| StorageError::local("write", to)(error);
-        let mut target = fs::File::create(to).await.map_err(refused)?;
-        let size = tokio::io::copy(&mut source, &mut target)
-            .await
-            .map_err(refused)?;
-        target.flush().await.map_err(refused)?;
-        Ok(size)
+        let (place, uri, to) = (self.place(from), from.clone(), to.to_owned());
+        blocking(move || {
+            inspect(Action::Read, uri, &place)?;
+            Content::open(place)?.write(&to)
+        })
+        .await
     }
 
     async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
-        let info = self.inspect(Action::Read, from).await?;
-        info.within(limit)?;
-        let place = self.place(from);
-        let bytes = fs::read(&place)
-            .await
-            .map_err(StorageError::local("read", place))?;
-        Ok(bytes.into())
+        let (place, uri) = (self.place(from), from.clone());
+        blocking(move || {
+            inspect(Action::Read, uri, &place)?.within(limit)?;
+            let bytes = fs::read(&place).map_err(StorageError::local("read", place))?;
+            Ok(bytes.into())
+        })
+        .await
     }
 
     /// All are found before the first is given, for a folder has no order.
@@ -145,7 +120,7 @@ impl Backend for Folder {
         let place = self.place(folder);
         let folder = folder.clone();
         let all = async move {
-            if !fs::try_exists(&place).await.unwrap_or(true) {
+            if !place.exists() {
                 return Ok(Vec::new());
             }
             let mut found: Vec<_> = walk(&place)
@@ -181,22 +156,25 @@ impl Backend for Folder {
     }
 
     async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
-        self.inspect(Action::Inspect, uri).await
+        let (place, uri) = (self.place(uri), uri.clone());
+        blocking(move || inspect(Action::Inspect, uri, &place)).await
     }
 
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
         let place = self.place(uri);
-        match fs::remove_file(&place).await {
+        blocking(move || match fs::remove_file(&place) {
             Err(error) if !absent(&error) => Err(StorageError::local("delete", place)(error)),
             _ => Ok(()),
-        }
+        })
+        .await
     }
 
     /// A bucket is a folder that is made when it is needed; so the question is whether it can be.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError> {
         let place = self.place(bucket);
-        fs::create_dir_all(&place)
-            .await
-            .map_err(StorageError::local("make folder", place))
+        blocking(move || {
+            fs::create_dir_all(&place).map_err(StorageError::local("make folder", place))
+        })
+        .await
     }
 }

@@ -1,5 +1,6 @@
 //! A file that appears whole or not at all.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
@@ -19,12 +20,9 @@ pub(crate) struct Landing {
 impl Landing {
     /// An empty file in `folder`, which must be on the same file system as `target`. Makes both
     /// folders.
-    pub(crate) async fn new(folder: &Path, target: &Path) -> Result<Self, StorageError> {
-        let target = target.to_owned();
+    pub(crate) fn new(folder: &Path, target: &Path) -> Result<Self, StorageError> {
         for folder in [Some(folder), target.parent()].into_iter().flatten() {
-            tokio::fs::create_dir_all(folder)
-                .await
-                .map_err(StorageError::local("make folder", folder))?;
+            fs::create_dir_all(folder).map_err(StorageError::local("make folder", folder))?;
         }
         let mut builder = tempfile::Builder::new();
         builder.prefix(UNFINISHED);
@@ -35,7 +33,10 @@ impl Landing {
             .tempfile_in(folder)
             .map_err(StorageError::local("write in", folder))?
             .into_temp_path();
-        Ok(Self { unfinished, target })
+        Ok(Self {
+            unfinished,
+            target: target.to_owned(),
+        })
     }
 
     /// Where to write.

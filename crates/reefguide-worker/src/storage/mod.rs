@@ -35,7 +35,7 @@ pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
 
 use self::backend::Backend;
-use self::content::Content;
+use self::content::{Content, blocking};
 use self::landing::Landing;
 
 /// A store of objects. A clone is cheap and shares connections and limits.
@@ -103,7 +103,8 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        let content = Content::open(from).await?;
+        let from = from.to_owned();
+        let content = blocking(move || Content::open(from)).await?;
         self.backend.put(to, content).await
     }
 
@@ -134,13 +135,14 @@ impl Storage {
     /// complete, replacing what was there; its folder is made.
     pub async fn download_file(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
         self.accept(Action::Read, from)?;
-        let folder = match to.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let landing = Landing::new(folder, to).await?;
+        let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
+        let landing = blocking(move || {
+            let folder = to.parent().unwrap_or(&to);
+            Landing::new(folder, &to)
+        });
+        let landing = landing.await?;
         let size = self.backend.get(from, landing.path()).await?;
-        landing.land()?;
+        blocking(|| landing.land()).await?;
         Ok(size)
     }
 
@@ -227,5 +229,32 @@ impl Pages {
 impl std::fmt::Debug for Pages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_may_be_made_on_a_spawned_task() {
+        fn may_be_spawned<T: Future + Send>(_: impl Fn(Storage, StorageUri) -> T) {}
+        may_be_spawned(
+            |storage, uri| async move { storage.upload_file(Path::new(""), &uri).await },
+        );
+        may_be_spawned(|storage, uri| async move { storage.upload_bytes("", &uri).await });
+        may_be_spawned(
+            |storage, uri| async move { storage.upload_folder(Path::new(""), &uri).await },
+        );
+        may_be_spawned(
+            |storage, uri| async move { storage.download_file(&uri, Path::new("")).await },
+        );
+        may_be_spawned(
+            |storage, uri| async move { storage.download_folder(&uri, Path::new("")).await },
+        );
+        may_be_spawned(|storage, uri| async move { storage.list(&uri).await });
+        may_be_spawned(
+            |storage, uri| async move { publish(&Outputs::new(""), &storage, &uri).await },
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! Whole folders, several files at a time.
 
-use std::future::Future;
-use std::path::Path;
+use std::future::{Future, ready};
+use std::path::{Path, PathBuf};
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -47,18 +47,16 @@ pub(crate) async fn upload(
 ) -> Result<FolderTransfer, StorageError> {
     let sizes = files
         .map(|file| {
-            let file = file?;
-            let (storage, from, to) = (
-                storage.clone(),
-                file.path.below(from),
-                to.object(&file.path)?,
-            );
-            Ok(on_task(async move {
-                Ok(storage.upload_file(&from, &to).await?.size)
-            }))
+            let path = file?.path;
+            let work = upload_one(storage.clone(), path.below(from), to.object(&path)?);
+            Ok(on_task(work))
         })
         .try_buffer_unordered(FILES_AT_ONCE);
     FolderTransfer::sum(sizes).await
+}
+
+async fn upload_one(storage: Storage, from: PathBuf, to: StorageUri) -> Result<u64, StorageError> {
+    Ok(storage.upload_file(&from, &to).await?.size)
 }
 
 /// Downloads every object below `from` to the same path below `to`. The first failure stops the
@@ -69,31 +67,37 @@ pub(crate) async fn download(
     to: &Path,
 ) -> Result<FolderTransfer, StorageError> {
     let prefix = from.folder_prefix();
-    let objects = storage
+    let sizes = storage
         .pages(from)?
         .into_stream()
-        .map_ok(|page| futures_util::stream::iter(page.into_iter().map(Ok::<_, StorageError>)));
-    let sizes = objects
+        .map_ok(|page| stream::iter(page).map(Ok))
         .try_flatten()
         // Some tools mark a folder by an empty object of its name.
-        .try_filter(|object| {
-            std::future::ready(object.size > 0 || !object.uri.key().ends_with('/'))
-        })
-        .and_then(|object| async {
-            let key = object.uri.key();
-            let relative = key.strip_prefix(&prefix).unwrap_or(key);
-            let path = relative.parse::<ObjectPath>().map_err(|_| StorageError::Unsupported {
-                action: Action::Read,
-                uri: object.uri.clone(),
-                problem: "its key is no path below the folder to download to: read it by itself",
-            })?;
-            let (storage, to) = (storage.clone(), path.below(to));
-            Ok(on_task(async move {
-                storage.download_file(&object.uri, &to).await
-            }))
+        .try_filter(|object| ready(object.size > 0 || !object.uri.key().ends_with('/')))
+        .map(|object| {
+            let uri = object?.uri;
+            let path = path_below(&prefix, &uri)?;
+            Ok(on_task(download_one(storage.clone(), uri, path.below(to))))
         })
         .try_buffer_unordered(FILES_AT_ONCE);
     FolderTransfer::sum(sizes).await
+}
+
+fn path_below(prefix: &str, uri: &StorageUri) -> Result<ObjectPath, StorageError> {
+    let relative = uri.key().strip_prefix(prefix).unwrap_or(uri.key());
+    relative.parse().map_err(|_| StorageError::Unsupported {
+        action: Action::Read,
+        uri: uri.clone(),
+        problem: "its key is no path below the folder to download to: read it by itself",
+    })
+}
+
+async fn download_one(
+    storage: Storage,
+    from: StorageUri,
+    to: PathBuf,
+) -> Result<u64, StorageError> {
+    storage.download_file(&from, &to).await
 }
 
 /// Runs `work` on a task of its own, so that several use several cores; it ends with this future.

@@ -1,7 +1,8 @@
 //! Reading an object: in one request, or in ranges.
 
-use std::error::Error;
-use std::io::SeekFrom;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::mem;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::fs::File;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt, BufWriter};
 
+use super::error::chain;
 use super::{S3, size};
 use crate::retry::{Delays, RetryPolicy};
+use crate::storage::content::blocking;
 use crate::storage::transfer::on_task;
 use crate::storage::{Action, ObjectInfo, StorageError, StorageUri};
 
@@ -103,21 +104,18 @@ impl Version {
         range: Range<u64>,
         to: &Path,
     ) -> Result<(), StorageError> {
-        let refused = |error| StorageError::local("write", to)(error);
-        let mut file = File::options()
-            .write(true)
-            .open(to)
-            .await
-            .map_err(refused)?;
-        file.seek(SeekFrom::Start(range.start))
-            .await
-            .map_err(refused)?;
-        let mut file = BufWriter::with_capacity(BUFFER, file);
+        let mut at = range.start;
+        let mut gathered = Vec::new();
         let mut pieces = self.pieces(content, range);
         while let Some(piece) = pieces.next().await? {
-            file.write_all(&piece).await.map_err(refused)?;
+            gathered.extend_from_slice(&piece);
+            if gathered.len() >= BUFFER {
+                let length = gathered.len() as u64;
+                write_at(to, at, mem::take(&mut gathered)).await?;
+                at += length;
+            }
         }
-        file.flush().await.map_err(refused)
+        write_at(to, at, gathered).await
     }
 
     /// A range of the object: from `content`, which may go on after it, as far as that comes, and
@@ -184,8 +182,8 @@ impl Pieces {
                     return Ok(Some(piece));
                 }
                 Ok(None) if self.range.is_empty() => return Ok(None),
-                Ok(None) => "it ended early".to_owned(),
-                Err(error) => chain(&error),
+                Ok(None) => "its content ended early".to_owned(),
+                Err(error) => format!("its content broke off: {}", chain(&error)),
             };
             // With every byte here, only the checksum can be wrong: asking for nothing more helps.
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {
@@ -198,15 +196,17 @@ impl Pieces {
     }
 }
 
-/// An error and what it came from, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
+async fn write_at(path: &Path, at: u64, bytes: Vec<u8>) -> Result<(), StorageError> {
+    let path = path.to_owned();
+    blocking(move || {
+        let written = || {
+            let mut file = File::options().write(true).open(&path)?;
+            file.seek(SeekFrom::Start(at))?;
+            file.write_all(&bytes)
+        };
+        written().map_err(StorageError::local("write", &path))
+    })
+    .await
 }
 
 async fn get(

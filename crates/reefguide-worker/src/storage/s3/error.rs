@@ -1,5 +1,7 @@
 //! What the SDK's errors mean.
 
+use std::error::Error;
+
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
@@ -15,7 +17,7 @@ impl S3 {
         error: SdkError<E>,
     ) -> StorageError
     where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let uri = uri.clone();
         let endpoint = self.endpoint.clone();
@@ -30,10 +32,11 @@ impl S3 {
                 let (code, message) = (error.code(), error.message());
                 self.refused(action, uri, status, code, message)
             }
-            SdkError::ResponseError(unclear) => {
-                let status = unclear.raw().status().as_u16();
-                self.refused(action, uri, status, None, None)
-            }
+            SdkError::ResponseError(_) => StorageError::Broken {
+                action,
+                uri,
+                problem: format!("the answer broke off: {}", chain(&*cause(error))),
+            },
             SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
                 StorageError::Unreachable {
                     action,
@@ -110,7 +113,7 @@ impl S3 {
             ("BadDigest", _) => StorageError::Broken {
                 action,
                 uri,
-                problem: "its checksum does not match".to_owned(),
+                problem: "the checksum does not match".to_owned(),
             },
             ("RequestTimeout", _) => StorageError::Timeout {
                 action,
@@ -123,17 +126,25 @@ impl S3 {
                 endpoint,
                 status,
                 code: code.unwrap_or_default().into(),
-                message: message.unwrap_or("without an explanation").into(),
+                message: message.unwrap_or_default().into(),
             },
         }
     }
 }
 
-fn cause<E>(error: SdkError<E>) -> Box<dyn std::error::Error + Send + Sync>
+fn cause<E>(error: SdkError<E>) -> Box<dyn Error + Send + Sync>
 where
-    E: std::error::Error + Send + Sync + 'static,
+    E: Error + Send + Sync + 'static,
 {
     error
         .into_source()
         .unwrap_or_else(|error| error.to_string().into())
+}
+
+/// An error and what it came from, in one line.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    std::iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

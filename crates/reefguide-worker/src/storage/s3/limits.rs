@@ -45,3 +45,25 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn requests_and_their_bytes_are_bounded() {
+        let limits = Limits::default();
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(limits.request(8 << 20).await);
+        }
+        assert!(limits.request(1).now_or_never().is_none());
+        while held.len() < REQUESTS {
+            held.push(limits.request(0).await);
+        }
+        assert!(limits.request(0).now_or_never().is_none());
+        held.clear();
+        assert!(limits.request(u64::MAX).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,341 @@
+//! What every store does, asked of each of them over its real medium.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use reefguide_lab::Lab;
+use reefguide_worker::storage::{
+    FolderTransfer, S3Credentials, S3Options, Storage, StorageError, StorageUri,
+};
+use tempfile::TempDir;
+
+/// More than is sent or read in one request, and no multiple of a part.
+const LARGE: usize = (17 << 20) + 12_345;
+
+/// A store with an empty bucket, and a folder for local files.
+struct Store {
+    storage: Storage,
+    bucket: String,
+    local: TempDir,
+    _lab: Option<Lab>,
+}
+
+impl Store {
+    fn folder() -> Self {
+        let local = tempfile::tempdir().unwrap();
+        Self {
+            storage: Storage::folder(local.path().join("store")),
+            bucket: "reef".into(),
+            local,
+            _lab: None,
+        }
+    }
+
+    async fn s3() -> Self {
+        let lab = Lab::builder().start().await.unwrap();
+        let mut options = S3Options::default();
+        options.endpoint = Some(lab.s3_endpoint().into());
+        options.credentials = Some(S3Credentials {
+            access_key: "minioadmin".into(),
+            secret_key: "minioadmin".into(),
+            session_token: None,
+        });
+        Self {
+            storage: Storage::s3(options).await,
+            bucket: lab.bucket().into(),
+            local: tempfile::tempdir().unwrap(),
+            _lab: Some(lab),
+        }
+    }
+
+    fn uri(&self, key: &str) -> StorageUri {
+        format!("s3://{}/{key}", self.bucket).parse().unwrap()
+    }
+
+    fn local(&self, name: &str) -> std::path::PathBuf {
+        self.local.path().join(name)
+    }
+
+    async fn put(&self, key: &str, content: impl Into<Bytes>) {
+        let stored = self.storage.upload_bytes(content, &self.uri(key)).await;
+        assert_eq!(stored.unwrap().uri, self.uri(key));
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+        self.storage.read(&self.uri(key), u64::MAX).await
+    }
+
+    async fn keys(&self, folder: &str) -> Vec<String> {
+        let listed = self.storage.list(&self.uri(folder)).await.unwrap();
+        listed
+            .into_iter()
+            .map(|object| object.uri.key().to_owned())
+            .collect()
+    }
+}
+
+/// Bytes of which no two parts are alike.
+fn content(size: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut content = Vec::with_capacity(size + 8);
+    while content.len() < size {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        content.extend_from_slice(&state.to_le_bytes());
+    }
+    content.truncate(size);
+    content
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+async fn a_file_comes_back_as_it_went(store: Store) {
+    for size in [0, 1, 100_000, LARGE] {
+        let (sent, received) = (store.local("sent"), store.local("new/received"));
+        let content = content(size);
+        write(&sent, &content);
+        let uri = store.uri(&format!("files/{size} ä+%.tif"));
+
+        let stored = store.storage.upload_file(&sent, &uri).await.unwrap();
+        assert_eq!((stored.uri, stored.size), (uri.clone(), size as u64));
+        let info = store.storage.info(&uri).await.unwrap();
+        assert_eq!((info.size, info.etag), (size as u64, stored.etag));
+        let size = store.storage.download_file(&uri, &received).await.unwrap();
+        assert_eq!(size, content.len() as u64);
+        assert!(
+            std::fs::read(&received).unwrap() == content,
+            "{uri} differs"
+        );
+        assert_eq!(store.storage.read(&uri, size).await.unwrap(), content);
+    }
+}
+
+async fn bytes_over_the_multipart_threshold_come_back_as_they_went(store: Store) {
+    let content = content(LARGE);
+    store.put("large", content.clone()).await;
+    assert_eq!(store.get("large").await.unwrap(), content);
+}
+
+async fn a_folder_comes_back_as_it_went(store: Store) {
+    let (sent, received) = (store.local("sent"), store.local("received"));
+    for path in [
+        "a.json",
+        "charts/b.svg",
+        "charts/deep/er/c.txt",
+        "charts/empty",
+    ] {
+        let content = if path.ends_with("empty") { "" } else { path };
+        write(&sent.join(path), content);
+    }
+    let moved = FolderTransfer {
+        files: 4,
+        bytes: 38,
+    };
+    let to = store.uri("results/7");
+    assert_eq!(
+        store.storage.upload_folder(&sent, &to).await.unwrap(),
+        moved
+    );
+    store.put("results/70/of-another-job", "").await;
+    assert_eq!(
+        store.keys("results/7").await,
+        [
+            "results/7/a.json",
+            "results/7/charts/b.svg",
+            "results/7/charts/deep/er/c.txt",
+            "results/7/charts/empty"
+        ]
+    );
+    assert_eq!(
+        store.storage.download_folder(&to, &received).await.unwrap(),
+        moved
+    );
+    for path in ["a.json", "charts/b.svg", "charts/deep/er/c.txt"] {
+        assert_eq!(std::fs::read_to_string(received.join(path)).unwrap(), path);
+    }
+    assert_eq!(std::fs::read(received.join("charts/empty")).unwrap(), b"");
+}
+
+async fn an_overwrite_replaces_everything(store: Store) {
+    store.put("a", content(1000)).await;
+    store.put("a", "short").await;
+    assert_eq!(store.get("a").await.unwrap(), "short");
+    let file = store.local("a");
+    write(&file, content(1000));
+    store
+        .storage
+        .download_file(&store.uri("a"), &file)
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), b"short");
+}
+
+async fn a_missing_object_is_named_and_leaves_no_file(store: Store) {
+    let uri = store.uri("not/there");
+    let file = store.local("down/file");
+    let errors = [
+        store.storage.read(&uri, 10).await.unwrap_err(),
+        store.storage.info(&uri).await.unwrap_err(),
+        store.storage.download_file(&uri, &file).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(
+            matches!(error, StorageError::NoSuchObject { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("s3://reef/not/there"), "{error}");
+        assert!(!error.is_retryable());
+    }
+    assert_eq!(std::fs::read_dir(store.local("down")).unwrap().count(), 0);
+    store.storage.delete(&uri).await.unwrap();
+}
+
+async fn an_object_over_the_limit_is_not_read(store: Store) {
+    store.put("ten", "0123456789").await;
+    let uri = store.uri("ten");
+    assert_eq!(store.storage.read(&uri, 10).await.unwrap(), "0123456789");
+    let error = store.storage.read(&uri, 9).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StorageError::OverLimit {
+                size: 10,
+                limit: 9,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+async fn a_listing_goes_over_many_pages(store: Store) {
+    let sent = store.local("sent");
+    let mut expected = Vec::new();
+    for number in 0..1100 {
+        write(&sent.join(format!("{number}.txt")), number.to_string());
+        expected.push(format!("many/{number}.txt"));
+    }
+    expected.sort_unstable();
+    let to = store.uri("many");
+    store.storage.upload_folder(&sent, &to).await.unwrap();
+    assert_eq!(store.keys("many").await, expected);
+    assert_eq!(store.keys("man").await, [""; 0]);
+
+    let mut pages = store.storage.pages(&to).unwrap();
+    let mut sizes = Vec::new();
+    while let Some(page) = pages.next().await {
+        sizes.push(page.unwrap().len());
+    }
+    assert_eq!(sizes, [1000, 100]);
+    let received = store.local("received");
+    let moved = store.storage.download_folder(&to, &received).await.unwrap();
+    assert_eq!(moved.files, 1100);
+}
+
+async fn a_deleted_object_is_gone(store: Store) {
+    store.put("p/a", "a").await;
+    store.put("p/b", "b").await;
+    store.storage.delete(&store.uri("p/a")).await.unwrap();
+    assert!(matches!(
+        store.get("p/a").await,
+        Err(StorageError::NoSuchObject { .. })
+    ));
+    assert_eq!(store.keys("p").await, ["p/b"]);
+    assert_eq!(store.keys("").await, ["p/b"]);
+}
+
+async fn a_key_that_begins_like_another_is_another(store: Store) {
+    store.put("p", "p").await;
+    store.put("pq", "pq").await;
+    assert_eq!(store.get("p").await.unwrap(), "p");
+    assert_eq!(store.keys("").await, ["p", "pq"]);
+    // A file system cannot have a folder of that name then; what it has must stay.
+    let below = store.storage.upload_bytes("below", &store.uri("p/q")).await;
+    match below {
+        Ok(_) => assert_eq!(store.keys("p").await, ["p/q"]),
+        Err(error) => assert!(matches!(error, StorageError::Local { .. }), "{error:?}"),
+    }
+    assert_eq!(store.get("p").await.unwrap(), "p");
+}
+
+async fn nothing_below_a_prefix_is_an_empty_folder(store: Store) {
+    assert_eq!(store.keys("nothing").await, [""; 0]);
+    let moved = store
+        .storage
+        .download_folder(&store.uri("nothing"), &store.local("received"))
+        .await
+        .unwrap();
+    assert_eq!(moved, FolderTransfer::default());
+}
+
+async fn a_uri_without_a_key_is_no_object(store: Store) {
+    let bucket = store.uri("");
+    for error in [
+        store.storage.upload_bytes("", &bucket).await.unwrap_err(),
+        store.storage.read(&bucket, 1).await.unwrap_err(),
+        store.storage.delete(&bucket).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, StorageError::Unsupported { .. }),
+            "{error:?}"
+        );
+    }
+}
+
+async fn the_bucket_can_be_used(store: Store) {
+    store.storage.probe(&store.bucket).await.unwrap();
+}
+
+async fn a_symbolic_link_is_not_followed(store: Store) {
+    let sent = store.local("sent");
+    write(&sent.join("charts/a"), "a");
+    std::os::unix::fs::symlink("/etc", sent.join("charts/link")).unwrap();
+    let error = store
+        .storage
+        .upload_folder(&sent, &store.uri("p"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StorageError::NotAFile { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("charts/link is a symbolic link"),
+        "{error}"
+    );
+}
+
+macro_rules! conformance {
+    ($($test:ident,)*) => {
+        mod folder {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Store::folder()).await;
+            })*
+        }
+        mod s3 {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Store::s3().await).await;
+            })*
+        }
+    };
+}
+
+conformance! {
+    a_file_comes_back_as_it_went,
+    bytes_over_the_multipart_threshold_come_back_as_they_went,
+    a_folder_comes_back_as_it_went,
+    an_overwrite_replaces_everything,
+    a_missing_object_is_named_and_leaves_no_file,
+    an_object_over_the_limit_is_not_read,
+    a_listing_goes_over_many_pages,
+    a_deleted_object_is_gone,
+    a_key_that_begins_like_another_is_another,
+    nothing_below_a_prefix_is_an_empty_folder,
+    a_uri_without_a_key_is_no_object,
+    the_bucket_can_be_used,
+    a_symbolic_link_is_not_followed,
+}

@@ -1,0 +1,260 @@
+//! Storing objects.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use axum::response::Response;
+use reefguide_worker::storage::{Outputs, StorageError, publish};
+use tokio::sync::Notify;
+
+use crate::server::{Asked, Server, error, listing, ok, stored, uri};
+
+/// More than one request holds: three parts.
+const LARGE: usize = 17 << 20;
+
+fn begun() -> Response {
+    ok("<InitiateMultipartUploadResult><UploadId>up</UploadId></InitiateMultipartUploadResult>")
+}
+
+fn completed() -> Response {
+    ok("<CompleteMultipartUploadResult><ETag>\"e-3\"</ETag></CompleteMultipartUploadResult>")
+}
+
+/// What a server does when nothing goes wrong.
+fn usual(asked: &Asked) -> Response {
+    match asked.line().as_str() {
+        "POST /reef/a?uploads" => begun(),
+        "POST /reef/a?uploadId=up" => completed(),
+        _ => stored(),
+    }
+}
+
+#[tokio::test]
+async fn a_small_object_is_one_request_with_its_checksum_ahead() {
+    let mut server = Server::answering(|_| async { stored() }).await;
+    let to = uri("s3://reef/p/x%20ä+b.json");
+    let info = server.storage.upload_bytes("{}", &to).await.unwrap();
+    assert_eq!((info.size, info.etag.as_deref()), (2, Some("\"0cc175b9\"")));
+    let asked = server.next("PUT").await;
+    assert_eq!(asked.line(), "PUT /reef/p/x%2520%C3%A4%2Bb.json");
+    assert_eq!(asked.header("content-type"), Some("application/json"));
+    assert_eq!(asked.header("content-length"), Some("2"));
+    assert_eq!(asked.header("x-amz-checksum-crc32"), Some("o6a/Qw=="));
+    assert_eq!(asked.header("content-encoding"), None);
+    assert_eq!(asked.body, "{}");
+    assert_eq!(server.lines(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_large_object_goes_in_parts_whose_checksums_are_named_at_the_end() {
+    let mut server = Server::answering(|asked| async move {
+        match asked.header("x-amz-checksum-crc32") {
+            Some(checksum) => Response::builder()
+                .header("etag", "\"part\"")
+                .header("x-amz-checksum-crc32", checksum)
+                .body(Body::empty())
+                .unwrap(),
+            None => usual(&asked),
+        }
+    })
+    .await;
+    let info = server
+        .storage
+        .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
+        .await;
+    assert_eq!(info.unwrap().etag.as_deref(), Some("\"e-3\""));
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        sizes.push(server.next("PUT /reef/a?partNumber=").await.body.len());
+    }
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1 << 20, 8 << 20, 8 << 20]);
+    let complete = server.next("POST /reef/a?uploadId=up").await;
+    let complete = String::from_utf8(complete.body.to_vec()).unwrap();
+    assert_eq!(complete.matches("<ChecksumCRC32>").count(), 3, "{complete}");
+    let numbers: Vec<_> = complete
+        .split("<PartNumber>")
+        .skip(1)
+        .map(|rest| &rest[..1])
+        .collect();
+    assert_eq!(numbers, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn an_upload_whose_part_fails_is_aborted() {
+    let mut server = Server::answering(|asked| async move {
+        match asked.line().as_str() {
+            "PUT /reef/a?partNumber=2&uploadId=up" => error(403, "AccessDenied"),
+            _ => usual(&asked),
+        }
+    })
+    .await;
+    let failed = server
+        .storage
+        .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
+        .await;
+    assert!(
+        matches!(failed, Err(StorageError::AccessDenied { .. })),
+        "{failed:?}"
+    );
+    assert_eq!(server.lines().last().unwrap(), "DELETE /reef/a?uploadId=up");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_is_aborted() {
+    let mut server = Server::answering(|asked| async move {
+        if asked.line().starts_with("PUT") {
+            std::future::pending::<()>().await;
+        }
+        usual(&asked)
+    })
+    .await;
+    let storage = server.storage.clone();
+    let uploading = tokio::spawn(async move {
+        storage
+            .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
+            .await
+    });
+    server.next("PUT").await;
+    uploading.abort();
+    server.next("DELETE /reef/a?uploadId=up").await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_dropped_while_it_begins_is_aborted() {
+    let dropped = Arc::new(Notify::new());
+    let told = dropped.clone();
+    let mut server = Server::answering(move |asked| {
+        let dropped = told.clone();
+        async move {
+            if asked.line() == "POST /reef/a?uploads" {
+                dropped.notified().await;
+            }
+            usual(&asked)
+        }
+    })
+    .await;
+    let storage = server.storage.clone();
+    let uploading = tokio::spawn(async move {
+        storage
+            .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
+            .await
+    });
+    server.next("POST /reef/a?uploads").await;
+    uploading.abort();
+    uploading.await.unwrap_err();
+    dropped.notify_one();
+    let asked = server.asked.recv().await.unwrap();
+    assert_eq!(asked.line(), "DELETE /reef/a?uploadId=up");
+}
+
+/// A server whose answer to the completion was lost, and which then has an object of `size` bytes.
+async fn completed_unheard(size: usize) -> Server {
+    let completions = Arc::new(AtomicUsize::new(0));
+    Server::answering(move |asked| {
+        let completions = completions.clone();
+        async move {
+            match asked.line().as_str() {
+                "POST /reef/a?uploadId=up" => match completions.fetch_add(1, Ordering::SeqCst) {
+                    0 => error(500, "InternalError"),
+                    _ => error(404, "NoSuchUpload"),
+                },
+                "HEAD /reef/a" => Response::builder()
+                    .header("etag", "\"e-3\"")
+                    .header("content-length", size)
+                    .body(Body::empty())
+                    .unwrap(),
+                _ => usual(&asked),
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_completion_whose_answer_was_lost_counts_if_the_object_is_there() {
+    let server = completed_unheard(LARGE).await;
+    let info = server
+        .storage
+        .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
+        .await;
+    assert_eq!(info.unwrap().etag.as_deref(), Some("\"e-3\""));
+
+    let server = completed_unheard(LARGE - 1).await;
+    let failed = server
+        .storage
+        .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
+        .await;
+    assert!(
+        matches!(failed, Err(StorageError::Server { .. })),
+        "{failed:?}"
+    );
+}
+
+async fn outputs(folder: &tempfile::TempDir) -> Outputs {
+    let outputs = Outputs::new(folder.path());
+    outputs.write("a", "aa").await.unwrap();
+    outputs.write("b", "bbb").await.unwrap();
+    outputs
+}
+
+#[tokio::test]
+async fn outputs_are_published_only_if_the_store_lists_them_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = outputs(&folder).await;
+    for (listed, whole) in [
+        (vec![("p/a", 2), ("p/b", 3), ("p/other", 1)], true),
+        (vec![("p/a", 2), ("p/b", 2)], false),
+        (vec![("p/a", 2)], false),
+    ] {
+        let mut server = Server::answering(move |asked| {
+            let listed = listed.clone();
+            async move {
+                match asked.line().as_str() {
+                    "GET /reef/?list-type=2&prefix=p%2F" => listing(&listed),
+                    _ => stored(),
+                }
+            }
+        })
+        .await;
+        let published = publish(&outputs, &server.storage, &uri("s3://reef/p")).await;
+        let removed = server
+            .lines()
+            .iter()
+            .filter(|line| line.starts_with("DELETE"))
+            .count();
+        if whole {
+            assert_eq!(published.unwrap().bytes, 5);
+            assert_eq!(removed, 0);
+        } else {
+            let error = published.unwrap_err();
+            assert!(error.is_retryable(), "{error:?}");
+            assert_eq!(removed, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_publication_that_is_dropped_takes_back_what_it_had_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let outputs = outputs(&folder).await;
+    let mut server = Server::answering(|asked| async move {
+        if asked.line().starts_with("PUT /reef/p/b") {
+            std::future::pending::<()>().await;
+        }
+        stored()
+    })
+    .await;
+    let storage = server.storage.clone();
+    let publishing =
+        tokio::spawn(async move { publish(&outputs, &storage, &uri("s3://reef/p")).await });
+    server.next("PUT /reef/p/b").await;
+    publishing.abort();
+    let mut removed = [
+        server.next("DELETE").await.line(),
+        server.next("DELETE").await.line(),
+    ];
+    removed.sort_unstable();
+    assert_eq!(removed, ["DELETE /reef/p/a", "DELETE /reef/p/b"]);
+}

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::error::{ApiError, BODY_LIMIT};
-use super::session::Session;
+use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
 };
@@ -42,7 +42,7 @@ struct Inner {
 pub struct ClientBuilder {
     endpoint: String,
     email: String,
-    password: SecretString,
+    credential: Credential,
     timeout: Duration,
     user_agent: String,
 }
@@ -74,6 +74,18 @@ impl JobFilter {
 }
 
 impl ClientBuilder {
+    fn new(endpoint: String, email: String, credential: Credential) -> Self {
+        let user_agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into();
+        let timeout = Duration::from_secs(30);
+        Self {
+            endpoint,
+            email,
+            credential,
+            timeout,
+            user_agent,
+        }
+    }
+
     /// How long a call may take in all; 30 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -120,7 +132,7 @@ impl ClientBuilder {
         Ok(Client {
             inner: Arc::new(Inner {
                 http: Http { client, endpoint },
-                session: Session::new(self.email, self.password),
+                session: Session::new(self.email, self.credential),
             }),
         })
     }
@@ -140,13 +152,28 @@ impl Client {
         email: impl Into<String>,
         password: impl Into<SecretString>,
     ) -> ClientBuilder {
-        ClientBuilder {
-            endpoint: endpoint.into(),
-            email: email.into(),
-            password: password.into(),
-            timeout: Duration::from_secs(30),
-            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into(),
-        }
+        ClientBuilder::new(
+            endpoint.into(),
+            email.into(),
+            Credential::Password(password.into()),
+        )
+    }
+
+    /// Begins a client that goes on with an earlier login, for as long as its refresh token lasts (48
+    /// hours by default); see [`log_in`](Self::log_in).
+    pub fn resume(
+        endpoint: impl Into<String>,
+        email: impl Into<String>,
+        refresh_token: impl Into<SecretString>,
+    ) -> ClientBuilder {
+        let credential = Credential::RefreshToken(refresh_token.into());
+        ClientBuilder::new(endpoint.into(), email.into(), credential)
+    }
+
+    /// Logs in now and returns the refresh token, with which [`resume`](Self::resume) goes on later:
+    /// refreshing is not limited, logins are (five in 15 minutes for all that share an IP address).
+    pub async fn log_in(&self) -> Result<SecretString, ApiError> {
+        self.inner.session.start(&self.inner.http).await
     }
 
     /// The API's endpoint, without `/api`.

@@ -1,1 +1,15 @@
-//! x
+//! Build a job worker by writing handlers.
+
+mod chain;
+pub mod handler;
+pub mod health;
+pub mod job;
+pub mod prelude;
+pub mod retry;
+pub mod runtime;
+pub mod service;
+pub mod source;
+pub mod storage;
+pub mod testing;
+
+pub use chain::Chain;

@@ -1,0 +1,104 @@
+//! How a handler fails.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::Chain;
+use crate::storage::StorageError;
+
+/// Why a handler could not do its job: for good, or for now.
+///
+/// Any error becomes one with `?`: for good, except a [`StorageError`] that is worth another try.
+/// Deliberately no [`Error`] itself, which is what lets every error convert.
+///
+/// ```
+/// use reefguide_worker::prelude::*;
+///
+/// fn scale(percent: f64) -> Result<f64, JobError> {
+///     if !(0.0..=100.0).contains(&percent) {
+///         return Err(JobError::permanent(format!("scale {percent} is outside 0..=100")));
+///     }
+///     Ok(percent / 100.0)
+/// }
+///
+/// fn licence() -> Result<(), JobError> {
+///     std::net::TcpStream::connect("127.0.0.1:1").map_err(JobError::retryable)?;
+///     Ok(())
+/// }
+///
+/// assert!(!scale(101.0).unwrap_err().is_retryable());
+/// assert!(licence().unwrap_err().is_retryable());
+/// ```
+pub struct JobError {
+    retryable: bool,
+    context: Option<String>,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl JobError {
+    /// Trying again would not help: the input is wrong, a file is not what it should be.
+    pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            retryable: false,
+            context: None,
+            source: source.into(),
+        }
+    }
+
+    /// Trying again may help: a service was away, a file is not there yet.
+    pub fn retryable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            retryable: true,
+            context: None,
+            source: source.into(),
+        }
+    }
+
+    /// Says what was being done, before what went wrong.
+    #[must_use]
+    pub fn context(mut self, doing: impl fmt::Display) -> Self {
+        self.context = Some(match self.context {
+            Some(inner) => format!("{doing}: {inner}"),
+            None => doing.to_string(),
+        });
+        self
+    }
+
+    /// Whether trying again may help.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for JobError {
+    fn from(error: E) -> Self {
+        let retryable = (&error as &dyn Error)
+            .downcast_ref::<StorageError>()
+            .is_some_and(StorageError::is_retryable);
+        Self {
+            retryable,
+            context: None,
+            source: Box::new(error),
+        }
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(context) = &self.context {
+            write!(f, "{context}: ")?;
+        }
+        Chain(&*self.source).fmt(f)
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.retryable {
+            "retryable"
+        } else {
+            "permanent"
+        };
+        write!(f, "JobError({kind}: {self})")
+    }
+}

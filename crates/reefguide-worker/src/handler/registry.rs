@@ -1,0 +1,169 @@
+//! Which handler does which job type.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{BlockingJobHandler, JobContext, JobError, JobHandler};
+use crate::job::JobType;
+
+type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
+
+/// Handlers by job type.
+#[derive(Clone, Default)]
+pub struct Registry {
+    handlers: BTreeMap<JobType, Handler>,
+    /// Types that were registered more than once.
+    pub(crate) duplicates: Vec<JobType>,
+}
+
+#[derive(Clone)]
+struct Handler {
+    schema: HandlerSchema,
+    run: Arc<dyn Fn(Value, JobContext) -> Running + Send + Sync>,
+}
+
+/// JSON Schemas of what a handler takes and gives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct HandlerSchema {
+    /// Of the payload.
+    pub input: Schema,
+    /// Of the result.
+    pub output: Schema,
+}
+
+impl Registry {
+    /// No handlers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a handler.
+    #[must_use]
+    pub fn handler<H: JobHandler>(self, handler: H) -> Self {
+        let handler = Arc::new(handler);
+        self.handler_fn(H::JOB_TYPE, move |input, ctx| {
+            let handler = handler.clone();
+            async move { handler.handle(input, &ctx).await }
+        })
+    }
+
+    /// Adds a handler that computes.
+    #[must_use]
+    pub fn blocking_handler<H: BlockingJobHandler>(self, handler: H) -> Self {
+        let handler = Arc::new(handler);
+        self.handler_fn(H::JOB_TYPE, move |input, ctx: JobContext| {
+            let handler = handler.clone();
+            async move {
+                let inner = ctx.clone();
+                ctx.blocking(move || handler.handle(input, &inner)).await
+            }
+        })
+    }
+
+    /// Adds a closure as a handler.
+    ///
+    /// ```
+    /// use reefguide_worker::prelude::*;
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Input {
+    ///     id: i64,
+    /// }
+    ///
+    /// let registry = Registry::new().handler_fn("TEST", |input: Input, ctx: JobContext| async move {
+    ///     ctx.outputs().write("id.txt", input.id.to_string()).await?;
+    ///     Ok(())
+    /// });
+    /// assert!(registry.handles(&"TEST".into()));
+    /// ```
+    #[must_use]
+    pub fn handler_fn<I, O, F, Fut>(mut self, job_type: impl Into<JobType>, handler: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + Send + 'static,
+        F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    {
+        let job_type = job_type.into();
+        let handler = Arc::new(handler);
+        let run = move |payload, ctx| -> Running {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let output = handler(parse(payload)?, ctx).await?;
+                serde_json::to_value(output)
+                    .map_err(|error| JobError::permanent(error).context("result is not JSON"))
+            })
+        };
+        let schema = HandlerSchema {
+            input: schema_for!(I),
+            output: schema_for!(O),
+        };
+        let entry = Handler {
+            schema,
+            run: Arc::new(run),
+        };
+        if self.handlers.insert(job_type.clone(), entry).is_some() {
+            self.duplicates.push(job_type);
+        }
+        self
+    }
+
+    /// The job types that have a handler, in alphabetical order.
+    pub fn job_types(&self) -> impl Iterator<Item = &JobType> {
+        self.handlers.keys()
+    }
+
+    /// Whether a job type has a handler.
+    pub fn handles(&self, job_type: &JobType) -> bool {
+        self.handlers.contains_key(job_type)
+    }
+
+    /// The schemas of all handlers.
+    pub fn schemas(&self) -> BTreeMap<&JobType, &HandlerSchema> {
+        self.handlers
+            .iter()
+            .map(|(job_type, handler)| (job_type, &handler.schema))
+            .collect()
+    }
+
+    /// Runs the handler of a context's job on its payload.
+    pub(crate) fn run(&self, ctx: JobContext) -> Running {
+        let job = ctx.job();
+        match self.handlers.get(&job.job_type) {
+            Some(handler) => (handler.run)(job.payload.clone(), ctx),
+            None => {
+                let error = format!("no handler for job type {}", job.job_type);
+                Box::pin(std::future::ready(Err(JobError::permanent(error))))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.handlers.keys()).finish()
+    }
+}
+
+/// The payload as the handler's input; the error says where it does not fit.
+fn parse<I: DeserializeOwned>(payload: Value) -> Result<I, JobError> {
+    serde_path_to_error::deserialize(payload).map_err(|error| {
+        let path = error.path().to_string();
+        let place = if path == "." {
+            "payload".into()
+        } else {
+            format!("payload at `{path}`")
+        };
+        JobError::permanent(error.into_inner())
+            .context(format!("{place} does not fit the handler's input"))
+    })
+}

@@ -1,0 +1,12 @@
+//! What a handler file needs, in one line: `use reefguide_worker::prelude::*;`.
+
+pub use std::process::ExitCode;
+
+pub use async_trait::async_trait;
+pub use schemars::{self, JsonSchema};
+pub use serde::{self, Deserialize, Serialize};
+pub use serde_json::json;
+
+pub use crate::handler::{BlockingJobHandler, JobContext, JobError, JobHandler, Registry};
+pub use crate::runtime::Worker;
+pub use crate::storage::StorageUri;

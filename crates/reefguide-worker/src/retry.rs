@@ -1,0 +1,139 @@
+//! One retry policy for every call that may be repeated.
+//!
+//! Delays grow exponentially to a cap and are drawn from zero to the grown delay ("full jitter"), so
+//! that a fleet that failed together does not come back together.
+
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+
+/// How often and how far apart something is tried.
+///
+/// ```
+/// use std::time::Duration;
+/// use reefguide_worker::retry::RetryPolicy;
+///
+/// let policy = RetryPolicy::new(Duration::from_millis(200)).cap(Duration::from_secs(5)).tries(4);
+/// assert_eq!(policy.delays().count(), 3);
+/// assert!(policy.delays().all(|delay| delay <= Duration::from_secs(5)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    base: Duration,
+    cap: Duration,
+    tries: usize,
+}
+
+impl RetryPolicy {
+    /// A policy whose first delay is at most `base`, doubling to a cap of 30 s, with 5 tries.
+    pub const fn new(base: Duration) -> Self {
+        Self {
+            base,
+            cap: Duration::from_secs(30),
+            tries: 5,
+        }
+    }
+
+    /// The longest delay.
+    #[must_use]
+    pub const fn cap(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// How often the thing is tried in all, the first try included; at least once.
+    #[must_use]
+    pub const fn tries(mut self, tries: usize) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// Tries without a limit, for callers that bound the time instead.
+    #[must_use]
+    pub const fn unlimited(self) -> Self {
+        self.tries(usize::MAX)
+    }
+
+    /// The delays before the second try, the third, and so on.
+    pub fn delays(self) -> Delays {
+        Delays {
+            policy: self,
+            made: 0,
+        }
+    }
+}
+
+impl BackoffBuilder for RetryPolicy {
+    type Backoff = Delays;
+
+    fn build(self) -> Delays {
+        self.delays()
+    }
+}
+
+/// The delays of one [`RetryPolicy`], in order.
+#[derive(Clone, Debug)]
+pub struct Delays {
+    policy: RetryPolicy,
+    made: usize,
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.made.saturating_add(1) >= self.policy.tries {
+            return None;
+        }
+        let doublings = u32::try_from(self.made).unwrap_or(u32::MAX).min(31);
+        self.made += 1;
+        let grown = self
+            .policy
+            .base
+            .saturating_mul(1 << doublings)
+            .min(self.policy.cap);
+        Some(grown.mul_f64(fastrand::f64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_the_cap_and_stay_below_it() {
+        let policy = RetryPolicy::new(Duration::from_millis(100))
+            .cap(Duration::from_millis(400))
+            .tries(200);
+        let bounds = [100, 200, 400].into_iter().chain(std::iter::repeat(400));
+        for (delay, bound) in policy.delays().zip(bounds) {
+            assert!(
+                delay <= Duration::from_millis(bound),
+                "{delay:?} > {bound} ms"
+            );
+        }
+        let longest = policy.delays().max().unwrap();
+        assert!(
+            longest > Duration::from_millis(200),
+            "the delay never grew: {longest:?}"
+        );
+    }
+
+    #[test]
+    fn one_try_has_no_delay() {
+        assert_eq!(
+            RetryPolicy::new(Duration::from_secs(1))
+                .tries(1)
+                .delays()
+                .count(),
+            0
+        );
+        assert_eq!(
+            RetryPolicy::new(Duration::from_secs(1))
+                .tries(0)
+                .delays()
+                .count(),
+            0
+        );
+    }
+}

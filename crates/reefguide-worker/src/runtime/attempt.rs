@@ -1,0 +1,173 @@
+//! One claimed job, from its payload to its outcome.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{COOPERATION, call};
+use super::delivery::deliver;
+use super::limits::Limit;
+use super::shutdown::{Shutdown, reserve};
+use super::worker::Shared;
+use crate::Chain;
+use crate::handler::{ContextParts, JobError};
+use crate::job::{Claim, Outcome};
+use crate::storage::{FolderTransfer, Outputs, StorageUri, publish};
+
+/// Runs a claimed job and delivers its outcome.
+pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
+    let started = Instant::now();
+    tracing::info!(
+        lease_s = claim.lease.map(|lease| lease.as_secs()),
+        storage_uri = claim.assignment.storage_uri,
+        "job claimed"
+    );
+    let outcome = match attempt(shared, shutdown, &claim).await {
+        Ok(result) => Outcome::Succeeded { result },
+        Err(reason) => Outcome::Failed { reason },
+    };
+    let limit = Limit {
+        shutdown: &shutdown.give_up,
+        lease: claim.lease_end(),
+    };
+    let delivered = deliver(&*shared.source, &claim, outcome, limit).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let counter = match delivered {
+        Ok(Outcome::Succeeded { .. }) => {
+            tracing::info!(seconds, "job succeeded");
+            &shared.counters.succeeded
+        }
+        Ok(Outcome::Failed { reason }) => {
+            tracing::error!(seconds, reason, "job failed");
+            &shared.counters.failed
+        }
+        Err(error) => {
+            tracing::error!(seconds, error = %Chain(&error), "job left without a result");
+            &shared.counters.undelivered
+        }
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
+async fn attempt(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Result<Value, String> {
+    let destination: StorageUri = claim
+        .assignment
+        .storage_uri
+        .parse()
+        .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
+    let margin = shared.options.deadline_margin;
+    let before_lease_ends = |margin| claim.lease_end().and_then(|end| end.checked_sub(margin));
+    let handling = Limit {
+        shutdown: &shutdown.cancel_jobs,
+        lease: before_lease_ends(margin),
+    };
+    let publishing = Limit {
+        shutdown: &shutdown.end_uploads,
+        lease: before_lease_ends(margin / 2),
+    };
+
+    let (result, scratch) = handle(shared, handling, claim).await?;
+    let outcome = Outcome::Succeeded {
+        result: result.clone(),
+    };
+    shared
+        .source
+        .check(&outcome)
+        .map_err(|error| Chain(&error).to_string())?;
+    let FolderTransfer { files, bytes } = publishing
+        .run(publish(
+            &Outputs::new(scratch.outputs()),
+            &shared.storage,
+            &destination,
+        ))
+        .await
+        .map_err(|reached| format!("outputs not stored: {reached}"))?
+        .map_err(|error| format!("outputs not stored: {}", Chain(&error)))?;
+    tracing::info!(files, bytes, %destination, "outputs stored");
+    Ok(result)
+}
+
+/// Calls the handler, again while its errors are retryable, each time with an empty scratch folder.
+async fn handle(
+    shared: &Shared,
+    limit: Limit<'_>,
+    claim: &Claim,
+) -> Result<(Value, Scratch), String> {
+    let options = &shared.options;
+    // Cancelling must leave time to report, in a shutdown and before the lease ends.
+    let time = reserve(options.shutdown_grace).min(options.deadline_margin);
+    let cooperation = COOPERATION.min(time / 4);
+    let mut delays = options.handler_retry.delays();
+    let mut attempt = 1;
+    loop {
+        let scratch = Scratch::create(shared, claim)?;
+        let parts = ContextParts {
+            job: claim.job.clone(),
+            assignment: claim.assignment.clone(),
+            attempt,
+            scratch: scratch.work(),
+            outputs: Outputs::new(scratch.outputs()),
+            storage: shared.storage.clone(),
+            extensions: shared.extensions.clone(),
+            cancellation: CancellationToken::new(),
+            deadline: limit.lease,
+        };
+        let error = match call(&shared.registry, parts, limit, cooperation).await {
+            Ok(result) => return Ok((result, scratch)),
+            Err(error) => error,
+        };
+        let Some(delay) = delays.next().filter(|_| error.is_retryable()) else {
+            return Err(error.to_string());
+        };
+        drop(scratch);
+        pause(limit, &error, attempt, delay).await?;
+        attempt += 1;
+    }
+}
+
+async fn pause(
+    limit: Limit<'_>,
+    error: &JobError,
+    attempt: u32,
+    delay: std::time::Duration,
+) -> Result<(), String> {
+    tracing::warn!(%error, attempt, ?delay, "handler failed, trying again");
+    let slept = limit.run(tokio::time::sleep(delay)).await;
+    slept.map_err(|reached| format!("{error} (not tried again: {reached})"))
+}
+
+/// An attempt's folders, removed when dropped.
+struct Scratch {
+    folder: TempDir,
+}
+
+impl Scratch {
+    fn create(shared: &Shared, claim: &Claim) -> Result<Self, String> {
+        let readable = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let id: String = claim.job.id.to_string().chars().map(readable).collect();
+        let root = shared.scratch.path();
+        let create = || {
+            let folder = tempfile::Builder::new()
+                .prefix(&format!("job-{id}-"))
+                .tempdir_in(root)?;
+            let scratch = Self { folder };
+            std::fs::create_dir(scratch.work())?;
+            std::fs::create_dir(scratch.outputs())?;
+            Ok(scratch)
+        };
+        create().map_err(|error: std::io::Error| format!("scratch in {}: {error}", root.display()))
+    }
+
+    fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    fn outputs(&self) -> PathBuf {
+        self.folder.path().join("outputs")
+    }
+}

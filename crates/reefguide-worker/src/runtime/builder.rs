@@ -1,0 +1,218 @@
+//! Putting a worker together.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::options::RunOptions;
+use super::stopped::Counters;
+use super::worker::{Shared, Worker};
+use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
+use crate::health::Health;
+use crate::job::JobType;
+use crate::source::JobSource;
+use crate::storage::Storage;
+
+/// Puts a [`Worker`] together.
+#[derive(Default)]
+#[must_use]
+pub struct WorkerBuilder {
+    pub(crate) registry: Registry,
+    pub(crate) extensions: Extensions,
+    source: Option<Arc<dyn JobSource>>,
+    storage: Option<Storage>,
+    job_types: Option<Vec<JobType>>,
+    options: RunOptions,
+    health: Option<Health>,
+    stop: CancellationToken,
+}
+
+/// Why a worker could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Nothing to do.
+    #[error("the worker has no handler; add one with `.handler(…)`")]
+    NoHandler,
+    /// Two handlers for one job type.
+    #[error("job type {0} has two handlers; remove one")]
+    DuplicateHandler(JobType),
+    /// A job type is to be polled that nobody handles.
+    #[error("job type {0} is to be polled but has no handler")]
+    NoHandlerFor(JobType),
+    /// A part is missing.
+    #[error("the worker has no {0}; give it one with `.{0}(…)`, or start it with `.main()`")]
+    Missing(&'static str),
+    /// An option is out of range.
+    #[error("option `{option}` is {value}, it must be at least {least}")]
+    Option {
+        /// Which.
+        option: &'static str,
+        /// What it was.
+        value: usize,
+        /// What it may be.
+        least: usize,
+    },
+    /// The folder for scratch files cannot be used.
+    #[error("scratch folder {}", .folder.display())]
+    Scratch {
+        /// Which folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Worker {
+    /// Begins a worker.
+    pub fn builder() -> WorkerBuilder {
+        WorkerBuilder::default()
+    }
+}
+
+impl WorkerBuilder {
+    /// Adds a handler.
+    pub fn handler<H: JobHandler>(mut self, handler: H) -> Self {
+        self.registry = self.registry.handler(handler);
+        self
+    }
+
+    /// Adds a handler that computes.
+    pub fn blocking_handler<H: BlockingJobHandler>(mut self, handler: H) -> Self {
+        self.registry = self.registry.blocking_handler(handler);
+        self
+    }
+
+    /// Adds a closure as a handler; see [`Registry::handler_fn`].
+    pub fn handler_fn<I, O, F, Fut>(mut self, job_type: impl Into<JobType>, handler: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + Send + 'static,
+        F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    {
+        self.registry = self.registry.handler_fn(job_type, handler);
+        self
+    }
+
+    /// Gives handlers a value, see [`JobContext::extension`].
+    pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Where jobs come from.
+    pub fn source(mut self, source: impl JobSource) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Where outputs go.
+    pub fn storage(mut self, storage: Storage) -> Self {
+        self.storage = Some(storage);
+        self
+    }
+
+    /// Which job types to poll; those of all handlers by default.
+    pub fn job_types(mut self, job_types: impl IntoIterator<Item = impl Into<JobType>>) -> Self {
+        self.job_types = Some(job_types.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How to run.
+    pub fn options(mut self, options: RunOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Where to note what a health check asks for.
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
+    /// Stops the worker, when it fires.
+    pub fn stop(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Makes the worker.
+    ///
+    /// # Errors
+    /// When a part is missing or does not fit the others.
+    pub fn build(self) -> Result<Worker, BuildError> {
+        let Self {
+            registry,
+            extensions,
+            source,
+            storage,
+            job_types,
+            options,
+            health,
+            stop,
+        } = self;
+        if let Some(duplicate) = registry.duplicates.first() {
+            return Err(BuildError::DuplicateHandler(duplicate.clone()));
+        }
+        let job_types = job_types.unwrap_or_else(|| registry.job_types().cloned().collect());
+        if job_types.is_empty() {
+            return Err(BuildError::NoHandler);
+        }
+        if let Some(unhandled) = job_types
+            .iter()
+            .find(|job_type| !registry.handles(job_type))
+        {
+            return Err(BuildError::NoHandlerFor(unhandled.clone()));
+        }
+        let source = source.ok_or(BuildError::Missing("source"))?;
+        let storage = storage.ok_or(BuildError::Missing("storage"))?;
+        if options.slots == 0 {
+            return Err(BuildError::Option {
+                option: "slots",
+                value: 0,
+                least: 1,
+            });
+        }
+        let scratch = std::fs::create_dir_all(&options.scratch)
+            .and_then(|()| {
+                tempfile::Builder::new()
+                    .prefix("worker-")
+                    .tempdir_in(&options.scratch)
+            })
+            .map_err(|source| BuildError::Scratch {
+                folder: options.scratch.clone(),
+                source,
+            })?;
+        let health = health.unwrap_or_else(|| Health::new(options.slots));
+        let shared = Arc::new(Shared {
+            source,
+            storage,
+            registry,
+            extensions,
+            options,
+            scratch,
+            health,
+            counters: Counters::default(),
+            ended: Notify::new(),
+        });
+        Ok(Worker {
+            shared,
+            job_types,
+            stop,
+        })
+    }
+}
+
+impl std::fmt::Debug for WorkerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerBuilder")
+            .field("registry", &self.registry)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! One call of a handler: panics caught, limits kept.
+
+use std::any::Any;
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::Instrument;
+
+use super::limits::Limit;
+use crate::handler::{ContextParts, JobContext, JobError, Registry};
+
+/// The most time a cancelled handler gets to return before its future is dropped.
+pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
+
+/// Calls the handler of a job once. A handler that panics or reaches its limit has failed for good; at
+/// the limit it gets `cooperation` to return, twice if it blocks its thread.
+pub(crate) async fn call(
+    registry: &Registry,
+    parts: ContextParts,
+    limit: Limit<'_>,
+    cooperation: Duration,
+) -> Result<Value, JobError> {
+    let cancellation = parts.cancellation.clone();
+    let ctx = JobContext::from(parts);
+    // A task of its own, so that a panic ends there.
+    let mut handling = tokio::spawn(registry.run(ctx).in_current_span());
+    let reached = match limit.run(&mut handling).await {
+        Ok(ended) => return ended.unwrap_or_else(|error| Err(crashed(error))),
+        Err(reached) => reached,
+    };
+    cancellation.cancel();
+    if tokio::time::timeout(cooperation, &mut handling)
+        .await
+        .is_err()
+    {
+        handling.abort();
+        // The future is dropped before its scratch folder is removed, unless it blocks its thread.
+        if tokio::time::timeout(cooperation, handling).await.is_err() {
+            tracing::error!(
+                "handler blocks its thread and cannot be cancelled; use `ctx.blocking`"
+            );
+        }
+    }
+    Err(JobError::permanent(format!("cancelled: {reached}")))
+}
+
+fn crashed(error: tokio::task::JoinError) -> JobError {
+    match error.try_into_panic() {
+        Ok(panic) => JobError::permanent(format!("handler panicked: {}", panic_message(&*panic))),
+        Err(error) => JobError::permanent(error),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+}

@@ -1,0 +1,29 @@
+//! Running jobs: slots, the poll loop, attempts, publication, delivery, and stopping.
+//!
+//! [`Worker::builder`] puts a [`JobSource`](crate::source::JobSource), a
+//! [`Storage`](crate::storage::Storage) and handlers together; [`Worker::run`] works until there is a
+//! reason to stop, and returns it.
+//!
+//! One loop claims, every job runs in a task of its own:
+//!
+//! ```text
+//! slot ─► poll ─► claim ─► attempt ─► publish ─► deliver ─► slot
+//! ```
+
+mod attempt;
+mod builder;
+mod call;
+mod delivery;
+mod limits;
+mod options;
+mod shutdown;
+mod stopped;
+mod worker;
+
+pub use builder::{BuildError, WorkerBuilder};
+pub use options::RunOptions;
+pub use stopped::{JobCounts, StopReason, Stopped};
+pub use worker::Worker;
+
+pub(crate) use call::{COOPERATION, call};
+pub(crate) use limits::Limit;

@@ -1,0 +1,71 @@
+//! Why a worker stopped, and what it did.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::source::SourceError;
+
+/// The end of a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Why.
+    pub reason: StopReason,
+    /// What was done.
+    pub jobs: JobCounts,
+}
+
+/// Why a worker stopped.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was asked to, by a signal or by its owner.
+    Requested,
+    /// There was no job for so long.
+    Idle(Duration),
+    /// The source could not be reached for as long as the worker would have been idle.
+    Unreachable(SourceError),
+    /// The source refused the worker's account.
+    Denied(SourceError),
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("asked to stop"),
+            Self::Idle(time) => write!(f, "idle for {} s", time.as_secs()),
+            Self::Unreachable(error) | Self::Denied(error) => crate::Chain(error).fmt(f),
+        }
+    }
+}
+
+/// How many jobs ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobCounts {
+    /// Recorded as a success.
+    pub succeeded: u64,
+    /// Recorded as a failure.
+    pub failed: u64,
+    /// Claimed, but the outcome could not be delivered while this worker had a say in it.
+    pub undelivered: u64,
+}
+
+/// Counts of a worker at work.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) succeeded: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) undelivered: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> JobCounts {
+        JobCounts {
+            succeeded: self.succeeded.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            undelivered: self.undelivered.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `check`: everything a worker needs, tried one by one.
+
+use super::run::bucket_problem;
+use super::{Problem, Program, api_problem, client, say, storage};
+use crate::Chain;
+use crate::service::config::Config;
+use crate::service::ecs::TaskIdentity;
+use crate::service::exit::Exit;
+use crate::source::reefguide::Client;
+use crate::storage::{Storage, StorageUri};
+
+impl Program {
+    pub(super) async fn check(self) -> Result<Exit, Problem> {
+        let mut report = Report { exit: Exit::Done };
+        let Some(config) = report.note("configuration", self.loaded()) else {
+            return Ok(report.exit);
+        };
+        report.note("scratch", scratch(&config));
+        report.note("task", Ok(task(&config).await));
+        match client(&config) {
+            Err(error) => drop(report.note::<()>("account", Err(api_problem(&config, &error)))),
+            Ok(client) => {
+                if report
+                    .note("account", account(&config, &client).await)
+                    .is_some()
+                {
+                    for job_type in &config.job_types {
+                        let polled = client.poll(Some(job_type)).await;
+                        let waiting = polled
+                            .map(|jobs| Good {
+                                value: (),
+                                said: said_waiting(jobs.len()),
+                            })
+                            .map_err(|error| api_problem(&config, &error));
+                        report.note(job_type.as_str(), waiting);
+                    }
+                }
+            }
+        }
+        report.note("bucket", bucket(&config, &storage(&config).await).await);
+        Ok(report.exit)
+    }
+
+    fn loaded(&self) -> Result<Good<Config>, Problem> {
+        let config = self.load(&self.sources())?;
+        let said = format!(
+            "API at {}, as {}",
+            config.api_endpoint, config.worker_username
+        );
+        Ok(Good {
+            value: config,
+            said,
+        })
+    }
+}
+
+/// A part that is good, and what to say of it.
+struct Good<T> {
+    value: T,
+    said: String,
+}
+
+/// Lines on stdout, and the exit code of the first part that is bad.
+struct Report {
+    exit: Exit,
+}
+
+impl Report {
+    fn note<T>(&mut self, part: &str, tried: Result<Good<T>, Problem>) -> Option<T> {
+        match tried {
+            Ok(Good { value, said }) => {
+                say(&format!("good  {part}: {said}"));
+                Some(value)
+            }
+            Err(problem) => {
+                say(&format!("BAD   {part}: {}", problem.message));
+                if self.exit == Exit::Done {
+                    self.exit = problem.exit;
+                }
+                None
+            }
+        }
+    }
+}
+
+fn said_waiting(jobs: usize) -> String {
+    match jobs {
+        0 => "no job waits".into(),
+        10.. => "10 jobs or more wait".into(),
+        1 => "1 job waits".into(),
+        _ => format!("{jobs} jobs wait"),
+    }
+}
+
+fn scratch(config: &Config) -> Result<Good<()>, Problem> {
+    let folder = &config.data_scratch_space;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| tempfile::tempfile_in(folder))
+        .map(|_| Good {
+            value: (),
+            said: format!("{} can be written", folder.display()),
+        })
+        .map_err(|error| {
+            let message = format!("DATA_SCRATCH_SPACE {}: {error}", folder.display());
+            Problem::new(Exit::Config, message)
+        })
+}
+
+async fn task(config: &Config) -> Good<()> {
+    let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
+    Good {
+        value: (),
+        said: task.task_arn,
+    }
+}
+
+async fn account(config: &Config, client: &Client) -> Result<Good<()>, Problem> {
+    let profile = client
+        .profile()
+        .await
+        .map_err(|error| api_problem(config, &error))?;
+    Ok(Good {
+        value: (),
+        said: format!("{}, {}", profile.email, profile.roles.join(", ")),
+    })
+}
+
+/// Lists, writes and deletes, where no user's listing shows it.
+async fn bucket(config: &Config, storage: &Storage) -> Result<Good<()>, Problem> {
+    let Some(bucket) = &config.s3_bucket_name else {
+        let said =
+            "not tried, since S3_BUCKET_NAME is not set; each assignment names its own".into();
+        return Ok(Good { value: (), said });
+    };
+    let trial = async {
+        storage.probe(bucket).await?;
+        let object = format!(
+            "s3://{bucket}/reefguide-worker/check/{}",
+            uuid::Uuid::new_v4()
+        );
+        let object: StorageUri = object.parse()?;
+        storage
+            .upload_bytes("written by `check`, safe to delete", &object)
+            .await?;
+        storage.delete(&object).await
+    };
+    match trial.await {
+        Ok(()) => Ok(Good {
+            value: (),
+            said: format!("{bucket} can be listed and written"),
+        }),
+        Err(error) => {
+            let problem = bucket_problem(&error);
+            tracing::debug!(error = %Chain(&error), "bucket tried");
+            Err(problem)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `handle`: one handler on one payload, without the API.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{Problem, Program, client, say, start_logging, storage};
+use crate::handler::ContextParts;
+use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
+use crate::runtime::{COOPERATION, Limit, call};
+use crate::service::exit::Exit;
+use crate::service::signals;
+use crate::storage::{Outputs, Storage};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Handle {
+    /// The job type.
+    job_type: String,
+    /// File with the payload as JSON; `-` reads it from stdin.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Folder for the output files; made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    output_dir: PathBuf,
+    /// Reads objects from this folder instead of S3: s3://bucket/key is DIR/bucket/key.
+    #[arg(long, value_name = "DIR")]
+    storage_dir: Option<PathBuf>,
+}
+
+impl Program {
+    pub(super) async fn handle(self, handle: Handle) -> Result<Exit, Problem> {
+        let job_type = JobType::from(&handle.job_type);
+        if !self.builder.registry.handles(&job_type) {
+            return Err(self.unhandled(&handle.job_type));
+        }
+        let config = self.load_without_api()?;
+        start_logging(&config)?;
+        let payload = read_payload(&handle.input)?;
+        let unusable = |what: &str, path: &std::path::Path, error: std::io::Error| {
+            Problem::new(Exit::Usage, format!("{what} {}: {error}", path.display()))
+        };
+        std::fs::create_dir_all(&handle.output_dir)
+            .map_err(|error| unusable("output folder", &handle.output_dir, error))?;
+        let scratch = tempfile::Builder::new()
+            .prefix("handle-")
+            .tempdir_in(&config.data_scratch_space)
+            .map_err(|error| unusable("scratch folder", &config.data_scratch_space, error))?;
+
+        let stop = CancellationToken::new();
+        let remove = scratch.path().to_owned();
+        let remove_scratch = move || drop(std::fs::remove_dir_all(remove));
+        signals::watch(stop.clone(), remove_scratch)
+            .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
+
+        let mut extensions = self.builder.extensions.clone();
+        if let Ok(client) = client(&config) {
+            extensions.insert(client);
+        }
+        extensions.insert(config.clone());
+        let parts = ContextParts {
+            job: Job {
+                id: JobId::from(0),
+                job_type,
+                payload,
+                created_at: None,
+            },
+            assignment: Assignment {
+                id: AssignmentId::from(0),
+                storage_uri: "file:///outputs".into(),
+                expires_at: None,
+            },
+            attempt: 1,
+            scratch: scratch.path().to_owned(),
+            outputs: Outputs::new(&handle.output_dir),
+            storage: match handle.storage_dir {
+                Some(folder) => Storage::folder(folder),
+                None => storage(&config).await,
+            },
+            extensions,
+            cancellation: CancellationToken::new(),
+            deadline: None,
+        };
+        let limit = Limit {
+            shutdown: &stop,
+            lease: None,
+        };
+        let result = call(&self.builder.registry, parts, limit, COOPERATION)
+            .await
+            .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
+        let text = serde_json::to_string_pretty(&result)
+            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+        say(&text);
+        Ok(Exit::Done)
+    }
+}
+
+fn read_payload(path: &PathBuf) -> Result<Value, Problem> {
+    let read = || {
+        let mut text = String::new();
+        if path.as_os_str() == "-" {
+            std::io::stdin().read_to_string(&mut text)?;
+        } else {
+            text = std::fs::read_to_string(path)?;
+        }
+        std::io::Result::Ok(text)
+    };
+    let unusable = |error: String| {
+        Problem::new(
+            Exit::Usage,
+            format!("payload in {}: {error}", path.display()),
+        )
+    };
+    let text = read().map_err(|error| unusable(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| unusable(format!("not JSON: {error}")))
+}

@@ -1,0 +1,339 @@
+//! The worker's command line: `run` (the default), `handle`, `schema`, `check`, `healthcheck`.
+
+mod check;
+mod handle;
+mod run;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::config::{Config, ConfigError, ConfigSources};
+use super::exit::Exit;
+use super::telemetry::{self, TelemetryOptions};
+use super::{health, telemetry::TelemetryError};
+use crate::Chain;
+use crate::runtime::WorkerBuilder;
+use crate::source::reefguide::{ApiError, Client};
+use crate::storage::{S3Credentials, S3Options, Storage};
+
+/// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = false
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Files {
+    /// File with settings; it need not exist.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "worker.toml"
+    )]
+    config: PathBuf,
+    /// File with environment variables; it need not exist.
+    #[arg(long, global = true, value_name = "FILE", default_value = ".env")]
+    env_file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Claims jobs and runs them; what happens without a command
+    Run,
+    /// Runs one handler on a payload from a file, without the API
+    ///
+    /// The result is printed, the output files are left in a folder. Inputs are read from S3 as
+    /// configured, or from a folder.
+    Handle(handle::Handle),
+    /// Prints the JSON Schemas of all handlers' inputs and outputs
+    Schema {
+        /// Only this job type.
+        job_type: Option<String>,
+    },
+    /// Tries configuration, API, account, bucket and scratch folder, and says what is wrong
+    Check,
+    /// Asks the worker on this machine for its health, for containers without curl
+    Healthcheck,
+}
+
+impl WorkerBuilder {
+    /// A whole program: reads arguments and configuration, sets up logging and signals, connects to
+    /// the ReefGuide API and to S3, and runs.
+    ///
+    /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
+    /// that were given to the builder before are replaced by what the configuration says.
+    pub async fn main(self) -> ExitCode {
+        dispatch(self, std::env::args_os()).await.into()
+    }
+}
+
+async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.collect();
+    let cli = match parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" that belong on stdout; clap knows. Nobody may be reading.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    let program = Program {
+        builder,
+        files: cli.files,
+    };
+    let done = match cli.command.unwrap_or(Command::Run) {
+        Command::Run => program.run().await,
+        Command::Handle(handle) => program.handle(handle).await,
+        Command::Schema { job_type } => program.schema(job_type.as_deref()),
+        Command::Check => program.check().await,
+        Command::Healthcheck => program.healthcheck().await,
+    };
+    done.unwrap_or_else(|problem| {
+        complain(&problem.message);
+        problem.exit
+    })
+}
+
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let name = args.first().map(Path::new).and_then(Path::file_name);
+    let name = name
+        .and_then(|name| name.to_str())
+        .unwrap_or("worker")
+        .to_owned();
+    let version = concat!("with reefguide-worker ", env!("CARGO_PKG_VERSION"));
+    let matches = Cli::command()
+        .name(name.clone())
+        .bin_name(name)
+        .version(version)
+        .after_long_help(variables())
+        .try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// The settings, for the long help.
+fn variables() -> String {
+    let mut text = String::from(
+        "Settings, from the environment, the file of environment variables, or the settings file \
+         (names in lower case), in this order:\n",
+    );
+    for variable in Config::variables() {
+        let _ = write!(
+            text,
+            "\n  {}\n          {} [{}]\n",
+            variable.name, variable.description, variable.when_unset
+        );
+    }
+    text
+}
+
+/// The handlers, and where settings come from.
+struct Program {
+    builder: WorkerBuilder,
+    files: Files,
+}
+
+/// Why a command ended before it had done its work.
+#[derive(Debug)]
+struct Problem {
+    exit: Exit,
+    message: String,
+}
+
+impl Problem {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Config, error.to_string())
+    }
+}
+
+impl From<TelemetryError> for Problem {
+    fn from(error: TelemetryError) -> Self {
+        Self::new(Exit::Config, Chain(&error).to_string())
+    }
+}
+
+impl Program {
+    fn sources(&self) -> ConfigSources {
+        ConfigSources {
+            toml: Some(self.files.config.clone()),
+            env_file: Some(self.files.env_file.clone()),
+            ..ConfigSources::standard()
+        }
+    }
+
+    fn load(&self, sources: &ConfigSources) -> Result<Config, ConfigError> {
+        let handled: Vec<_> = self
+            .builder
+            .registry
+            .job_types()
+            .map(|job_type| job_type.as_str())
+            .collect();
+        Config::load(sources, &handled)
+    }
+
+    /// The configuration for commands that need no API; its account may be missing.
+    fn load_without_api(&self) -> Result<Config, ConfigError> {
+        let sources = self.sources();
+        self.load(&sources).or_else(|_| {
+            let mut sources = sources;
+            let unused = [
+                ("API_ENDPOINT", "http://unused.invalid"),
+                ("WORKER_USERNAME", "unused"),
+                ("WORKER_PASSWORD", "unused"),
+            ];
+            sources
+                .env
+                .extend(unused.map(|(name, value)| (name.into(), value.into())));
+            self.load(&sources)
+        })
+    }
+
+    fn schema(&self, job_type: Option<&str>) -> Result<Exit, Problem> {
+        let mut schemas = self.builder.registry.schemas();
+        if let Some(job_type) = job_type {
+            schemas.retain(|handled, _| handled.as_str() == job_type);
+            if schemas.is_empty() {
+                return Err(self.unhandled(job_type));
+            }
+        }
+        let text = serde_json::to_string_pretty(&schemas)
+            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+        say(&text);
+        Ok(Exit::Done)
+    }
+
+    async fn healthcheck(&self) -> Result<Exit, Problem> {
+        let Some(port) = self.load_without_api()?.port else {
+            let message = "PORT is not set, so no worker serves its health; set PORT for the worker \
+                           and for this command";
+            return Err(Problem::new(Exit::Config, message));
+        };
+        match health::probe(port).await {
+            Ok(()) => {
+                say("healthy");
+                Ok(Exit::Done)
+            }
+            Err(error) => Err(Problem::new(Exit::Failed, Chain(&error).to_string())),
+        }
+    }
+
+    fn unhandled(&self, job_type: &str) -> Problem {
+        let handled: Vec<_> = self
+            .builder
+            .registry
+            .job_types()
+            .map(|job_type| job_type.as_str())
+            .collect();
+        let message = format!(
+            "no handler for job type {job_type}; there are: {}",
+            handled.join(", ")
+        );
+        Problem::new(Exit::Usage, message)
+    }
+}
+
+fn start_logging(config: &Config) -> Result<(), TelemetryError> {
+    let filter = config.log_filter().to_owned();
+    telemetry::init(&TelemetryOptions {
+        format: config.log_format,
+        filter,
+    })
+}
+
+fn client(config: &Config) -> Result<Client, ApiError> {
+    Client::builder(
+        &config.api_endpoint,
+        &config.worker_username,
+        config.worker_password.clone(),
+    )
+    .timeout(config.api_timeout)
+    .build()
+}
+
+async fn storage(config: &Config) -> Storage {
+    let credentials = config.s3_credentials().map(|keys| S3Credentials {
+        access_key: keys.access_key,
+        secret_key: keys.secret_key,
+        session_token: keys.session_token,
+    });
+    let options = S3Options {
+        endpoint: config.s3_endpoint.clone(),
+        region: Some(config.aws_region.clone()),
+        credentials,
+        ..S3Options::default()
+    };
+    Storage::s3(options).await
+}
+
+/// What to do about an error of the API, by the names of the settings.
+fn api_problem(config: &Config, error: &ApiError) -> Problem {
+    let (exit, remedy) = if error.is_denied() {
+        (
+            Exit::Refused,
+            "check WORKER_USERNAME and WORKER_PASSWORD, and that the account may work on jobs",
+        )
+    } else if error.is_retryable() {
+        (
+            Exit::Unreachable,
+            "check API_ENDPOINT, and that the API is up",
+        )
+    } else {
+        (
+            Exit::Config,
+            "check that API_ENDPOINT is the address of a ReefGuide API",
+        )
+    };
+    let error = Chain(error);
+    Problem::new(
+        exit,
+        format!(
+            "{error}\n  API_ENDPOINT is {}; {remedy}",
+            config.api_endpoint
+        ),
+    )
+}
+
+/// Prints a line for whoever called; a closed pipe is no reason to fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,181 @@
+//! `run`: from the configuration to the reason for stopping.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use backon::Retryable;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Problem, Program, api_problem, client, start_logging, storage};
+use crate::Chain;
+use crate::health::Health;
+use crate::retry::RetryPolicy;
+use crate::runtime::{RunOptions, StopReason, Stopped};
+use crate::service::config::Config;
+use crate::service::ecs::TaskIdentity;
+use crate::service::exit::Exit;
+use crate::service::{health, signals};
+use crate::source::SourceError;
+use crate::source::reefguide::{ApiError, Client, ReefGuide};
+use crate::storage::{Storage, StorageError};
+
+/// Between tries to reach the API and the bucket at the start.
+const START_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
+    .cap(Duration::from_secs(10))
+    .unlimited();
+
+impl Program {
+    pub(super) async fn run(self) -> Result<Exit, Problem> {
+        let config = self.load(&self.sources())?;
+        start_logging(&config)?;
+        let builder = self.builder;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            api_endpoint = config.api_endpoint,
+            job_types = %config.job_types.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            slots = config.max_concurrent_jobs,
+            "worker starting"
+        );
+        if config.sentry_dsn.is_some() {
+            tracing::warn!("SENTRY_DSN is set, but this worker cannot report to Sentry");
+        }
+
+        let stop = CancellationToken::new();
+        let (send_scratch, scratch) = std::sync::mpsc::channel::<std::path::PathBuf>();
+        let remove_scratch = move || {
+            for folder in scratch.try_iter() {
+                let _ = std::fs::remove_dir_all(folder);
+            }
+        };
+        signals::watch(stop.clone(), remove_scratch)
+            .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
+
+        let client = client(&config).map_err(|error| api_problem(&config, &error))?;
+        let storage = storage(&config).await;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Exit::Done),
+            ready = ready(&config, &client, &storage) => ready?,
+        }
+        let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
+        let health = Health::new(config.max_concurrent_jobs);
+        let source = ReefGuide::builder(client.clone())
+            .task(task.task_arn, task.cluster_arn)
+            .settle(config.claim_settle)
+            .build();
+        let _server = match config.port {
+            Some(port) => Some(serve_health(port, health.clone()).await?),
+            None => None,
+        };
+        let worker = builder
+            .extension(client)
+            .extension(config.clone())
+            .source(source)
+            .storage(storage)
+            .job_types(config.job_types.iter().cloned())
+            .options(options(&config))
+            .health(health)
+            .stop(stop)
+            .build()
+            .map_err(|error| Problem::new(Exit::Config, Chain(&error).to_string()))?;
+        // The signal watch removes the folder if it has to end the process.
+        let _ = send_scratch.send(worker.scratch().to_owned());
+        outcome(&config, worker.run().await)
+    }
+}
+
+fn options(config: &Config) -> RunOptions {
+    RunOptions {
+        slots: config.max_concurrent_jobs,
+        poll_interval: config.poll_interval,
+        idle_timeout: config.idle_timeout,
+        shutdown_grace: config.shutdown_grace,
+        deadline_margin: config.deadline_margin,
+        scratch: config.data_scratch_space.clone(),
+        ..RunOptions::default()
+    }
+}
+
+/// Makes sure that the worker could do a job before it claims one: that the API accepts its account,
+/// and that there is a bucket.
+async fn ready(config: &Config, client: &Client, storage: &Storage) -> Result<(), Problem> {
+    let started = Instant::now();
+    let in_time = || started.elapsed() < config.startup_timeout;
+    let profile = (|| client.profile())
+        .retry(START_RETRY)
+        // A limited login is answered later, however long that takes: the API is there.
+        .when(|error: &ApiError| {
+            error.is_retryable() && (in_time() || error.retry_after().is_some())
+        })
+        .adjust(|error, delay| {
+            delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()))
+        })
+        .notify(|error, delay| {
+            tracing::warn!(error = %Chain(error), ?delay, "API not ready yet, trying again");
+        })
+        .await
+        .map_err(|error| api_problem(config, &error))?;
+    tracing::info!(
+        email = profile.email,
+        roles = profile.roles.join(","),
+        "logged in"
+    );
+
+    let Some(bucket) = &config.s3_bucket_name else {
+        return Ok(());
+    };
+    let probed = (|| storage.probe(bucket))
+        .retry(START_RETRY)
+        .when(|error: &StorageError| error.is_retryable() && in_time())
+        .notify(|error, delay| {
+            tracing::warn!(error = %Chain(error), ?delay, "bucket not ready yet, trying again");
+        })
+        .await;
+    match probed {
+        // A role may be allowed to write and not to list.
+        Err(error @ StorageError::AccessDenied { .. }) => {
+            tracing::warn!(error = %Chain(&error), "bucket cannot be listed");
+            Ok(())
+        }
+        probed => probed.map_err(|error| bucket_problem(&error)),
+    }
+}
+
+pub(super) fn bucket_problem(error: &StorageError) -> Problem {
+    let exit = match error {
+        StorageError::Credentials { .. } | StorageError::AccessDenied { .. } => Exit::Refused,
+        _ if error.is_retryable() => Exit::Unreachable,
+        _ => Exit::Config,
+    };
+    Problem::new(exit, Chain(error).to_string())
+}
+
+async fn serve_health(port: u16, health: Health) -> Result<AbortOnDropHandle<()>, Problem> {
+    let listener = health::bind(port)
+        .await
+        .map_err(|error| Problem::new(Exit::Config, format!("PORT: {}", Chain(&error))))?;
+    tracing::info!(port, "serving health");
+    let server = async move {
+        if let Err(error) = health::serve(listener, health, CancellationToken::new()).await {
+            tracing::error!(error = %Chain(&error), "health is no longer served");
+        }
+    };
+    Ok(AbortOnDropHandle::new(tokio::spawn(server)))
+}
+
+fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
+    let error = match stopped.reason {
+        StopReason::Requested | StopReason::Idle(_) => return Ok(Exit::Done),
+        StopReason::Unreachable(error) | StopReason::Denied(error) => error,
+    };
+    match &error {
+        SourceError::Unavailable { source, .. }
+        | SourceError::Denied { source }
+        | SourceError::Refused { source }
+        | SourceError::ResultRefused { source } => match source.downcast_ref::<ApiError>() {
+            Some(error) => Err(api_problem(config, error)),
+            None => Err(Problem::new(Exit::Internal, Chain(&error).to_string())),
+        },
+    }
+}

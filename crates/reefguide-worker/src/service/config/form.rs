@@ -1,0 +1,300 @@
+//! The forms a variable's text may have, and what each turns it into.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::job::JobType;
+use crate::service::telemetry::LogFormat;
+
+/// The longest time that can be configured, 49 days: below it no sum of times overflows.
+pub(super) const LONGEST: u32 = u32::MAX;
+
+/// How a variable's text is read.
+pub(super) trait Form {
+    type Value;
+
+    /// Whether the text may be shown to nobody.
+    const SECRET: bool = false;
+
+    /// What the text needs to be, as a noun phrase.
+    fn needs(&self) -> String;
+
+    /// Reads a text that is not empty. An error is the remedy, where a better one is known than to
+    /// correct the value.
+    fn parse(&self, text: &str) -> Result<Self::Value, Option<String>>;
+}
+
+pub(super) const fn is_secret<F: Form>(_: &F) -> bool {
+    F::SECRET
+}
+
+pub(super) struct Text;
+
+impl Form for Text {
+    type Value = String;
+
+    fn needs(&self) -> String {
+        "a text".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Option<String>> {
+        match text.trim() {
+            "" => Err(None),
+            text => Ok(text.into()),
+        }
+    }
+}
+
+/// Taken as it is: a password may begin or end with a space.
+pub(super) struct Secret;
+
+impl Form for Secret {
+    type Value = SecretString;
+
+    const SECRET: bool = true;
+
+    fn needs(&self) -> String {
+        "a secret text".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<SecretString, Option<String>> {
+        Ok(text.into())
+    }
+}
+
+/// An address without its trailing slash, so that paths can be appended.
+pub(super) struct HttpUrl;
+
+impl Form for HttpUrl {
+    type Value = String;
+
+    fn needs(&self) -> String {
+        "an http or https URL, such as http://localhost:9000".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Option<String>> {
+        let url = Url::parse(text.trim()).map_err(|_| None)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(None);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Some(
+                "remove the user name and password from the URL, they have variables of their own"
+                    .into(),
+            ));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(Some("remove what follows the path".into()));
+        }
+        Ok(url.as_str().trim_end_matches('/').into())
+    }
+}
+
+/// The API's address, to which the client adds `/api` itself.
+pub(super) struct ApiUrl;
+
+impl Form for ApiUrl {
+    type Value = String;
+
+    fn needs(&self) -> String {
+        "an http or https URL without `/api`, such as https://reefguide.example.org".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Option<String>> {
+        let url = HttpUrl.parse(text)?;
+        match url.rsplit_once('/') {
+            Some((base, last)) if last.eq_ignore_ascii_case("api") => {
+                Err(Some(format!("write {base}, the worker adds `/api` itself")))
+            }
+            _ => Ok(url),
+        }
+    }
+}
+
+fn number(text: &str, range: &RangeInclusive<u32>) -> Result<u32, Option<String>> {
+    let number = text.trim().parse().map_err(|_| None)?;
+    if range.contains(&number) {
+        Ok(number)
+    } else {
+        Err(None)
+    }
+}
+
+fn number_needs(range: &RangeInclusive<u32>) -> String {
+    format!("a whole number from {} to {}", range.start(), range.end())
+}
+
+pub(super) struct Milliseconds(pub(super) RangeInclusive<u32>);
+
+impl Form for Milliseconds {
+    type Value = Duration;
+
+    fn needs(&self) -> String {
+        format!("milliseconds, {}", number_needs(&self.0))
+    }
+
+    fn parse(&self, text: &str) -> Result<Duration, Option<String>> {
+        number(text, &self.0).map(|millis| Duration::from_millis(millis.into()))
+    }
+}
+
+/// Milliseconds, of which zero means that the time never comes.
+pub(super) struct MillisecondsOrNever;
+
+impl Form for MillisecondsOrNever {
+    type Value = Option<Duration>;
+
+    fn needs(&self) -> String {
+        format!(
+            "milliseconds, {}, or 0 for never",
+            number_needs(&(1..=LONGEST))
+        )
+    }
+
+    fn parse(&self, text: &str) -> Result<Option<Duration>, Option<String>> {
+        let time = Milliseconds(0..=LONGEST).parse(text)?;
+        Ok(Some(time).filter(|time| !time.is_zero()))
+    }
+}
+
+pub(super) struct Count(pub(super) RangeInclusive<u32>);
+
+impl Form for Count {
+    type Value = usize;
+
+    fn needs(&self) -> String {
+        number_needs(&self.0)
+    }
+
+    fn parse(&self, text: &str) -> Result<usize, Option<String>> {
+        number(text, &self.0).and_then(|count| usize::try_from(count).map_err(|_| None))
+    }
+}
+
+pub(super) struct Port;
+
+impl Form for Port {
+    type Value = u16;
+
+    fn needs(&self) -> String {
+        "a port, a whole number from 1 to 65535".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<u16, Option<String>> {
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or(None)
+    }
+}
+
+/// Names separated by commas, each once, in the order of their first mention.
+pub(super) struct JobTypes;
+
+impl Form for JobTypes {
+    type Value = Vec<JobType>;
+
+    fn needs(&self) -> String {
+        "job types separated by commas, each with a handler".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Vec<JobType>, Option<String>> {
+        let mut types = Vec::new();
+        for name in text
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            let job_type = JobType::from(name);
+            if !types.contains(&job_type) {
+                types.push(job_type);
+            }
+        }
+        if types.is_empty() {
+            Err(None)
+        } else {
+            Ok(types)
+        }
+    }
+}
+
+pub(super) struct Folder;
+
+impl Form for Folder {
+    type Value = PathBuf;
+
+    fn needs(&self) -> String {
+        "the path of a folder".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<PathBuf, Option<String>> {
+        Text.parse(text).map(PathBuf::from)
+    }
+}
+
+pub(super) struct Format;
+
+impl Form for Format {
+    type Value = LogFormat;
+
+    fn needs(&self) -> String {
+        "`auto`, `human` or `json`".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<LogFormat, Option<String>> {
+        text.trim().parse().map_err(|_| None)
+    }
+}
+
+/// Log directives. A single word must be a level: as directives go, `inof` is the name of a crate,
+/// and everything else would fall silent.
+pub(super) struct LogLevel;
+
+impl Form for LogLevel {
+    type Value = String;
+
+    fn needs(&self) -> String {
+        "a level (`off`, `error`, `warn`, `info`, `debug`, `trace`) or directives such as \
+         `info,my_worker=debug`"
+            .into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Option<String>> {
+        let directives = LogDirectives.parse(text)?;
+        let unknown_level = directives
+            .split(',')
+            .map(str::trim)
+            .any(|part| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err());
+        if unknown_level {
+            Err(None)
+        } else {
+            Ok(directives)
+        }
+    }
+}
+
+/// Log directives as other Rust programs read them.
+pub(super) struct LogDirectives;
+
+impl Form for LogDirectives {
+    type Value = String;
+
+    fn needs(&self) -> String {
+        "log directives, such as `info,my_worker=debug`".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Option<String>> {
+        let directives = Text.parse(text)?;
+        match EnvFilter::builder().parse(&directives) {
+            Ok(_) => Ok(directives),
+            Err(_) => Err(None),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Where values come from: defaults, `worker.toml`, `.env`, environment; the later wins.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+use config::{File, FileFormat, Map, Source, Value, ValueKind};
+
+use super::error::Problem;
+use super::variable::{Variable, WhenUnset};
+
+/// The origin of values from [`ConfigSources::env`], as problems name it.
+const ENVIRONMENT: &str = "environment";
+
+/// The places a configuration is read from.
+///
+/// In each of them an empty value is the same as none. There is no `Debug`: the map holds secrets.
+///
+/// ```
+/// use reefguide_worker::service::config::{Config, ConfigSources};
+///
+/// let mut sources = ConfigSources::default();
+/// for (name, value) in [
+///     ("API_ENDPOINT", "https://reefguide.example.org/"),
+///     ("WORKER_USERNAME", "worker@example.org"),
+///     ("WORKER_PASSWORD", "…"),
+/// ] {
+///     sources.env.insert(name.into(), value.into());
+/// }
+/// let config = Config::load(&sources, &["TEST"])?;
+/// assert_eq!(config.api_endpoint, "https://reefguide.example.org");
+/// # Ok::<(), reefguide_worker::service::config::ConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ConfigSources {
+    /// A TOML file whose keys are the variables' names in lower case; it need not exist.
+    pub toml: Option<PathBuf>,
+    /// A file of `NAME=value` lines; it need not exist. In values that are bare or in double quotes,
+    /// `$NAME` is replaced by that variable: put a password with a `$` into single quotes.
+    pub env_file: Option<PathBuf>,
+    /// The environment.
+    pub env: HashMap<String, OsString>,
+}
+
+impl ConfigSources {
+    /// `worker.toml` and `.env` in the current folder, and this process's environment as it is now.
+    pub fn standard() -> Self {
+        Self {
+            toml: Some("worker.toml".into()),
+            env_file: Some(".env".into()),
+            env: env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .collect(),
+        }
+    }
+}
+
+/// The values of one place, known variables only, by their keys.
+#[derive(Clone, Debug)]
+struct Layer {
+    origin: String,
+    values: Map<String, String>,
+}
+
+impl Layer {
+    fn new(origin: impl Into<String>) -> Self {
+        Self {
+            origin: origin.into(),
+            values: Map::new(),
+        }
+    }
+
+    fn insert(&mut self, variable: &Variable, text: String) {
+        if !text.is_empty() {
+            self.values.insert(variable.key(), text);
+        }
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        let value = |text: &String| Value::new(Some(&self.origin), text.clone());
+        let values = self.values.iter();
+        Ok(values
+            .map(|(key, text)| (key.clone(), value(text)))
+            .collect())
+    }
+}
+
+/// A text and where it came from; a default came from nowhere.
+pub(super) struct Found {
+    pub(super) text: String,
+    pub(super) origin: Option<String>,
+}
+
+/// Reads all layers and returns what is left on top, by the variables' keys.
+pub(super) fn read(
+    sources: &ConfigSources,
+    variables: &[Variable],
+    computed: &[(&Variable, String)],
+    problems: &mut Vec<Problem>,
+) -> Map<String, Found> {
+    let mut defaults = Layer::new(String::new());
+    for variable in variables {
+        if let WhenUnset::Value(text) = variable.when_unset {
+            defaults.insert(variable, text.into());
+        }
+    }
+    for (variable, text) in computed {
+        defaults.insert(variable, text.clone());
+    }
+    let toml = toml_layer(sources.toml.as_deref(), variables, problems);
+    let env_file = env_file_layer(sources.env_file.as_deref(), variables, problems);
+    let env = env_layer(&sources.env, variables, problems);
+
+    let merged = config::Config::builder()
+        .add_source(defaults)
+        .add_source(toml)
+        .add_source(env_file)
+        .add_source(env)
+        .build()
+        .and_then(|config| config.collect())
+        .unwrap_or_else(|error| {
+            problems.push(unreadable("configuration", &error.to_string()));
+            Map::new()
+        });
+    merged
+        .into_iter()
+        .map(|(key, value)| {
+            let origin = value.origin().filter(|origin| !origin.is_empty());
+            let found = Found {
+                origin: origin.map(Into::into),
+                text: value.to_string(),
+            };
+            (key, found)
+        })
+        .collect()
+}
+
+fn unreadable(subject: &str, reason: &str) -> Problem {
+    Problem {
+        subject: subject.into(),
+        found: format!("cannot be read: {reason}"),
+        needs: "a readable file, or none at all".into(),
+        remedy: "correct or remove it".into(),
+    }
+}
+
+/// The file's text; empty if it does not exist.
+fn read_file(path: Option<&Path>, problems: &mut Vec<Problem>) -> (String, String) {
+    let Some(path) = path else {
+        return Default::default();
+    };
+    let origin = path.display().to_string();
+    let text = fs::read_to_string(path).unwrap_or_else(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            problems.push(unreadable(&origin, &error.to_string()));
+        }
+        String::new()
+    });
+    (origin, text)
+}
+
+fn toml_layer(path: Option<&Path>, variables: &[Variable], problems: &mut Vec<Problem>) -> Layer {
+    let (origin, text) = read_file(path, problems);
+    let mut layer = Layer::new(&origin);
+    let table = File::from_str(&text, FileFormat::Toml).collect();
+    let table = table.unwrap_or_else(|error| {
+        // Only the first line, which has the position: the others quote the file, secrets included.
+        let message = error.to_string();
+        let place = message.lines().next().unwrap_or_default();
+        problems.push(unreadable(&origin, place));
+        Map::new()
+    });
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (key, value) in entries {
+        let Some(variable) = variables.iter().find(|variable| variable.key() == key) else {
+            problems.push(unknown_key(&key, &origin, variables));
+            continue;
+        };
+        match scalar_text(&value) {
+            Some(text) => layer.insert(variable, text),
+            None => problems.push(Problem {
+                subject: variable.name.into(),
+                found: format!("is a table or a list of lists ({origin})"),
+                needs: variable.needs(),
+                remedy: format!("write {key} = \"…\""),
+            }),
+        }
+    }
+    layer
+}
+
+/// A scalar as it would stand in the environment; a list of them with commas between.
+fn scalar_text(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::Array(items) => {
+            let items = items.iter().map(|item| match item.kind {
+                ValueKind::Array(_) => None,
+                _ => scalar_text(item),
+            });
+            Some(items.collect::<Option<Vec<_>>>()?.join(","))
+        }
+        ValueKind::Table(_) => None,
+        _ => Some(value.to_string()),
+    }
+}
+
+fn unknown_key(key: &str, origin: &str, variables: &[Variable]) -> Problem {
+    let likeness = |variable: &&Variable| {
+        let likeness = strsim::jaro_winkler(&key.to_ascii_lowercase(), &variable.key());
+        (likeness * 1000.0) as u32
+    };
+    let nearest = variables.iter().max_by_key(likeness);
+    let remedy = match nearest.filter(|variable| likeness(variable) > 800) {
+        Some(variable) => format!("did you mean {}? Otherwise remove it", variable.key()),
+        None => "remove it".into(),
+    };
+    Problem {
+        subject: key.into(),
+        found: format!("is no key of the worker's ({origin})"),
+        needs: "keys that are variables' names in lower case".into(),
+        remedy,
+    }
+}
+
+fn env_file_layer(
+    path: Option<&Path>,
+    variables: &[Variable],
+    problems: &mut Vec<Problem>,
+) -> Layer {
+    let (origin, text) = read_file(path, problems);
+    let text = text.trim_start_matches('\u{feff}');
+    let mut layer = Layer::new(&origin);
+    for entry in dotenvy::from_read_iter(text.as_bytes()) {
+        match entry {
+            Ok((name, value)) => {
+                if let Some(variable) = variables.iter().find(|variable| variable.name == name) {
+                    layer.insert(variable, value);
+                }
+            }
+            // The error quotes the line, which may hold a secret.
+            Err(dotenvy::Error::LineParse(line, _)) => {
+                let first = line.lines().next().unwrap_or_default();
+                let number = text.lines().position(|other| other == first);
+                let place = number.map_or(String::new(), |number| format!("line {}", number + 1));
+                problems.push(Problem {
+                    subject: origin.clone(),
+                    found: format!("cannot be read: {place} is no assignment"),
+                    needs: "lines such as NAME=value or NAME='a value with $, # or spaces'".into(),
+                    remedy: "correct or remove the line".into(),
+                });
+            }
+            Err(error) => problems.push(unreadable(&origin, &error.to_string())),
+        }
+    }
+    layer
+}
+
+fn env_layer(
+    env: &HashMap<String, OsString>,
+    variables: &[Variable],
+    problems: &mut Vec<Problem>,
+) -> Layer {
+    let mut layer = Layer::new(ENVIRONMENT);
+    for variable in variables {
+        let Some(value) = env.get(variable.name) else {
+            continue;
+        };
+        match value.to_str() {
+            Some(text) => layer.insert(variable, text.into()),
+            None => problems.push(Problem {
+                subject: variable.name.into(),
+                found: format!("is not valid UTF-8 ({ENVIRONMENT})"),
+                needs: variable.needs(),
+                remedy: "set it again".into(),
+            }),
+        }
+    }
+    layer
+}

@@ -1,0 +1,332 @@
+//! The worker's configuration: one struct, read in layers, all problems in one error.
+//!
+//! Layers, the later wins: defaults, `worker.toml`, `.env`, environment. An empty value is no value.
+//! The process environment is only read, never changed.
+
+mod error;
+mod form;
+mod layers;
+mod variable;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::Map;
+use secrecy::SecretString;
+
+pub use self::error::{ConfigError, Problem};
+pub use self::layers::ConfigSources;
+pub use self::variable::{Variable, WhenUnset};
+
+use self::form::Form;
+use self::layers::Found;
+use crate::job::JobType;
+use crate::service::telemetry::LogFormat;
+
+macro_rules! when_unset {
+    (required) => {
+        WhenUnset::Required
+    };
+    (default $value:literal) => {
+        WhenUnset::Value($value)
+    };
+    ($other:ident $meaning:literal) => {
+        WhenUnset::Means($meaning)
+    };
+}
+
+macro_rules! read {
+    ($values:ident, optional, $variable:expr, $form:expr) => {
+        $values.optional(&$variable, &$form)
+    };
+    ($values:ident, $other:ident, $variable:expr, $form:expr) => {
+        $values.present(&$variable, &$form)
+    };
+}
+
+/// The one table of variables. A row is the description, the field, the variable, what holds when it
+/// is unset (`required`; `default`, this text; `computed` by [`Config::load`]; `optional`, the field
+/// is `None`) and the form of its text.
+macro_rules! configuration {
+    ($(
+        $(#[doc = $doc:literal])+
+        $vis:vis $field:ident: $type:ty = $name:ident, $when:ident $($text:literal)?, $form:expr;
+    )+) => {
+        /// What a worker needs to know to run. Made by [`Config::load`].
+        ///
+        /// `Debug` shows no secret.
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub struct Config {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!("\n\nVariable: `", stringify!($name), "`.")]
+                $vis $field: $type,
+            )+
+        }
+
+        mod row {
+            use super::form::*;
+            use super::{Variable, WhenUnset};
+
+            $(pub(super) const $name: Variable = Variable {
+                name: stringify!($name),
+                when_unset: when_unset!($when $($text)?),
+                description: concat!($($doc),+).trim_ascii(),
+                secret: is_secret(&$form),
+                needs: || $form.needs(),
+            };)+
+        }
+
+        static VARIABLES: &[Variable] = &[$(row::$name),+];
+
+        impl Config {
+            fn read(values: &mut Values) -> Option<Self> {
+                use form::*;
+
+                // All of them are read before the first missing one ends it.
+                $(let $field = read!(values, $when, row::$name, $form);)+
+                Some(Self { $($field: $field?),+ })
+            }
+        }
+    };
+}
+
+configuration! {
+    /// Address of the job API, without `/api`.
+    pub api_endpoint: String = API_ENDPOINT, required, ApiUrl;
+    /// E-mail address of the worker's account.
+    pub worker_username: String = WORKER_USERNAME, required, Text;
+    /// Password of the worker's account.
+    pub worker_password: SecretString = WORKER_PASSWORD, required, Secret;
+    /// The job types to work on.
+    pub job_types: Vec<JobType> = JOB_TYPES, computed "every handled type", JobTypes;
+    /// AWS region of the bucket.
+    pub aws_region: String = AWS_REGION, default "ap-southeast-2", Text;
+    /// The bucket that is tried at the start and by `check`; where outputs go is each job's to say.
+    pub s3_bucket_name: Option<String> = S3_BUCKET_NAME, optional "no bucket is tried", Text;
+    /// Address of an S3 server other than AWS.
+    pub s3_endpoint: Option<String> = S3_ENDPOINT, optional "AWS", HttpUrl;
+    /// Access key for `S3_ENDPOINT`, where it goes before `AWS_ACCESS_KEY_ID`; not used without it.
+    minio_username: Option<String> = MINIO_USERNAME, optional "see `AWS_ACCESS_KEY_ID`", Text;
+    /// Secret key for `S3_ENDPOINT`; set if and only if `MINIO_USERNAME` is.
+    minio_password: Option<SecretString> = MINIO_PASSWORD, optional "see `AWS_ACCESS_KEY_ID`", Secret;
+    /// Access key for the bucket.
+    aws_access_key_id: Option<String> =
+        AWS_ACCESS_KEY_ID, optional "AWS's default chain, on ECS the task role", Text;
+    /// Secret key for the bucket; set if and only if `AWS_ACCESS_KEY_ID` is.
+    aws_secret_access_key: Option<SecretString> =
+        AWS_SECRET_ACCESS_KEY, optional "see `AWS_ACCESS_KEY_ID`", Secret;
+    /// Session token that goes with a temporary access key.
+    aws_session_token: Option<SecretString> = AWS_SESSION_TOKEN, optional "none", Secret;
+    /// Time between two polls that find nothing.
+    pub poll_interval: Duration = POLL_INTERVAL_MS, default "2000", Milliseconds(100..=LONGEST);
+    /// Time without a job after which the worker ends.
+    pub idle_timeout: Option<Duration> = IDLE_TIMEOUT_MS, default "300000", MillisecondsOrNever;
+    /// Number of jobs run at a time.
+    pub max_concurrent_jobs: usize = MAX_CONCURRENT_JOBS, default "1", Count(1..=256);
+    /// Port on which `GET /health` is answered.
+    pub port: Option<u16> = PORT, optional "health is not served", Port;
+    /// Folder in which jobs get their scratch folders.
+    pub data_scratch_space: PathBuf =
+        DATA_SCRATCH_SPACE, computed "the system's temporary folder", Folder;
+    /// Time that running jobs get to finish after SIGTERM.
+    pub shutdown_grace: Duration = SHUTDOWN_GRACE_MS, default "25000", Milliseconds(0..=LONGEST);
+    /// Time between a claim and reading it back to see who won.
+    pub claim_settle: Duration = CLAIM_SETTLE_MS, default "250", Milliseconds(0..=10_000);
+    /// How long before its lease ends an attempt is ended.
+    pub deadline_margin: Duration = DEADLINE_MARGIN_MS, default "30000", Milliseconds(0..=LONGEST);
+    /// Time limit of one request to the API.
+    pub api_timeout: Duration = API_TIMEOUT_MS, default "30000", Milliseconds(1..=LONGEST);
+    /// How long a starting worker keeps trying to reach API and bucket.
+    pub startup_timeout: Duration = STARTUP_TIMEOUT_MS, default "60000", Milliseconds(0..=LONGEST);
+    /// Form of log lines.
+    pub log_format: LogFormat = LOG_FORMAT, default "auto", Format;
+    /// What is logged.
+    log_level: String = LOG_LEVEL, default "info", LogLevel;
+    /// What is logged, in place of `LOG_LEVEL`.
+    rust_log: Option<String> = RUST_LOG, optional "see `LOG_LEVEL`", LogDirectives;
+    /// Folder of input data, for handlers.
+    pub data_path: Option<PathBuf> = DATA_PATH, optional "none", Folder;
+    /// Folder for caches, for handlers.
+    pub cache_path: Option<PathBuf> = CACHE_PATH, optional "none", Folder;
+    /// Where errors are reported to.
+    pub sentry_dsn: Option<SecretString> = SENTRY_DSN, optional "nowhere", Secret;
+    /// Address of the task metadata; ECS sets it.
+    pub ecs_container_metadata_uri: Option<String> =
+        ECS_CONTAINER_METADATA_URI_V4, optional "not on ECS", HttpUrl;
+}
+
+/// Keys for the bucket that do not come from AWS's default chain.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct S3Credentials {
+    /// Access key id.
+    pub access_key: String,
+    /// Secret access key.
+    pub secret_key: SecretString,
+    /// Session token of a temporary access key.
+    pub session_token: Option<SecretString>,
+}
+
+impl Config {
+    /// Reads the configuration for a worker that has a handler for each of the job types `handled`.
+    ///
+    /// Blocks for the time it takes to read two small files.
+    ///
+    /// # Errors
+    /// All problems at once: variables that are missing, values that do not fit, job types with no
+    /// handler, one half of a pair of credentials, unknown keys of `worker.toml`, unreadable files.
+    pub fn load(sources: &ConfigSources, handled: &[&str]) -> Result<Self, ConfigError> {
+        let computed = [
+            (&row::JOB_TYPES, handled.join(",")),
+            (
+                &row::DATA_SCRATCH_SPACE,
+                std::env::temp_dir().display().to_string(),
+            ),
+        ];
+        let mut problems = Vec::new();
+        let found = layers::read(sources, VARIABLES, &computed, &mut problems);
+        let mut values = Values { found, problems };
+        let config = Self::read(&mut values);
+        values.check_pair(&row::MINIO_USERNAME, &row::MINIO_PASSWORD);
+        values.check_pair(&row::AWS_ACCESS_KEY_ID, &row::AWS_SECRET_ACCESS_KEY);
+        values.check_handled(handled);
+        config
+            .filter(|_| values.problems.is_empty())
+            .ok_or_else(|| ConfigError::new(values.problems))
+    }
+
+    /// All variables, in the order of the documentation.
+    pub fn variables() -> &'static [Variable] {
+        VARIABLES
+    }
+
+    /// The keys to use for the bucket; `None` leaves it to AWS's default chain.
+    ///
+    /// With `S3_ENDPOINT` set, `MINIO_USERNAME` and `MINIO_PASSWORD` go first. Without it they are
+    /// not used at all, as they are not AWS's.
+    pub fn s3_credentials(&self) -> Option<S3Credentials> {
+        let minio = || {
+            self.s3_endpoint.as_ref()?;
+            Some(S3Credentials {
+                access_key: self.minio_username.clone()?,
+                secret_key: self.minio_password.clone()?,
+                session_token: None,
+            })
+        };
+        let aws = || {
+            Some(S3Credentials {
+                access_key: self.aws_access_key_id.clone()?,
+                secret_key: self.aws_secret_access_key.clone()?,
+                session_token: self.aws_session_token.clone(),
+            })
+        };
+        minio().or_else(aws)
+    }
+
+    /// What is logged, as directives: `RUST_LOG`, or else `LOG_LEVEL`.
+    pub fn log_filter(&self) -> &str {
+        self.rust_log.as_ref().unwrap_or(&self.log_level)
+    }
+}
+
+/// The values on top of all layers, while they are read.
+struct Values {
+    found: Map<String, Found>,
+    problems: Vec<Problem>,
+}
+
+impl Values {
+    /// Reads a variable that has to have a value; `None` when it has none, or none that fits.
+    fn present<F: Form>(&mut self, variable: &Variable, form: &F) -> Option<F::Value> {
+        let value = self.optional(variable, form)?;
+        if value.is_none() {
+            self.problems.push(Problem {
+                subject: variable.name.into(),
+                found: "is not set".into(),
+                needs: variable.needs(),
+                remedy: format!(
+                    "set it in the environment or in .env, or set {} in worker.toml",
+                    variable.key()
+                ),
+            });
+        }
+        value
+    }
+
+    /// Reads a variable; `None` when its value does not fit, `Some(None)` when it has none.
+    fn optional<F: Form>(&mut self, variable: &Variable, form: &F) -> Option<Option<F::Value>> {
+        let Some(Found { text, origin }) = self.found.get(&variable.key()) else {
+            return Some(None);
+        };
+        match form.parse(text) {
+            Ok(value) => Some(Some(value)),
+            Err(remedy) => {
+                let origin = origin.as_deref().unwrap_or("default");
+                let value = shown(text, variable);
+                self.problems.push(Problem {
+                    subject: variable.name.into(),
+                    found: format!("is {value} ({origin})"),
+                    needs: variable.needs(),
+                    remedy: remedy.unwrap_or_else(|| match variable.when_unset {
+                        WhenUnset::Required => "correct it".into(),
+                        unset => format!("correct it, or unset it (then: {unset})"),
+                    }),
+                });
+                None
+            }
+        }
+    }
+
+    fn check_pair(&mut self, a: &Variable, b: &Variable) {
+        for (set, unset) in [(a, b), (b, a)] {
+            let Some(found) = self.found.get(&set.key()) else {
+                continue;
+            };
+            if self.found.contains_key(&unset.key()) {
+                continue;
+            }
+            let origin = found.origin.as_deref().unwrap_or("default");
+            self.problems.push(Problem {
+                subject: unset.name.into(),
+                found: format!("is not set, but {} is ({origin})", set.name),
+                needs: "to be set together with it".into(),
+                remedy: format!("set {} too, or unset {}", unset.name, set.name),
+            });
+        }
+    }
+
+    fn check_handled(&mut self, handled: &[&str]) {
+        let Some(Found { text, origin }) = self.found.get(&row::JOB_TYPES.key()) else {
+            return;
+        };
+        let job_types = form::JobTypes.parse(text).unwrap_or_default();
+        let names = job_types.iter().map(JobType::as_str);
+        let unhandled = names.filter(|name| !handled.contains(name));
+        let unhandled: Vec<_> = unhandled.map(|name| format!("{name:?}")).collect();
+        if unhandled.is_empty() {
+            return;
+        }
+        let origin = origin.as_deref().unwrap_or("default");
+        let unhandled = unhandled.join(", ");
+        self.problems.push(Problem {
+            subject: row::JOB_TYPES.name.into(),
+            found: format!("has {unhandled} with no handler ({origin})"),
+            needs: format!("job types with a handler: {}", handled.join(", ")),
+            remedy: "correct or remove the name, or register a handler for it".into(),
+        });
+    }
+}
+
+/// A value as problems show it: quoted, without secrets.
+fn shown(text: &str, variable: &Variable) -> String {
+    if variable.secret {
+        return "[redacted]".into();
+    }
+    // A URL with a user name and password is refused, so it comes by here.
+    match text.rsplit_once('@') {
+        Some((_, host)) => format!("[redacted]@{host:?}"),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,25 @@
+//! What surrounds a run: configuration, telemetry, ECS, signals, health, exit codes, the command line.
+//!
+//! This room knows every other room and none knows it. A program embedding the worker may use any
+//! part of it alone: each takes plain values and none reads the process environment behind its back
+//! (only [`config::ConfigSources::standard`] does, and says so).
+
+mod cli;
+pub mod config;
+pub mod ecs;
+pub mod exit;
+pub mod health;
+pub mod signals;
+pub mod telemetry;
+
+use std::time::Duration;
+
+/// A client for plain HTTP to this machine or its host: it uses no proxy, and it needs no root
+/// certificates, which a minimal image may not have.
+fn plain_http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .timeout(timeout)
+        .build()
+}

@@ -1,0 +1,242 @@
+//! Log lines: for people on a terminal, JSON otherwise.
+//!
+//! They go to stderr, so that commands can print their answer on stdout. ECS collects both.
+//!
+//! A JSON line has `timestamp` (RFC 3339, milliseconds, UTC), `level`, `target`, `message`, the
+//! event's fields, and the fields of all spans around it, so that every line of a job carries
+//! `job_id`, `job_type` and `assignment_id` at its top level. Of two equal names the inner one
+//! stays: the event's before a span's.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
+use std::fmt;
+use std::io::IsTerminal;
+use std::panic;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// [`LogFormat::Human`] on a terminal, [`LogFormat::Json`] otherwise.
+    #[default]
+    Auto,
+    /// Compact lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = TelemetryError;
+
+    fn from_str(name: &str) -> Result<Self, TelemetryError> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(TelemetryError::UnknownFormat { name: name.into() }),
+        }
+    }
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug)]
+pub struct TelemetryOptions {
+    /// The form of log lines.
+    pub format: LogFormat,
+    /// What is logged, in the directives of `RUST_LOG`: a level, or `info,my_worker=debug`.
+    pub filter: String,
+}
+
+impl Default for TelemetryOptions {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            filter: "info".into(),
+        }
+    }
+}
+
+/// Why there is no logging as asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The format has another name.
+    #[error("unknown log format {name:?}: use auto, human or json")]
+    UnknownFormat {
+        /// The name given.
+        name: String,
+    },
+    /// The filter cannot be parsed.
+    #[error(
+        "log filter {filter:?} is not valid: use a level or directives such as info,my_worker=debug"
+    )]
+    Filter {
+        /// The filter given.
+        filter: String,
+        /// Why.
+        source: ParseError,
+    },
+    /// The program has set up logging before; that stays in force.
+    #[error(
+        "logging is set up already: call init once, or leave it to the program around the worker"
+    )]
+    AlreadySet,
+}
+
+/// Sets up logging to stderr for the whole process, panics included: each becomes one error event
+/// in place of the standard text.
+///
+/// # Errors
+/// If the filter is not valid, or if logging is set up already; then nothing is changed.
+pub fn init(options: &TelemetryOptions) -> Result<(), TelemetryError> {
+    let terminal = std::io::stderr().is_terminal();
+    let subscriber = subscriber(options, std::io::stderr, terminal)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
+    log_panics();
+    Ok(())
+}
+
+/// What [`init`] sets up, with another place to write to. `terminal` decides what
+/// [`LogFormat::Auto`] is, and whether [`LogFormat::Human`] has colours.
+///
+/// # Errors
+/// If the filter is not valid.
+pub fn subscriber<W>(
+    options: &TelemetryOptions,
+    writer: W,
+    terminal: bool,
+) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder()
+        .parse(&options.filter)
+        .map_err(|source| TelemetryError::Filter {
+            filter: options.filter.clone(),
+            source,
+        })?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let human = match options.format {
+        LogFormat::Auto => terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if human {
+        lines
+            .compact()
+            .with_timer(Clock)
+            .with_ansi(terminal)
+            .boxed()
+    } else {
+        lines
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .boxed()
+    };
+    Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
+}
+
+/// Turns every panic into one error event with its message and place; with `RUST_BACKTRACE=1` also
+/// with its backtrace. The event is in the span the panic happened in.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+        tracing::error!(
+            panic = panic.payload_as_str().unwrap_or("(no message)"),
+            location = panic.location().map(tracing::field::display),
+            backtrace = backtrace.map(tracing::field::display),
+            "panicked"
+        );
+    }));
+}
+
+/// An error and its causes in one line, as log lines show it.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+struct Clock;
+
+impl Clock {
+    fn now() -> String {
+        format!("{:.3}", Timestamp::now())
+    }
+}
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        writer.write_str(&Self::now())
+    }
+}
+
+/// One JSON object a line, the fields of all spans at its top level.
+struct JsonLines;
+
+impl<S> FormatEvent<S, JsonFields> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Map::new();
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(formatted) = span.extensions().get::<FormattedFields<JsonFields>>() {
+                merge(&mut fields, &formatted.fields);
+            }
+        }
+        let mut own = String::new();
+        context
+            .field_format()
+            .format_fields(Writer::new(&mut own), event)?;
+        merge(&mut fields, &own);
+
+        let head = [
+            ("timestamp", Some(Clock::now().into())),
+            ("level", Some(event.metadata().level().as_str().into())),
+            ("target", Some(event.metadata().target().into())),
+            ("message", fields.remove("message")),
+        ];
+        let mut separator = '{';
+        let head = head
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        for (name, value) in head {
+            fields.remove(name);
+            write!(writer, "{separator}\"{name}\":{value}")?;
+            separator = ',';
+        }
+        for (name, value) in fields {
+            write!(writer, ",{}:{value}", Value::from(name))?;
+        }
+        writeln!(writer, "}}")
+    }
+}
+
+/// Adds the members of a JSON object in text form.
+fn merge(fields: &mut Map<String, Value>, object: &str) {
+    if let Ok(Value::Object(members)) = serde_json::from_str(object) {
+        fields.extend(members);
+    }
+}

@@ -1,0 +1,103 @@
+//! Where jobs come from.
+//!
+//! A [`JobSource`] is one job system seen from a worker: it offers jobs, lets one worker claim a job,
+//! and takes the outcome. [`reefguide`] is the ReefGuide web API; another job system is another
+//! implementation, and neither the runtime nor a handler notices.
+
+pub mod reefguide;
+
+use std::error::Error;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::job::{Claim, Job, JobType, Outcome};
+
+/// A job system, seen from a worker.
+///
+/// Every call bounds its own time. Except where noted, a call makes a single try: the runtime decides
+/// when to try again.
+#[async_trait]
+pub trait JobSource: Send + Sync + 'static {
+    /// The jobs of one type that wait for a worker, a limited number of them, perhaps none.
+    ///
+    /// Cancel safe.
+    async fn poll(&self, job_type: &JobType) -> Result<Vec<Job>, SourceError>;
+
+    /// Tries to become the one worker that runs `job`; `None` when another worker has it.
+    ///
+    /// A claim is returned only when nobody else may hold one for the same job. When the answer to a
+    /// claim is lost, the implementation finds out what became of it, for as long as that takes within
+    /// the lease: an error means that this worker holds nothing, or that nobody can tell.
+    ///
+    /// Not cancel safe: dropped halfway, the job may stay assigned to a worker that does not run it.
+    async fn claim(&self, job: &Job) -> Result<Option<Claim>, SourceError>;
+
+    /// Whether the source could take this outcome at all (its size, its form), before any output is
+    /// stored for it. The source may still refuse it when it is delivered.
+    fn check(&self, outcome: &Outcome) -> Result<(), SourceError> {
+        let _ = outcome;
+        Ok(())
+    }
+
+    /// Hands over the outcome of a claim.
+    ///
+    /// Safe to repeat: an outcome that was recorded before is [`Delivery::AlreadyRecorded`].
+    async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError>;
+}
+
+/// What became of a delivered outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The source recorded it now.
+    Recorded,
+    /// The source had an outcome for this claim already, as it has after an answer that was lost.
+    AlreadyRecorded,
+}
+
+/// Why a source could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The source cannot be reached, or has trouble of its own: try again.
+    #[error("job source unavailable")]
+    Unavailable {
+        /// How long the source asked to be left alone.
+        retry_after: Option<Duration>,
+        /// What happened.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The worker's account may not do this. Nothing will change until somebody changes it.
+    #[error("access denied")]
+    Denied {
+        /// What happened.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The source does not take this result for this job.
+    #[error("result refused")]
+    ResultRefused {
+        /// What is wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The source refused the request for another reason.
+    #[error("request refused")]
+    Refused {
+        /// What happened.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl SourceError {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    /// How long the source asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! The API's calls, typed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::{ApiError, BODY_LIMIT};
+use super::session::Session;
+use super::wire::{
+    AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
+};
+use crate::job::{AssignmentId, JobId, JobStatus, JobType};
+
+/// A client of the ReefGuide web API, for one account.
+///
+/// It logs in when it must, refreshes its token before that ends (one task at a time, however many
+/// use it), and repeats a call once when the API no longer accepts the token. Any other failure is
+/// returned: whether to try again is the caller's to decide, see [`ApiError::is_retryable`].
+///
+/// Cheap to clone; clones share connections and token. Every call is cancel safe for the client
+/// itself; a call that changes something may have done so when it is dropped.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: Http,
+    session: Session,
+}
+
+/// Sets up a [`Client`].
+#[derive(Debug)]
+#[must_use]
+pub struct ClientBuilder {
+    endpoint: String,
+    email: String,
+    password: SecretString,
+    timeout: Duration,
+    user_agent: String,
+}
+
+/// Which jobs to list; all of them by default.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct JobFilter {
+    /// Only those with this status.
+    pub status: Option<JobStatus>,
+    /// Only those of this user.
+    pub user_id: Option<i64>,
+}
+
+impl JobFilter {
+    /// Only jobs with this status.
+    #[must_use]
+    pub fn status(mut self, status: JobStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Only jobs of this user.
+    #[must_use]
+    pub fn user(mut self, user_id: i64) -> Self {
+        self.user_id = Some(user_id);
+        self
+    }
+}
+
+impl ClientBuilder {
+    /// How long a call may take in all; 30 s by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What the client calls itself; this crate's name and version by default.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Makes the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ApiError::Endpoint`] if the endpoint is no `http` or `https` URL.
+    pub fn build(self) -> Result<Client, ApiError> {
+        let unusable = |reason: String| ApiError::Endpoint {
+            endpoint: self.endpoint.clone(),
+            reason,
+        };
+        let url =
+            reqwest::Url::parse(&self.endpoint).map_err(|error| unusable(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(unusable("it must begin with http:// or https://".into()));
+        }
+        let client = reqwest::Client::builder()
+            .user_agent(&self.user_agent)
+            .timeout(self.timeout)
+            .connect_timeout(self.timeout.min(Duration::from_secs(10)))
+            // The server closes idle connections after 5 s; one reused at that moment is reset
+            // (contract, section 4).
+            .pool_idle_timeout(Duration::from_secs(4));
+        // Over plain HTTP the system's certificates are not needed, and an image may have none.
+        let client = if url.scheme() == "http" {
+            client.tls_certs_only([])
+        } else {
+            client
+        };
+        let client = client
+            .build()
+            .map_err(|error| unusable(crate::Chain(&error).to_string()))?;
+        let endpoint = self.endpoint.trim_end_matches('/').to_owned();
+        Ok(Client {
+            inner: Arc::new(Inner {
+                http: Http { client, endpoint },
+                session: Session::new(self.email, self.password),
+            }),
+        })
+    }
+}
+
+impl Client {
+    /// Begins a client of the API at `endpoint` (without `/api`) for one account.
+    ///
+    /// ```
+    /// use reefguide_worker::source::reefguide::Client;
+    ///
+    /// let client = Client::builder("http://localhost:5000", "worker@email.com", "password").build()?;
+    /// # Ok::<(), reefguide_worker::source::reefguide::ApiError>(())
+    /// ```
+    pub fn builder(
+        endpoint: impl Into<String>,
+        email: impl Into<String>,
+        password: impl Into<SecretString>,
+    ) -> ClientBuilder {
+        ClientBuilder {
+            endpoint: endpoint.into(),
+            email: email.into(),
+            password: password.into(),
+            timeout: Duration::from_secs(30),
+            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+
+    /// The API's endpoint, without `/api`.
+    pub fn endpoint(&self) -> &str {
+        &self.inner.http.endpoint
+    }
+
+    /// The account's email address.
+    pub fn email(&self) -> &str {
+        self.inner.session.email()
+    }
+
+    /// Whether the API answers at all; needs no account.
+    pub async fn health(&self) -> Result<(), ApiError> {
+        let http = &self.inner.http;
+        let answer = http
+            .send(http.request(Method::GET, "/"), "GET /", self.email())
+            .await?;
+        answer.success().map(drop)
+    }
+
+    /// Who the account is.
+    pub async fn profile(&self) -> Result<Profile, ApiError> {
+        self.get::<Field<Profile>>("GET /auth/profile", "/auth/profile", &[])
+            .await
+            .map(|f| f.value)
+    }
+
+    /// Submits a job. An equal payload may be answered by a job that exists ([`CreatedJob::cached`]).
+    pub async fn create_job(
+        &self,
+        job_type: &JobType,
+        payload: &Value,
+    ) -> Result<CreatedJob, ApiError> {
+        let body = json!({ "type": job_type, "inputPayload": payload });
+        self.post("POST /jobs", "/jobs", Some(&body)).await?.json()
+    }
+
+    /// The oldest jobs that wait for a worker, at most ten, of one type or of any.
+    pub async fn poll(&self, job_type: Option<&JobType>) -> Result<Vec<JobRecord>, ApiError> {
+        let query: Vec<_> = job_type
+            .iter()
+            .map(|job_type| ("jobType", job_type.to_string()))
+            .collect();
+        let answer: Field<Vec<JobRecord>> =
+            self.get("GET /jobs/poll", "/jobs/poll", &query).await?;
+        Ok(answer.value)
+    }
+
+    /// Assigns a job to a task. Several callers may each get an assignment (contract, section 3):
+    /// [`ReefGuide`](super::ReefGuide) has the fence that decides.
+    pub async fn assign(
+        &self,
+        job: &JobId,
+        task_arn: &str,
+        cluster_arn: &str,
+    ) -> Result<AssignmentRecord, ApiError> {
+        let body = json!({
+            "jobId": number(job.as_number(), job)?,
+            "ecsTaskArn": task_arn,
+            "ecsClusterArn": cluster_arn,
+        });
+        let answer = self
+            .post("POST /jobs/assign", "/jobs/assign", Some(&body))
+            .await?;
+        answer.json::<Field<AssignmentRecord>>().map(|f| f.value)
+    }
+
+    /// Posts the result of an assignment.
+    pub async fn post_result(
+        &self,
+        assignment: &AssignmentId,
+        status: &JobStatus,
+        payload: Option<&Value>,
+    ) -> Result<(), ApiError> {
+        let path = format!(
+            "/jobs/assignments/{}/result",
+            number(assignment.as_number(), assignment)?
+        );
+        self.post(
+            &format!("POST {path}"),
+            &path,
+            Some(&result_body(status, payload)),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Whether [`post_result`](Self::post_result) could send this: its size, and NUL characters.
+    pub(super) fn check_result(status: &JobStatus, payload: &Value) -> Result<(), ApiError> {
+        encode("POST result", &result_body(status, Some(payload))).map(drop)
+    }
+
+    /// One job with its assignments.
+    pub async fn job(&self, job: &JobId) -> Result<JobDetails, ApiError> {
+        let path = format!("/jobs/{}", number(job.as_number(), job)?);
+        self.get::<Field<JobDetails>>(&format!("GET {path}"), &path, &[])
+            .await
+            .map(|f| f.value)
+    }
+
+    /// Jobs, at most 50: everybody's for an administrator, otherwise the account's own.
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<JobList, ApiError> {
+        self.get("GET /jobs", "/jobs", &query(filter)).await
+    }
+
+    /// The account's own jobs, at most 50.
+    pub async fn my_jobs(&self, status: Option<JobStatus>) -> Result<JobList, ApiError> {
+        let filter = JobFilter {
+            status,
+            user_id: None,
+        };
+        self.get("GET /jobs/mine", "/jobs/mine", &query(&filter))
+            .await
+    }
+
+    /// Withdraws a job that no worker has claimed.
+    pub async fn cancel(&self, job: &JobId) -> Result<JobRecord, ApiError> {
+        let path = format!("/jobs/{}/cancel", number(job.as_number(), job)?);
+        let answer = self.post(&format!("POST {path}"), &path, None).await?;
+        answer.json::<Field<JobRecord>>().map(|f| f.value)
+    }
+
+    /// Presigned URLs of a job's outputs, those whose path begins with `prefix`, for `expiry`.
+    pub async fn download(
+        &self,
+        job: &JobId,
+        expiry: Option<Duration>,
+        prefix: Option<&str>,
+    ) -> Result<Download, ApiError> {
+        let path = format!("/jobs/{}/download", number(job.as_number(), job)?);
+        let mut query = Vec::new();
+        query.extend(expiry.map(|expiry| ("expirySeconds", expiry.as_secs().to_string())));
+        query.extend(prefix.map(|prefix| ("filterPrefix", prefix.to_owned())));
+        self.get(&format!("GET {path}"), &path, &query).await
+    }
+
+    /// Replaces the data specification (administrators): regions and their criteria, as the API wants
+    /// them. Returns what the API says it updated. Absent fields must be absent, not `null`.
+    pub async fn update_data_specification(
+        &self,
+        specification: &Value,
+    ) -> Result<Value, ApiError> {
+        let path = "/admin/data-specification";
+        let answer = self
+            .post("POST /admin/data-specification", path, Some(specification))
+            .await?;
+        answer.json::<Field<Value>>().map(|f| f.value)
+    }
+
+    /// Sets jobs older than `threshold` to `TIMED_OUT` (administrators): of some types, or of all.
+    pub async fn timeout_jobs(
+        &self,
+        threshold: Duration,
+        job_types: &[JobType],
+    ) -> Result<TimedOutJobs, ApiError> {
+        let mut body = json!({ "timeoutThresholdMinutes": threshold.as_secs() / 60 });
+        if !job_types.is_empty() {
+            body["jobTypes"] = json!(job_types);
+        }
+        self.post(
+            "POST /admin/timeout-jobs",
+            "/admin/timeout-jobs",
+            Some(&body),
+        )
+        .await?
+        .json()
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, ApiError> {
+        self.authorized(call, || {
+            self.inner.http.request(Method::GET, path).query(query)
+        })
+        .await?
+        .json()
+    }
+
+    async fn post(&self, call: &str, path: &str, body: Option<&Value>) -> Result<Answer, ApiError> {
+        let body = body.map(|body| encode(call, body)).transpose()?;
+        self.authorized(call, || {
+            let request = self.inner.http.request(Method::POST, path);
+            match &body {
+                Some(body) => with_json(request, body.clone()),
+                None => request,
+            }
+        })
+        .await
+    }
+
+    /// Sends a request with a token, and once more with a fresh one if that token is refused.
+    async fn authorized(
+        &self,
+        call: &str,
+        request: impl Fn() -> reqwest::RequestBuilder,
+    ) -> Result<Answer, ApiError> {
+        let Inner { http, session } = &*self.inner;
+        let token = session.token(http).await?;
+        let answer = http
+            .send(request().bearer_auth(token.access()), call, self.email())
+            .await?;
+        match answer.success() {
+            Err(ApiError::TokenRejected { .. }) => {
+                let token = session.replace(http, Some(token)).await?;
+                let request = request().bearer_auth(token.access());
+                http.send(request, call, self.email()).await?.success()
+            }
+            answer => answer,
+        }
+    }
+}
+
+/// The API wraps what it returns in an object with one field.
+#[derive(serde::Deserialize)]
+struct Field<T> {
+    #[serde(
+        alias = "user",
+        alias = "jobs",
+        alias = "job",
+        alias = "assignment",
+        alias = "updated"
+    )]
+    value: T,
+}
+
+/// The connection to the API: requests without a token, answers read whole.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    endpoint: String,
+}
+
+impl Http {
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("{}/api{path}", self.endpoint))
+    }
+
+    pub(super) async fn post_for_token<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        email: &str,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        let call = format!("POST {path}");
+        let body = encode(&call, body)?;
+        let request = with_json(self.request(Method::POST, path), body);
+        self.send(request, &call, email).await?.success()?.json()
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        call: &str,
+        email: &str,
+    ) -> Result<Answer, ApiError> {
+        let no_answer = |source: reqwest::Error| ApiError::Transport {
+            call: call.to_owned(),
+            endpoint: self.endpoint.clone(),
+            source: source.without_url(),
+        };
+        let response = request.send().await.map_err(no_answer)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(no_answer)?;
+        Ok(Answer {
+            call: call.to_owned(),
+            email: email.to_owned(),
+            status,
+            headers,
+            body,
+        })
+    }
+}
+
+struct Answer {
+    call: String,
+    email: String,
+    status: StatusCode,
+    headers: reqwest::header::HeaderMap,
+    body: bytes::Bytes,
+}
+
+impl Answer {
+    fn success(self) -> Result<Self, ApiError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let Self {
+            call,
+            email,
+            status,
+            headers,
+            body,
+        } = &self;
+        Err(ApiError::from_answer(call, email, *status, headers, body))
+    }
+
+    fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.body).map_err(|source| ApiError::Answer {
+            call: self.call,
+            source,
+        })
+    }
+}
+
+fn with_json(request: reqwest::RequestBuilder, body: Vec<u8>) -> reqwest::RequestBuilder {
+    request
+        .header(reqwest::header::CONTENT_TYPE, "application/json")
+        .body(body)
+}
+
+fn result_body(status: &JobStatus, payload: Option<&Value>) -> Value {
+    match payload {
+        Some(payload) => json!({ "status": status, "resultPayload": payload }),
+        None => json!({ "status": status }),
+    }
+}
+
+/// A request body, unless the API would answer it with a 500 (contract, section 1).
+fn encode(call: &str, body: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    let answer = |source| ApiError::Answer {
+        call: call.to_owned(),
+        source,
+    };
+    let value = serde_json::to_value(body).map_err(answer)?;
+    if let Some(path) = nul(&value, "") {
+        return Err(ApiError::Nul {
+            call: call.to_owned(),
+            path,
+        });
+    }
+    let bytes = serde_json::to_vec(&value).map_err(answer)?;
+    if bytes.len() > BODY_LIMIT {
+        return Err(ApiError::TooLarge {
+            call: call.to_owned(),
+            size: bytes.len(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Where a value has a NUL character, if it has one.
+fn nul(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| path.to_owned()),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(nth, item)| nul(item, &format!("{path}[{nth}]"))),
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{}", name.replace('\0', "\\0"));
+            if name.contains('\0') {
+                Some(path)
+            } else {
+                nul(field, &path)
+            }
+        }),
+        _ => None,
+    }
+}
+
+/// An id as the number the API wants; it answers anything else with a 500.
+fn number(number: Option<i64>, id: &impl fmt::Display) -> Result<i32, ApiError> {
+    number
+        .and_then(|number| i32::try_from(number).ok())
+        .filter(|number| *number > 0)
+        .ok_or_else(|| ApiError::ForeignId { id: id.to_string() })
+}
+
+fn query(filter: &JobFilter) -> Vec<(&'static str, String)> {
+    let status = filter
+        .status
+        .as_ref()
+        .map(|status| ("status", status.to_string()));
+    let user = filter.user_id.map(|user| ("userId", user.to_string()));
+    status.into_iter().chain(user).collect()
+}

@@ -1,0 +1,19 @@
+//! The ReefGuide web API: a typed client, and the job source a worker polls.
+//!
+//! [`Client`] speaks the API for workers and submitters alike: it logs in, keeps its token fresh and
+//! turns the API's five shapes of error into one [`ApiError`]. [`ReefGuide`] makes a
+//! [`JobSource`](super::JobSource) of it, with the fence that lets one worker only run a job.
+
+mod client;
+mod error;
+mod fence;
+mod session;
+mod wire;
+
+pub use client::{Client, ClientBuilder, JobFilter};
+pub use error::{ApiError, Issue};
+pub use fence::{ReefGuide, ReefGuideBuilder};
+pub use wire::{
+    AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, ResultRecord,
+    TimedOutJobs,
+};

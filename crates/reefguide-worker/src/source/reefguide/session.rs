@@ -1,0 +1,220 @@
+//! Logging in and keeping the token fresh (contract, section 2).
+//!
+//! Any number of tasks ask for a token; one of them at a time gets a new one. While the old token is
+//! still good the others go on with it, and when the one fails, those that waited for it fail alike
+//! instead of spending one of the five logins a quarter of an hour each.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::client::Http;
+use super::error::ApiError;
+use crate::Chain;
+
+/// One account's tokens.
+#[derive(Debug)]
+pub(super) struct Session {
+    email: String,
+    password: SecretString,
+    current: Mutex<Option<Arc<Token>>>,
+    /// Held by the task that gets a new token; in it, when and how that failed last.
+    renewing: tokio::sync::Mutex<Option<Failure>>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    error: Arc<ApiError>,
+}
+
+/// An access token and what is needed to replace it.
+#[derive(Debug)]
+pub(super) struct Token {
+    access: SecretString,
+    refresh: SecretString,
+    /// When it is time for a new one, and when this one ends; unknown if it cannot be decoded.
+    life: Option<Life>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Life {
+    renew: Instant,
+    end: Instant,
+}
+
+impl Token {
+    pub(super) fn access(&self) -> &str {
+        self.access.expose_secret()
+    }
+
+    fn is_due(&self) -> bool {
+        self.life.is_some_and(|life| Instant::now() >= life.renew)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.life.is_some_and(|life| Instant::now() >= life.end)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoginAnswer {
+    token: SecretString,
+    refresh_token: SecretString,
+}
+
+#[derive(Deserialize)]
+struct RefreshAnswer {
+    token: SecretString,
+}
+
+impl Session {
+    pub(super) fn new(email: String, password: SecretString) -> Self {
+        Self {
+            email,
+            password,
+            current: Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(super) fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// A token to send, gotten anew if need be.
+    pub(super) async fn token(&self, http: &Http) -> Result<Arc<Token>, ApiError> {
+        match self.current() {
+            Some(token) if !token.is_due() => Ok(token),
+            Some(token) if !token.has_ended() => match self.renewing.try_lock() {
+                // Somebody is at it already, and this token still serves.
+                Err(_) => Ok(token),
+                Ok(_renewing) => Ok(self
+                    .renew(http, Some(&token))
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(error = %Chain(&error), "token not refreshed yet");
+                        token
+                    })),
+            },
+            ended => self.replace(http, ended).await,
+        }
+    }
+
+    /// A token other than `refused`, which the API did not accept.
+    pub(super) async fn replace(
+        &self,
+        http: &Http,
+        refused: Option<Arc<Token>>,
+    ) -> Result<Arc<Token>, ApiError> {
+        let asked = Instant::now();
+        let mut failure = self.renewing.lock().await;
+        if let Some(token) = self.current()
+            && !refused
+                .as_ref()
+                .is_some_and(|refused| Arc::ptr_eq(refused, &token))
+            && !token.has_ended()
+        {
+            return Ok(token);
+        }
+        if let Some(failure) = &*failure {
+            let blocked = failure
+                .error
+                .retry_after()
+                .is_some_and(|wait| asked < failure.at + wait);
+            if blocked || failure.at > asked {
+                return Err(ApiError::Login(failure.error.clone()));
+            }
+        }
+        match self.renew(http, refused.as_deref()).await {
+            Ok(token) => {
+                *failure = None;
+                Ok(token)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                *failure = Some(Failure {
+                    at: Instant::now(),
+                    error: error.clone(),
+                });
+                Err(ApiError::Login(error))
+            }
+        }
+    }
+
+    /// Gets a new token with the old one's refresh token, or by logging in. The lock is held.
+    async fn renew(&self, http: &Http, old: Option<&Token>) -> Result<Arc<Token>, ApiError> {
+        let sent = Instant::now();
+        let token = match old {
+            Some(old) => match self.refresh(http, old).await {
+                Err(error) if error.is_denied() => {
+                    tracing::info!(email = self.email, %error, "refresh token refused, logging in");
+                    self.login(http).await?
+                }
+                refreshed => refreshed?,
+            },
+            None => self.login(http).await?,
+        };
+        let life = life(token.0.expose_secret(), sent);
+        let token = Arc::new(Token {
+            access: token.0,
+            refresh: token.1,
+            life,
+        });
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn login(&self, http: &Http) -> Result<(SecretString, SecretString), ApiError> {
+        let body = json!({ "email": self.email, "password": self.password.expose_secret() });
+        let answer: LoginAnswer = http
+            .post_for_token("/auth/login", &self.email, &body)
+            .await?;
+        tracing::debug!(email = self.email, "logged in");
+        Ok((answer.token, answer.refresh_token))
+    }
+
+    async fn refresh(
+        &self,
+        http: &Http,
+        old: &Token,
+    ) -> Result<(SecretString, SecretString), ApiError> {
+        let body = json!({ "refreshToken": old.refresh.expose_secret() });
+        let answer: RefreshAnswer = http
+            .post_for_token("/auth/token", &self.email, &body)
+            .await?;
+        tracing::debug!(email = self.email, "token refreshed");
+        Ok((answer.token, old.refresh.clone()))
+    }
+
+    fn current(&self) -> Option<Arc<Token>> {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// How long a JWT lasts by its own claims, counted from when it was asked for on our clock: the
+/// server's clock may be off, its life time is not. A fifth of it is kept for getting the next one.
+fn life(jwt: &str, sent: Instant) -> Option<Life> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iat: u64,
+        exp: u64,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    let life = Duration::from_secs(claims.exp.checked_sub(claims.iat)?);
+    Some(Life {
+        renew: sent.checked_add(life * 4 / 5)?,
+        end: sent.checked_add(life)?,
+    })
+}

@@ -1,0 +1,218 @@
+//! What the API says, as it says it. Fields it may add are ignored, fields it may drop have defaults.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::job::{Assignment, AssignmentId, Job, JobId, JobStatus, JobType};
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobRecord {
+    /// Which job.
+    pub id: JobId,
+    /// What it asks for.
+    #[serde(rename = "type")]
+    pub job_type: JobType,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// When it was submitted.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// When it changed last.
+    #[serde(default)]
+    pub updated_at: Option<Timestamp>,
+    /// The server's hash of type and payload: equal jobs share results.
+    #[serde(default)]
+    pub hash: Option<String>,
+    /// Who submitted it.
+    #[serde(default)]
+    pub user_id: Option<i64>,
+    /// What its submitter sent.
+    #[serde(default)]
+    pub input_payload: Value,
+}
+
+impl From<JobRecord> for Job {
+    fn from(record: JobRecord) -> Self {
+        Self {
+            id: record.id,
+            job_type: record.job_type,
+            payload: whole_numbers(record.input_payload),
+            created_at: record.created_at,
+        }
+    }
+}
+
+/// Integers may arrive as floats (contract, section 4): `1.0` fits an integer field only as `1`.
+fn whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => Value::Number(whole_number(&number).unwrap_or(number)),
+        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, field)| (name, whole_numbers(field)))
+            .collect(),
+        other => other,
+    }
+}
+
+fn whole_number(number: &serde_json::Number) -> Option<serde_json::Number> {
+    // Up to 2^53 a float holds every integer; beyond it, what was meant is lost.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = number.is_f64().then(|| number.as_f64()).flatten()?;
+    (float.fract() == 0.0 && float.abs() <= EXACT).then(|| (float as i64).into())
+}
+
+/// A job with everybody who was given it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobDetails {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobRecord,
+    /// Its assignments, in no particular order.
+    #[serde(default)]
+    pub assignments: Vec<AssignmentRecord>,
+}
+
+/// A job given to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AssignmentRecord {
+    /// Which assignment.
+    pub id: AssignmentId,
+    /// Of which job.
+    pub job_id: JobId,
+    /// When it was made.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// The task it was made for, as the worker called itself.
+    #[serde(default)]
+    pub ecs_task_arn: String,
+    /// That task's cluster.
+    #[serde(default)]
+    pub ecs_cluster_arn: String,
+    /// When the lease ends.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// Where the outputs go.
+    pub storage_uri: String,
+    /// When a result was posted.
+    #[serde(default)]
+    pub completed_at: Option<Timestamp>,
+    /// That result.
+    #[serde(default)]
+    pub result: Option<ResultRecord>,
+}
+
+impl From<AssignmentRecord> for Assignment {
+    fn from(record: AssignmentRecord) -> Self {
+        Self {
+            id: record.id,
+            storage_uri: record.storage_uri,
+            expires_at: record.expires_at,
+        }
+    }
+}
+
+/// The result of an assignment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ResultRecord {
+    /// Which result.
+    pub id: i64,
+    /// When it was posted.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// What the worker posted.
+    #[serde(default)]
+    pub result_payload: Value,
+    /// Where the outputs are.
+    #[serde(default)]
+    pub storage_uri: String,
+}
+
+/// The answer to a submission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CreatedJob {
+    /// The job that will answer, or has answered, the submission.
+    pub job_id: JobId,
+    /// Whether that job existed already, for an equal payload.
+    pub cached: bool,
+    /// Which submission.
+    pub request_id: i64,
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct JobList {
+    /// At most 50 jobs.
+    pub jobs: Vec<JobDetails>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// A job's outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Download {
+    /// Presigned URLs by relative path. They are secrets: whoever has one may read the file.
+    pub files: BTreeMap<String, String>,
+}
+
+/// The account behind a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Profile {
+    /// Which account.
+    pub id: i64,
+    /// Its email address.
+    pub email: String,
+    /// Its roles, such as `ADMIN`.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// What `timeout-jobs` did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct TimedOutJobs {
+    /// How many jobs were set to `TIMED_OUT`.
+    pub total_timed_out: u64,
+    /// Which.
+    #[serde(default)]
+    pub timed_out_job_ids: Vec<JobId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn integers_that_arrive_as_floats_become_integers_again() {
+        let payload = json!({ "id": 7.0, "deep": [{ "n": -3.0 }], "half": 0.5, "huge": 1e300 });
+        assert_eq!(
+            whole_numbers(payload),
+            json!({ "id": 7, "deep": [{ "n": -3 }], "half": 0.5, "huge": 1e300 })
+        );
+    }
+
+    #[test]
+    fn fields_the_api_adds_and_statuses_it_invents_are_tolerated() {
+        let record: JobRecord = serde_json::from_value(json!({
+            "id": 1, "type": "NEW_TYPE", "status": "PAUSED", "priority": 9, "input_payload": {}
+        }))
+        .unwrap();
+        assert_eq!(record.status, JobStatus::Other("PAUSED".into()));
+        assert_eq!(record.job_type.as_str(), "NEW_TYPE");
+    }
+}

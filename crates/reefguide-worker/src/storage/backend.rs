@@ -1,0 +1,43 @@
+//! What a store must be able to do.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use super::content::Content;
+use super::{Action, ObjectInfo, StorageError, StorageUri};
+
+/// A store of objects. URIs given to it have a key, except for `list`.
+#[async_trait]
+pub(crate) trait Backend: Debug + Send + Sync {
+    /// Whether it can hold what `uri` names; [`StorageError::Unsupported`] if not.
+    fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError>;
+
+    /// Stores all of `content`, replacing what was there; readers see the old or the new object.
+    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError>;
+
+    /// Writes an object into the existing, empty file `to` and returns its size.
+    async fn get(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError>;
+
+    /// An object of at most `limit` bytes.
+    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError>;
+
+    /// The objects whose keys begin with `folder`'s key and a `/`, by key, a bounded number at a
+    /// time.
+    fn list(
+        &self,
+        folder: &StorageUri,
+    ) -> BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>>;
+
+    /// An object's size.
+    async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError>;
+
+    /// Deletes an object; fine if there is none.
+    async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError>;
+
+    /// Whether objects in `bucket` can be listed.
+    async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError>;
+}

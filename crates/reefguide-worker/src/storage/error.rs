@@ -1,0 +1,302 @@
+//! What goes wrong in storage, named so that the person who reads it can put it right.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::StorageUri;
+
+/// What was being done when storage failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// An object was being stored.
+    Store,
+    /// An object was being read.
+    Read,
+    /// The objects below a place were being listed.
+    List,
+    /// An object's size was being asked for.
+    Inspect,
+    /// An object was being deleted.
+    Delete,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Store => "store",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Inspect => "inspect",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// Why storage failed. No secret and no signed URL is ever part of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// A text is no [`StorageUri`].
+    #[error("storage URI {uri:?} {problem}")]
+    Uri {
+        /// The text.
+        uri: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
+    /// A text is no [`ObjectPath`](super::ObjectPath).
+    #[error("path {path:?} {problem}")]
+    Path {
+        /// The text.
+        path: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
+    /// This storage cannot hold an object of that name.
+    #[error("cannot {action} {uri}: {problem}")]
+    Unsupported {
+        /// What was being done.
+        action: Action,
+        /// The object.
+        uri: StorageUri,
+        /// What this storage cannot do.
+        problem: &'static str,
+    },
+    /// There is no such object.
+    #[error("cannot {action} {uri}: there is no such object")]
+    NoSuchObject {
+        /// What was being done.
+        action: Action,
+        /// The object.
+        uri: StorageUri,
+    },
+    /// There is no such bucket.
+    #[error(
+        "cannot {action} {uri}: bucket `{}` does not exist (NoSuchBucket): check S3_BUCKET_NAME, \
+         or the storage URI of the assignment", uri.bucket()
+    )]
+    NoSuchBucket {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+    },
+    /// The server does not accept the credentials.
+    #[error(
+        "cannot {action} {uri}: {endpoint} refuses the credentials ({code}): check MINIO_USERNAME and \
+         MINIO_PASSWORD, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+    )]
+    Credentials {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
+        /// The server's own word for it.
+        code: Box<str>,
+    },
+    /// No credentials were found, or they could not be fetched.
+    #[error(
+        "cannot {action} {uri}: no credentials to sign with: set MINIO_USERNAME and MINIO_PASSWORD, \
+         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a task role"
+    )]
+    NoCredentials {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// What the search said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The credentials are good, but they do not allow this.
+    #[error(
+        "cannot {action} {uri}: access denied ({code}): the worker's credentials or task role need to \
+         list, read, write and delete in bucket `{}`", uri.bucket()
+    )]
+    AccessDenied {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server's own word for it.
+        code: Box<str>,
+    },
+    /// The bucket lives in another region.
+    #[error("cannot {action} {uri}: wrong region ({code}): set AWS_REGION to the bucket's region")]
+    Region {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server's own word for it.
+        code: Box<str>,
+    },
+    /// The server was not reached, or the connection broke.
+    #[error(
+        "cannot {action} {uri}: {endpoint} cannot be reached: check S3_ENDPOINT and the network"
+    )]
+    Unreachable {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
+        /// What the connection said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server took too long, on every try.
+    #[error("cannot {action} {uri}: {endpoint} did not answer in time")]
+    Timeout {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
+    },
+    /// No request could be made: the endpoint is no URL, or there is no region.
+    #[error(
+        "cannot {action} {uri}: no request to {endpoint} can be made: check S3_ENDPOINT (a URL such as \
+         `http://localhost:9000`) and AWS_REGION"
+    )]
+    Settings {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
+        /// What stands in the way.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server refused for another reason.
+    #[error("cannot {action} {uri}: {endpoint} answered {status} {code}: {message}")]
+    Server {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
+        /// The HTTP status.
+        status: u16,
+        /// The server's own word for it.
+        code: Box<str>,
+        /// The server's explanation.
+        message: Box<str>,
+    },
+    /// The object's content broke off, is not what its checksum says, or was replaced meanwhile.
+    #[error("cannot {action} {uri}: its content did not arrive whole: {problem}")]
+    Broken {
+        /// What was being done.
+        action: Action,
+        /// The object.
+        uri: StorageUri,
+        /// What happened.
+        problem: String,
+    },
+    /// An object is larger than its reader allows.
+    #[error(
+        "cannot read {uri}: it has {size} bytes and at most {limit} are allowed here: download it to a file"
+    )]
+    OverLimit {
+        /// The object.
+        uri: StorageUri,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file is larger than an object may be.
+    #[error(
+        "cannot store {uri}: it would have {size} bytes and an object has at most 5 TiB: split it"
+    )]
+    TooLarge {
+        /// The object.
+        uri: StorageUri,
+        /// The file's size in bytes.
+        size: u64,
+    },
+    /// A folder to upload contains something that is neither a file nor a folder.
+    #[error("{} is a {kind}: only files and folders can be stored; copy its content instead", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A file was changed while it was being uploaded.
+    #[error("{} changed while it was being uploaded: finish writing it first", path.display())]
+    FileChanged {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The local file system refused.
+    #[error("cannot {action} {}", path.display())]
+    Local {
+        /// What was being done.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A value could not be written as JSON.
+    #[error("cannot write {path:?} as JSON")]
+    Json {
+        /// The output.
+        path: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// The outputs could not all be published.
+    #[error("cannot publish the outputs to {to}: {}", outcome(.removed, .left))]
+    Publish {
+        /// Where to.
+        to: StorageUri,
+        /// How many of the files were taken back.
+        removed: u64,
+        /// How many may still be there.
+        left: u64,
+        /// The first failure.
+        source: Box<StorageError>,
+    },
+}
+
+fn outcome(removed: &u64, left: &u64) -> String {
+    match (removed, left) {
+        (_, 0) => format!("the {removed} files begun were removed again"),
+        _ => format!("of the files begun {removed} were removed again and {left} may remain"),
+    }
+}
+
+impl StorageError {
+    /// Whether the same call may succeed later with nothing changed here. The calls of a single
+    /// request were already retried.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
+            Self::Server { status, .. } => *status >= 500 || matches!(status, 408 | 409 | 429),
+            Self::Publish { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn local(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Local {
+            action,
+            path,
+            source,
+        }
+    }
+}

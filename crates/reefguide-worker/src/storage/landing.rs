@@ -1,0 +1,53 @@
+//! A file that appears whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
+
+use super::StorageError;
+
+/// What the names of unfinished files begin with.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
+/// A file being written under another name. It takes its own name by [`land`](Self::land), replacing
+/// what was there, and is removed when it is dropped before.
+pub(crate) struct Landing {
+    unfinished: TempPath,
+    target: PathBuf,
+}
+
+impl Landing {
+    /// An empty file in `folder`, which must be on the same file system as `target`. Makes both
+    /// folders.
+    pub(crate) async fn new(folder: &Path, target: &Path) -> Result<Self, StorageError> {
+        let target = target.to_owned();
+        for folder in [Some(folder), target.parent()].into_iter().flatten() {
+            tokio::fs::create_dir_all(folder)
+                .await
+                .map_err(StorageError::local("make folder", folder))?;
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(UNFINISHED);
+        // Readable by whom the umask allows, like any file a program writes.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let unfinished = builder
+            .tempfile_in(folder)
+            .map_err(StorageError::local("write in", folder))?
+            .into_temp_path();
+        Ok(Self { unfinished, target })
+    }
+
+    /// Where to write.
+    pub(crate) fn path(&self) -> &Path {
+        &self.unfinished
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn land(self) -> Result<(), StorageError> {
+        let Self { unfinished, target } = self;
+        unfinished
+            .persist(&target)
+            .map_err(|error| StorageError::local("write", target)(error.error))
+    }
+}

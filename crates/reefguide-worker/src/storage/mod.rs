@@ -1,0 +1,231 @@
+//! Where objects are: S3 or a local folder, one way to use both.
+//!
+//! [`Storage`] moves files, folders and bytes to and from a [`StorageUri`], streaming, several at a
+//! time and in bounded memory. [`Outputs`] is where a handler leaves what it made, and [`publish`]
+//! stores all of it or nothing.
+
+mod backend;
+mod content;
+mod error;
+mod folder;
+mod landing;
+mod object_path;
+mod options;
+mod outputs;
+mod publish;
+mod s3;
+mod transfer;
+mod uri;
+mod walk;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+
+pub use self::error::{Action, StorageError};
+pub use self::object_path::ObjectPath;
+pub use self::options::{S3Credentials, S3Options};
+pub use self::outputs::Outputs;
+pub use self::publish::publish;
+pub use self::transfer::FolderTransfer;
+pub use self::uri::{Scheme, StorageUri};
+pub use self::walk::OutputFile;
+
+use self::backend::Backend;
+use self::content::Content;
+use self::landing::Landing;
+
+/// A store of objects. A clone is cheap and shares connections and limits.
+///
+/// Calls of one request are retried by themselves. Every call may be cancelled by dropping its
+/// future: an object or a downloaded file is then as it was before or complete, nothing between.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    backend: Arc<dyn Backend>,
+}
+
+/// An object as its store describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// Where it is.
+    pub uri: StorageUri,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The store's mark of this version of its content; a local folder makes none.
+    pub etag: Option<String>,
+}
+
+impl ObjectInfo {
+    fn within(&self, limit: u64) -> Result<(), StorageError> {
+        if self.size <= limit {
+            return Ok(());
+        }
+        Err(StorageError::OverLimit {
+            uri: self.uri.clone(),
+            size: self.size,
+            limit,
+        })
+    }
+}
+
+impl Storage {
+    /// S3, serving `s3://` URIs. Nothing is sent before it is used; see [`probe`](Self::probe).
+    ///
+    /// With credentials in `options` this returns at once; without them the AWS default chain is
+    /// searched, which may ask the network.
+    pub async fn s3(options: S3Options) -> Self {
+        Self {
+            backend: Arc::new(s3::S3::new(options).await),
+        }
+    }
+
+    /// A local folder, serving every URI: `s3://bucket/key` is the file `bucket/key` below `root`,
+    /// `file:///key` is `key`. Made when first written to. For tests and for running a handler
+    /// without a server.
+    ///
+    /// No key leads out of `root`, and keys that are no [`ObjectPath`] are refused. An object cannot
+    /// also be the folder of another.
+    pub fn folder(root: impl Into<PathBuf>) -> Self {
+        Self {
+            backend: Arc::new(folder::Folder::new(root.into())),
+        }
+    }
+
+    /// Stores the file `from` as `to`, replacing what was there. The content type follows from the
+    /// name.
+    pub async fn upload_file(
+        &self,
+        from: &Path,
+        to: &StorageUri,
+    ) -> Result<ObjectInfo, StorageError> {
+        self.accept(Action::Store, to)?;
+        let content = Content::open(from).await?;
+        self.backend.put(to, content).await
+    }
+
+    /// Stores `bytes` as `to`, replacing what was there.
+    pub async fn upload_bytes(
+        &self,
+        bytes: impl Into<Bytes>,
+        to: &StorageUri,
+    ) -> Result<ObjectInfo, StorageError> {
+        self.accept(Action::Store, to)?;
+        self.backend.put(to, Content::bytes(bytes.into())).await
+    }
+
+    /// Stores every file below the folder `from` under the same path below `to`, several at a time.
+    ///
+    /// # Errors
+    /// Besides a transfer that fails, anything that is neither a file nor a folder, symbolic links
+    /// too, and a name that is no [`ObjectPath`]. What was stored until then stays.
+    pub async fn upload_folder(
+        &self,
+        from: &Path,
+        to: &StorageUri,
+    ) -> Result<FolderTransfer, StorageError> {
+        transfer::upload(self, from, walk::walk(from), to).await
+    }
+
+    /// Writes an object into the file `to` and returns its size in bytes. The file appears when it is
+    /// complete, replacing what was there; its folder is made.
+    pub async fn download_file(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
+        self.accept(Action::Read, from)?;
+        let folder = match to.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let landing = Landing::new(folder, to).await?;
+        let size = self.backend.get(from, landing.path()).await?;
+        landing.land()?;
+        Ok(size)
+    }
+
+    /// Writes every object below `from` to the same path below the folder `to`, several at a time.
+    /// Nothing below `from` is no error.
+    ///
+    /// # Errors
+    /// Besides a transfer that fails, an object whose key is no path below `to`. What was written
+    /// until then stays.
+    pub async fn download_folder(
+        &self,
+        from: &StorageUri,
+        to: &Path,
+    ) -> Result<FolderTransfer, StorageError> {
+        transfer::download(self, from, to).await
+    }
+
+    /// The content of an object of at most `limit` bytes; a larger one is refused before it is read.
+    pub async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
+        self.accept(Action::Read, from)?;
+        self.backend.read(from, limit).await
+    }
+
+    /// Every object below the folder or bucket `folder`, ordered by key. For more than some ten
+    /// thousand see [`pages`](Self::pages).
+    pub async fn list(&self, folder: &StorageUri) -> Result<Vec<ObjectInfo>, StorageError> {
+        self.pages(folder)?.into_stream().try_concat().await
+    }
+
+    /// [`list`](Self::list) a page at a time, so that its length does not matter.
+    pub fn pages(&self, folder: &StorageUri) -> Result<Pages, StorageError> {
+        self.backend.accept(Action::List, folder)?;
+        Ok(Pages(self.backend.list(folder)))
+    }
+
+    /// An object's size, without its content.
+    pub async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
+        self.accept(Action::Inspect, uri)?;
+        self.backend.info(uri).await
+    }
+
+    /// Deletes an object. It is no error if there is none.
+    pub async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
+        self.accept(Action::Delete, uri)?;
+        self.backend.delete(uri).await
+    }
+
+    /// Asks whether `bucket` can be used: the server answers, knows the credentials, has the bucket
+    /// and lets its objects be listed.
+    pub async fn probe(&self, bucket: &str) -> Result<(), StorageError> {
+        let bucket: StorageUri = format!("s3://{bucket}").parse()?;
+        self.backend.accept(Action::List, &bucket)?;
+        self.backend.probe(&bucket).await
+    }
+
+    /// An object has a key, whatever the store.
+    fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError> {
+        if uri.key().is_empty() {
+            return Err(StorageError::Unsupported {
+                action,
+                uri: uri.clone(),
+                problem: "it names no object: add a key to it",
+            });
+        }
+        self.backend.accept(action, uri)
+    }
+}
+
+/// The objects below a place, a page at a time; from [`Storage::pages`].
+pub struct Pages(BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>>);
+
+impl Pages {
+    /// The next page, at most about 1,000 objects; `None` after the last. Nothing comes after an
+    /// error.
+    pub async fn next(&mut self) -> Option<Result<Vec<ObjectInfo>, StorageError>> {
+        self.0.next().await
+    }
+
+    fn into_stream(self) -> BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>> {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Pages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pages").finish_non_exhaustive()
+    }
+}

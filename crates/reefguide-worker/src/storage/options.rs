@@ -1,0 +1,49 @@
+//! How an S3 server is reached.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// How an S3 server is reached. The default is Amazon S3 with whatever the environment offers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct S3Options {
+    /// The server's URL, such as `http://localhost:9000`, addressed with the bucket in the path.
+    /// `None`: Amazon S3.
+    pub endpoint: Option<String>,
+    /// The region. `None`: what the AWS default chain finds, or `us-east-1` if there is an endpoint.
+    pub region: Option<String>,
+    /// The keys to sign with. `None`: what the AWS default chain finds (environment, profile, task
+    /// role), renewed as it expires.
+    pub credentials: Option<S3Credentials>,
+    /// How long a connection may take to be made. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// How long one try of one request may take, until its answer begins. Default: 60 s.
+    pub attempt_timeout: Duration,
+    /// How long one request may take with all its tries. Default: 4 min.
+    pub operation_timeout: Duration,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: None,
+            credentials: None,
+            connect_timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(60),
+            operation_timeout: Duration::from_secs(240),
+        }
+    }
+}
+
+/// The keys requests are signed with. The secret ones are never printed.
+#[derive(Clone, Debug)]
+pub struct S3Credentials {
+    /// The name of the key pair.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: SecretString,
+    /// For keys that were lent for a while.
+    pub session_token: Option<SecretString>,
+}

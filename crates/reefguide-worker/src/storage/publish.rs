@@ -1,0 +1,170 @@
+//! All outputs of an attempt, or none.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::transfer::{self, FolderTransfer};
+use super::{Action, OutputFile, Outputs, Storage, StorageError, StorageUri};
+
+/// How long taking back may take.
+const TAKE_BACK_LIMIT: Duration = Duration::from_secs(10);
+/// How many objects are taken back at once.
+const TAKE_BACK_AT_ONCE: usize = 16;
+
+/// Stores every output as `{to}/{path}`, several at a time, and then asks the store whether each is
+/// there in its full size.
+///
+/// # Errors
+/// An output that cannot be published ([`Outputs::files`]) is refused before anything is stored.
+/// After a failure later on, the files this call had begun are deleted again, as far as that is
+/// possible within 10 s, and [`StorageError::Publish`] says what came of it.
+///
+/// # Cancel safety
+/// When the future is dropped, what it had begun is deleted in the background.
+pub async fn publish(
+    outputs: &Outputs,
+    storage: &Storage,
+    to: &StorageUri,
+) -> Result<FolderTransfer, StorageError> {
+    let files = outputs.files().await?;
+    for file in &files {
+        to.object(&file.path)?;
+    }
+    let begun = Begun {
+        storage: storage.clone(),
+        objects: Mutex::default(),
+    };
+    match store(outputs, &files, to, &begun).await {
+        Ok(published) => {
+            begun.keep();
+            Ok(published)
+        }
+        Err(source) => {
+            let (removed, left) = begun.take_back().await;
+            Err(StorageError::Publish {
+                to: to.clone(),
+                removed,
+                left,
+                source: Box::new(source),
+            })
+        }
+    }
+}
+
+async fn store(
+    outputs: &Outputs,
+    files: &[OutputFile],
+    to: &StorageUri,
+    begun: &Begun,
+) -> Result<FolderTransfer, StorageError> {
+    // Owned items: a closure over references would keep this future from being `Send` for the compiler.
+    let starting = stream::iter(files.to_vec()).map(|file| {
+        begun.add(to.object(&file.path)?);
+        Ok(file)
+    });
+    let published = transfer::upload(&begun.storage, outputs.folder(), starting, to).await?;
+    if !files.is_empty() {
+        verify(files, &begun.storage, to).await?;
+    }
+    Ok(published)
+}
+
+/// Compares what the store lists with what was sent.
+async fn verify(
+    files: &[OutputFile],
+    storage: &Storage,
+    to: &StorageUri,
+) -> Result<(), StorageError> {
+    let mut missing = HashMap::new();
+    for file in files {
+        missing.insert(to.object(&file.path)?, file.size);
+    }
+    let mut pages = storage.pages(to)?;
+    while let Some(page) = pages.next().await {
+        for object in page? {
+            if missing.get(&object.uri) == Some(&object.size) {
+                missing.remove(&object.uri);
+            }
+        }
+    }
+    match missing.into_iter().next() {
+        None => Ok(()),
+        Some((uri, size)) => Err(StorageError::Broken {
+            action: Action::Store,
+            uri,
+            problem: format!("the store does not list it with its {size} bytes"),
+        }),
+    }
+}
+
+/// The objects a publication may have stored; taken back unless it says otherwise.
+struct Begun {
+    storage: Storage,
+    objects: Mutex<Vec<StorageUri>>,
+}
+
+impl Begun {
+    fn add(&self, object: StorageUri) {
+        self.objects
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(object);
+    }
+
+    fn take(&self) -> Vec<StorageUri> {
+        mem::take(
+            &mut *self
+                .objects
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
+    }
+
+    fn keep(&self) {
+        self.take();
+    }
+
+    /// Deletes the objects; how many were, and how many perhaps were not.
+    async fn take_back(&self) -> (u64, u64) {
+        delete_all(self.storage.clone(), self.take()).await
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let objects = self.take();
+        if objects.is_empty() {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(delete_all(self.storage.clone(), objects));
+        }
+    }
+}
+
+async fn delete_all(storage: Storage, objects: Vec<StorageUri>) -> (u64, u64) {
+    let all = objects.len() as u64;
+    let removed = std::sync::atomic::AtomicU64::new(0);
+    let deleting = stream::iter(objects).for_each_concurrent(TAKE_BACK_AT_ONCE, |object| {
+        let (storage, removed) = (&storage, &removed);
+        async move {
+            match storage.delete(&object).await {
+                Ok(()) => {
+                    removed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+                Err(error) => tracing::warn!(%object, %error, "output not taken back"),
+            }
+        }
+    });
+    // What the time did not allow counts as left.
+    let _ = timeout(TAKE_BACK_LIMIT, deleting).await;
+    let removed = removed.into_inner();
+    tracing::debug!(removed, left = all - removed, "outputs taken back");
+    (removed, all - removed)
+}

@@ -1,0 +1,260 @@
+//! Amazon S3 and the servers that speak its language.
+
+mod download;
+mod error;
+mod limits;
+mod upload;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
+use aws_sdk_s3::types::Object;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use secrecy::ExposeSecret;
+
+use self::limits::Limits;
+use super::backend::Backend;
+use super::content::Content;
+use super::{Action, ObjectInfo, S3Credentials, S3Options, StorageError, StorageUri};
+use crate::storage::Scheme;
+
+/// How often a request is tried in all.
+const TRIES: u32 = 4;
+/// The longest first delay between two tries; it doubles from there.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+/// The longest delay.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// How long a transfer may move nothing.
+const STALL: Duration = Duration::from_secs(20);
+
+/// An S3 server. A clone shares its connections and limits.
+#[derive(Clone, Debug)]
+pub(crate) struct S3 {
+    client: Client,
+    /// What errors call the server.
+    endpoint: Arc<str>,
+    limits: Arc<Limits>,
+}
+
+impl S3 {
+    pub(crate) async fn new(options: S3Options) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(options.connect_timeout)
+            .operation_attempt_timeout(options.attempt_timeout)
+            .operation_timeout(options.operation_timeout)
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(TRIES)
+            .with_initial_backoff(FIRST_DELAY)
+            .with_max_backoff(LONGEST_DELAY);
+        let region = options
+            .region
+            .or_else(|| options.endpoint.is_some().then(|| "us-east-1".to_owned()));
+        let mut config = identity(options.credentials, region)
+            .await
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .stalled_stream_protection(
+                StalledStreamProtectionConfig::enabled()
+                    .grace_period(STALL)
+                    .build(),
+            );
+        let mut shown = "Amazon S3".to_owned();
+        if let Some(endpoint) = options.endpoint {
+            shown = host(&endpoint);
+            config = config.endpoint_url(endpoint).force_path_style(true);
+        }
+        Self {
+            client: Client::from_conf(config.build()),
+            endpoint: shown.into(),
+            limits: Arc::default(),
+        }
+    }
+
+    async fn head(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .map_err(|error| self.failed(Action::Inspect, uri, error))?;
+        Ok(ObjectInfo {
+            uri: uri.clone(),
+            size: size(head.content_length),
+            etag: head.e_tag,
+        })
+    }
+
+    fn page(&self, folder: &StorageUri) -> ListObjectsV2FluentBuilder {
+        self.client
+            .list_objects_v2()
+            .bucket(folder.bucket())
+            .prefix(folder.folder_prefix())
+    }
+}
+
+/// Region and credentials: those given, or those the AWS default chain finds. The chain is not even
+/// looked at when it is not needed, for it may wait for a network that is not there.
+async fn identity(credentials: Option<S3Credentials>, region: Option<String>) -> Builder {
+    let region = region.map(Region::new);
+    let Some(keys) = credentials else {
+        let mut chain = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = region {
+            chain = chain.region(region);
+        }
+        return Builder::from(&chain.load().await);
+    };
+    let credentials = Credentials::new(
+        keys.access_key,
+        keys.secret_key.expose_secret(),
+        keys.session_token
+            .map(|token| token.expose_secret().to_owned()),
+        None,
+        "options",
+    );
+    Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(credentials)
+        .region(region)
+}
+
+/// The part of an endpoint that can be shown: no user, no password, no query.
+fn host(endpoint: &str) -> String {
+    let (scheme, rest) = match endpoint.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), endpoint),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    scheme + host
+}
+
+fn info(folder: &StorageUri, object: Object) -> Result<ObjectInfo, StorageError> {
+    Ok(ObjectInfo {
+        uri: folder.with_key(object.key.unwrap_or_default())?,
+        size: size(object.size),
+        etag: object.e_tag,
+    })
+}
+
+/// A size as the SDK gives it: signed, and sometimes not at all.
+fn size(size: Option<i64>) -> u64 {
+    size.and_then(|size| u64::try_from(size).ok())
+        .unwrap_or_default()
+}
+
+#[async_trait]
+impl Backend for S3 {
+    fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError> {
+        match uri.scheme() {
+            Scheme::S3 => Ok(()),
+            Scheme::File => Err(StorageError::Unsupported {
+                action,
+                uri: uri.clone(),
+                problem: "this storage is S3: use `s3://bucket/key`",
+            }),
+        }
+    }
+
+    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
+        upload::put(self, to, content).await
+    }
+
+    async fn get(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
+        download::to_file(self, from, to).await
+    }
+
+    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
+        download::to_memory(self, from, limit).await
+    }
+
+    fn list(
+        &self,
+        folder: &StorageUri,
+    ) -> BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>> {
+        let state = (self.clone(), folder.clone(), Some(None));
+        stream::try_unfold(
+            state,
+            |(s3, folder, next): (Self, _, Option<Option<String>>)| async move {
+                let Some(token) = next else { return Ok(None) };
+                let permit = s3.limits.request(0).await;
+                let page = s3
+                    .page(&folder)
+                    .set_continuation_token(token)
+                    .send()
+                    .await
+                    .map_err(|error| s3.failed(Action::List, &folder, error))?;
+                let next = page.next_continuation_token.map(Some);
+                let objects = page
+                    .contents
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|object| info(&folder, object))
+                    .collect::<Result<Vec<_>, _>>()?;
+                drop(permit);
+                Ok(Some((objects, (s3, folder, next))))
+            },
+        )
+        .boxed()
+    }
+
+    async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
+        let _permit = self.limits.request(0).await;
+        self.head(uri).await
+    }
+
+    async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
+        let _permit = self.limits.request(0).await;
+        self.client
+            .delete_object()
+            .bucket(uri.bucket())
+            .key(uri.key())
+            .send()
+            .await
+            .map_err(|error| self.failed(Action::Delete, uri, error))?;
+        Ok(())
+    }
+
+    /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.
+    async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError> {
+        let _permit = self.limits.request(0).await;
+        self.page(bucket)
+            .max_keys(1)
+            .send()
+            .await
+            .map_err(|error| self.failed(Action::List, bucket, error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_shown_without_its_secrets() {
+        for (endpoint, shown) in [
+            ("http://localhost:9000", "http://localhost:9000"),
+            (
+                "https://me:pa@ss@store.example/x?y",
+                "https://store.example",
+            ),
+            ("localhost:9000", "localhost:9000"),
+        ] {
+            assert_eq!(host(endpoint), shown);
+        }
+    }
+}

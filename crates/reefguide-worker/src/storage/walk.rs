@@ -1,0 +1,99 @@
+//! The files below a local folder.
+
+use std::fs::{self, FileType, ReadDir};
+use std::path::{Path, PathBuf};
+
+use futures_util::Stream;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::{ObjectPath, StorageError};
+
+/// A file below a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutputFile {
+    /// Where, relative to the folder.
+    pub path: ObjectPath,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// How many found files may wait for their consumer.
+const AHEAD: usize = 256;
+
+/// Finds every file below `folder`, in no order and without following symlinks. Ends with the first
+/// entry that is neither a file nor a folder, or whose name is no [`ObjectPath`].
+///
+/// Holds one open folder per level and a bounded number of files, however many there are.
+pub(crate) fn walk(
+    folder: &Path,
+) -> impl Stream<Item = Result<OutputFile, StorageError>> + Send + use<> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let folder = folder.to_owned();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = descend(&folder, &sender) {
+            // The receiver may be gone, and then nobody wants to know.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async {
+        let found = receiver.recv().await?;
+        Some((found, receiver))
+    })
+}
+
+type Sender = mpsc::Sender<Result<OutputFile, StorageError>>;
+
+fn descend(root: &Path, sender: &Sender) -> Result<(), StorageError> {
+    let mut open = vec![(root.to_owned(), read_dir(root)?)];
+    while let Some((folder, entries)) = open.last_mut() {
+        let Some(entry) = entries.next() else {
+            open.pop();
+            continue;
+        };
+        let entry = entry.map_err(StorageError::local("list", &*folder))?;
+        let path = entry.path();
+        let kind = entry
+            .file_type()
+            .map_err(StorageError::local("inspect", &path))?;
+        let relative = ObjectPath::from_relative(path.strip_prefix(root).unwrap_or(&path))?;
+        if kind.is_dir() {
+            let entries = read_dir(&path)?;
+            open.push((path, entries));
+            continue;
+        }
+        if !kind.is_file() {
+            return Err(StorageError::NotAFile {
+                path,
+                kind: kind_name(kind),
+            });
+        }
+        let size = entry
+            .metadata()
+            .map_err(StorageError::local("inspect", &path))?
+            .len();
+        let found = OutputFile {
+            path: relative,
+            size,
+        };
+        if sender.blocking_send(Ok(found)).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn read_dir(folder: &Path) -> Result<ReadDir, StorageError> {
+    fs::read_dir(folder).map_err(StorageError::local("list", PathBuf::from(folder)))
+}
+
+/// What something is that is not a plain file, for a person.
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
+    if kind.is_symlink() {
+        "symbolic link"
+    } else if kind.is_dir() {
+        "folder"
+    } else {
+        "special file"
+    }
+}

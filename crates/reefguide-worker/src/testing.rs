@@ -1,0 +1,211 @@
+//! Running a handler in a unit test: a payload in, a result and output files out. No server, no
+//! network; what the handler reads from storage is put there before.
+//!
+//! ```
+//! use reefguide_worker::prelude::*;
+//! use reefguide_worker::testing::Harness;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Input {
+//!     source: StorageUri,
+//! }
+//!
+//! #[derive(Serialize, JsonSchema)]
+//! struct Output {
+//!     lines: usize,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), JobError> {
+//! let finished = Harness::handler_fn("COUNT", |input: Input, ctx: JobContext| async move {
+//!     let text = ctx.storage().read(&input.source, 1 << 20).await?;
+//!     let lines = text.split(|byte| *byte == b'\n').count();
+//!     ctx.outputs().write("lines.txt", lines.to_string()).await?;
+//!     Ok(Output { lines })
+//! })
+//! .object("s3://bucket/reefs.csv", "a\nb\nc")
+//! .run(json!({ "source": "s3://bucket/reefs.csv" }))
+//! .await?;
+//!
+//! assert_eq!(finished.result(), &json!({ "lines": 3 }));
+//! assert_eq!(finished.output("lines.txt")?, b"3");
+//! # Ok(())
+//! # }
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::handler::{
+    BlockingJobHandler, ContextParts, Extensions, JobContext, JobError, JobHandler, Registry,
+};
+use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
+use crate::runtime::{COOPERATION, Limit, call};
+use crate::storage::{Outputs, Storage, StorageUri};
+
+/// Runs one handler, as the worker would.
+#[derive(Debug)]
+#[must_use]
+pub struct Harness {
+    registry: Registry,
+    extensions: Extensions,
+    objects: Vec<(String, Bytes)>,
+    time_limit: Option<Duration>,
+    cancellation: CancellationToken,
+}
+
+/// What a handler did.
+#[derive(Debug)]
+pub struct Finished {
+    result: Value,
+    folder: TempDir,
+}
+
+impl Harness {
+    /// For a handler.
+    pub fn new<H: JobHandler>(handler: H) -> Self {
+        Self::of(Registry::new().handler(handler))
+    }
+
+    /// For a handler that computes.
+    pub fn blocking<H: BlockingJobHandler>(handler: H) -> Self {
+        Self::of(Registry::new().blocking_handler(handler))
+    }
+
+    /// For a closure.
+    pub fn handler_fn<I, O, F, Fut>(job_type: impl Into<JobType>, handler: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + Send + 'static,
+        F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    {
+        Self::of(Registry::new().handler_fn(job_type, handler))
+    }
+
+    fn of(registry: Registry) -> Self {
+        Self {
+            registry,
+            extensions: Extensions::default(),
+            objects: Vec::new(),
+            time_limit: None,
+            cancellation: CancellationToken::new(),
+        }
+    }
+
+    /// Gives the handler a value, as [`JobContext::extension`] returns it.
+    pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Puts an object into the storage that the handler reads.
+    pub fn object(mut self, uri: impl Into<String>, contents: impl Into<Bytes>) -> Self {
+        self.objects.push((uri.into(), contents.into()));
+        self
+    }
+
+    /// Ends the attempt after this long; never by default.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = Some(limit);
+        self
+    }
+
+    /// Ends the attempt, as a shutdown would, when the token fires.
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.cancellation = token;
+        self
+    }
+
+    /// Runs the handler on a payload, once: an error that is retryable is returned like any other.
+    ///
+    /// # Errors
+    /// What the handler returns, a payload that does not fit its input, a panic in it, an object that
+    /// could not be put.
+    pub async fn run(&self, payload: impl Serialize) -> Result<Finished, JobError> {
+        let folder = tempfile::tempdir()?;
+        let paths = Paths(folder.path());
+        for path in [paths.scratch(), paths.outputs(), paths.objects()] {
+            std::fs::create_dir(path)?;
+        }
+        let storage = Storage::folder(paths.objects());
+        for (uri, contents) in &self.objects {
+            storage
+                .upload_bytes(contents.clone(), &uri.parse::<StorageUri>()?)
+                .await?;
+        }
+        let deadline = self.time_limit.map(|limit| Instant::now() + limit);
+        let job_type = self.registry.job_types().next().cloned();
+        let parts = ContextParts {
+            job: Job {
+                id: JobId::from(1),
+                job_type: job_type.unwrap_or_else(|| "NONE".into()),
+                payload: serde_json::to_value(payload)?,
+                created_at: None,
+            },
+            assignment: Assignment {
+                id: AssignmentId::from(1),
+                storage_uri: "file:///outputs".into(),
+                expires_at: None,
+            },
+            attempt: 1,
+            scratch: paths.scratch(),
+            outputs: Outputs::new(paths.outputs()),
+            storage,
+            extensions: self.extensions.clone(),
+            cancellation: CancellationToken::new(),
+            deadline,
+        };
+        let limit = Limit {
+            shutdown: &self.cancellation,
+            lease: deadline,
+        };
+        let result = call(&self.registry, parts, limit, COOPERATION).await?;
+        Ok(Finished { result, folder })
+    }
+}
+
+struct Paths<'a>(&'a Path);
+
+impl Paths<'_> {
+    fn scratch(&self) -> PathBuf {
+        self.0.join("scratch")
+    }
+
+    fn outputs(&self) -> PathBuf {
+        self.0.join("outputs")
+    }
+
+    fn objects(&self) -> PathBuf {
+        self.0.join("objects")
+    }
+}
+
+impl Finished {
+    /// The result.
+    pub fn result(&self) -> &Value {
+        &self.result
+    }
+
+    /// The folder with the output files. It is removed with this value.
+    pub fn outputs(&self) -> PathBuf {
+        Paths(self.folder.path()).outputs()
+    }
+
+    /// The contents of one output file.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn output(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        std::fs::read(self.outputs().join(path))
+    }
+}

@@ -1,0 +1,333 @@
+//! What becomes of a job whose handler does not just succeed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reefguide_lab::{Fault, JobTypeSpec, Lab, Route};
+use reefguide_worker::prelude::*;
+use reefguide_worker::retry::RetryPolicy;
+use serde_json::Value;
+
+use crate::rig::{Rig, Running, in_time, storage_of};
+
+#[derive(Deserialize, JsonSchema)]
+struct Input {
+    #[expect(dead_code, reason = "only its form matters")]
+    count: u8,
+}
+
+#[tokio::test]
+async fn outputs_are_stored_before_success_is_reported() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let worker = rig
+        .worker()
+        .await
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            ctx.outputs().write("a.txt", "a").await?;
+            ctx.outputs().write("charts/b.txt", "b").await?;
+            Ok(json!({}))
+        });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.outputs(job).await, ["a.txt", "charts/b.txt"]);
+    let routes: Vec<_> = rig
+        .lab
+        .requests()
+        .iter()
+        .map(|request| request.route)
+        .collect();
+    let last_put = routes
+        .iter()
+        .rposition(|route| *route == Route::S3Put)
+        .unwrap();
+    let result = routes
+        .iter()
+        .position(|route| *route == Route::Result)
+        .unwrap();
+    assert!(last_put < result, "{routes:?}");
+    assert!(rig.scratch_is_empty());
+}
+
+#[tokio::test]
+async fn a_job_whose_outputs_cannot_be_stored_has_failed_and_shows_none() {
+    let rig = Rig::start().await;
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::S3Put, 403).after(1));
+    let job = rig.submit_test(1);
+    let worker = rig
+        .worker()
+        .await
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            for name in ["a", "b", "c"] {
+                ctx.outputs().write(name, name).await?;
+            }
+            Ok(())
+        });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    worker.stop().await;
+    rig.lab.faults().clear();
+    assert_eq!(rig.outputs(job).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_job_whose_bucket_does_not_exist_has_failed() {
+    let rig = Rig::start().await;
+    let elsewhere = Lab::builder()
+        .bucket("another-bucket")
+        .start()
+        .await
+        .unwrap();
+    let job = rig.submit_test(1);
+    let worker = rig.worker().await.storage(storage_of(&elsewhere).await);
+    let worker = Running::start(worker.handler_fn(
+        "TEST",
+        |_: Value, ctx: JobContext| async move {
+            ctx.outputs().write("a", "a").await?;
+            Ok(())
+        },
+    ));
+    assert_eq!(rig.ended(job).await, "FAILED");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_job_and_the_worker_goes_on() {
+    let rig = Rig::start().await;
+    let (bad, good) = (rig.submit_test(13), rig.submit_test(7));
+    let worker =
+        rig.worker()
+            .await
+            .handler_fn("TEST", |payload: Value, ctx: JobContext| async move {
+                let unlucky = payload["id"] == 13;
+                ctx.blocking(move || {
+                    assert!(!unlucky, "13 brings bad luck");
+                    Ok(())
+                })
+                .await
+            });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(bad).await, "FAILED");
+    assert_eq!(rig.ended(good).await, "SUCCEEDED");
+    let stopped = worker.stop().await;
+    assert_eq!((stopped.jobs.succeeded, stopped.jobs.failed), (1, 1));
+    assert!(rig.scratch_is_empty());
+}
+
+#[tokio::test]
+async fn a_payload_that_does_not_fit_the_handlers_input_fails_the_job() {
+    let rig = Rig::with(Lab::builder().any_job_type()).await;
+    let job = rig.submit("COUNT", json!({ "count": 300 }));
+    let worker = rig
+        .worker()
+        .await
+        .handler_fn("COUNT", |_: Input, _| async { Ok(()) });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_output_path_that_leaves_the_folder_fails_the_job() {
+    let rig = Rig::start().await;
+    for (id, path) in ["../x", "/etc/x", "a/../../x", ""].into_iter().enumerate() {
+        let job = rig.submit_test(i64::try_from(id).unwrap());
+        let worker =
+            rig.worker()
+                .await
+                .handler_fn("TEST", move |_: Value, ctx: JobContext| async move {
+                    ctx.outputs().write(path, "x").await?;
+                    Ok(())
+                });
+        let worker = Running::start(worker);
+        assert_eq!(rig.ended(job).await, "FAILED", "{path:?}");
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_the_api_could_not_take_fails_the_job_before_anything_is_stored() {
+    let rig = Rig::with(Lab::builder().any_job_type()).await;
+    for result in [
+        json!({ "large": "x".repeat(102_400) }),
+        json!({ "nul": "a\0b" }),
+    ] {
+        let job = rig.submit("LARGE", json!({ "length": result.to_string().len() }));
+        let worker = rig
+            .worker()
+            .await
+            .handler_fn("LARGE", move |_: Value, ctx: JobContext| {
+                let result = result.clone();
+                async move {
+                    ctx.outputs().write("a", "a").await?;
+                    Ok(result)
+                }
+            });
+        let worker = Running::start(worker);
+        assert_eq!(rig.ended(job).await, "FAILED");
+        worker.stop().await;
+    }
+    assert!(
+        !rig.lab
+            .requests()
+            .iter()
+            .any(|request| request.route == Route::S3Put)
+    );
+}
+
+#[tokio::test]
+async fn a_result_that_the_api_refuses_becomes_a_failure() {
+    let rig = Rig::start().await;
+    let payload = json!({ "region": "R", "reef_type": "slopes", "x_dist": 1, "y_dist": 2 });
+    for result in [json!({ "wrong": "key" }), Value::Null] {
+        let job = rig.submit("SUITABILITY_ASSESSMENT", payload.clone());
+        let worker = rig
+            .worker()
+            .await
+            .handler_fn("SUITABILITY_ASSESSMENT", move |_: Value, _| {
+                let result = result.clone();
+                async move { Ok(result) }
+            });
+        let worker = Running::start(worker);
+        assert_eq!(rig.ended(job).await, "FAILED");
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_retryable_error_is_tried_again_with_empty_folders() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let mut options = rig.options();
+    options.handler_retry = RetryPolicy::new(Duration::from_millis(1)).tries(3);
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counter = tries.clone();
+    let worker = rig.worker().await.options(options);
+    let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let name = format!("try-{}", ctx.attempt());
+            ctx.outputs().write(&name, "x").await?;
+            assert!(
+                std::fs::read_dir(ctx.scratch())?.next().is_none(),
+                "scratch is not empty"
+            );
+            std::fs::write(ctx.scratch().join(name), "x")?;
+            match ctx.attempt() {
+                3 => Ok(()),
+                _ => Err(JobError::retryable("not yet")),
+            }
+        }
+    });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(tries.load(Ordering::Relaxed), 3);
+    assert_eq!(rig.outputs(job).await, ["try-3"]);
+}
+
+#[tokio::test]
+async fn a_permanent_error_is_not_tried_again() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counter = tries.clone();
+    let worker = rig.worker().await.handler_fn("TEST", move |_: Value, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Err::<(), _>(JobError::permanent("never")) }
+    });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    worker.stop().await;
+    assert_eq!(tries.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_handler_is_cancelled_at_its_deadline_and_the_job_has_failed() {
+    let spec = JobTypeSpec::new("SLOW").expiry(Duration::from_secs(2));
+    let rig = Rig::with(Lab::builder().job_type(spec)).await;
+    let job = rig.submit("SLOW", json!({}));
+    let mut options = rig.options();
+    options.deadline_margin = Duration::from_millis(1_500);
+    let cancelled = Arc::new(AtomicUsize::new(0));
+    let counter = cancelled.clone();
+    let worker = rig.worker().await.options(options);
+    let worker = worker.handler_fn("SLOW", move |_: Value, ctx: JobContext| {
+        let counter = counter.clone();
+        async move {
+            ctx.cancellation().cancelled().await;
+            counter.fetch_add(1, Ordering::Relaxed);
+            // What a cancelled handler returns does not count.
+            Ok(())
+        }
+    });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    worker.stop().await;
+    assert_eq!(cancelled.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn as_many_jobs_run_at_once_as_there_are_slots() {
+    let rig = Rig::start().await;
+    let jobs: Vec<_> = (0..3).map(|id| rig.submit_test(id)).collect();
+    let mut options = rig.options();
+    options.slots = 3;
+    let together = Arc::new(tokio::sync::Barrier::new(3));
+    let worker = rig.worker().await.options(options);
+    let worker = worker.handler_fn("TEST", move |_: Value, _| {
+        let together = together.clone();
+        async move {
+            in_time(together.wait()).await;
+            Ok(())
+        }
+    });
+    let worker = Running::start(worker);
+    for job in jobs {
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn one_slot_runs_one_job_at_a_time() {
+    let rig = Rig::start().await;
+    let jobs: Vec<_> = (0..4).map(|id| rig.submit_test(id)).collect();
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now, peak) = (running.clone(), most.clone());
+    let worker = rig.worker().await.handler_fn("TEST", move |_: Value, _| {
+        let (now, peak) = (now.clone(), peak.clone());
+        async move {
+            peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+    });
+    let worker = Running::start(worker);
+    for job in jobs {
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    }
+    worker.stop().await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn another_types_long_queue_hides_nothing() {
+    let rig = Rig::with(Lab::builder().any_job_type()).await;
+    for id in 0..15 {
+        rig.submit("CROWD", json!({ "id": id }));
+    }
+    let job = rig.submit_test(1);
+    let worker = rig
+        .worker()
+        .await
+        .handler_fn("TEST", |_: Value, _| async { Ok(()) });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+}

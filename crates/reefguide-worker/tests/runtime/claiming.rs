@@ -1,0 +1,149 @@
+//! One worker only runs a job, whatever the server says.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reefguide_lab::{Fault, Lab, Route};
+use reefguide_worker::job::JobId;
+use reefguide_worker::prelude::*;
+use reefguide_worker::runtime::WorkerBuilder;
+
+use crate::rig::{Rig, Running, in_time};
+
+/// How often each job was run.
+type Runs = Arc<Mutex<HashMap<JobId, usize>>>;
+
+fn counting(worker: WorkerBuilder, runs: &Runs) -> WorkerBuilder {
+    let runs = runs.clone();
+    worker.handler_fn("TEST", move |_: serde_json::Value, ctx: JobContext| {
+        *runs
+            .lock()
+            .unwrap()
+            .entry(ctx.job().id.clone())
+            .or_default() += 1;
+        async { Ok(()) }
+    })
+}
+
+/// Lets `workers` race for `jobs` and returns how often each was run.
+async fn race(workers: usize, jobs: i64, fenced: bool) -> HashMap<JobId, usize> {
+    let rig = Rig::with(Lab::builder().assign_race(Duration::from_millis(20))).await;
+    let submitted: Vec<_> = (0..jobs).map(|id| rig.submit_test(id)).collect();
+    let runs = Runs::default();
+    let storage = rig.storage().await;
+    let running: Vec<_> = (0..workers)
+        .map(|_| {
+            let source = rig.source().settle(Duration::from_millis(250));
+            let source = if fenced {
+                source
+            } else {
+                source.without_fence()
+            };
+            let worker = Worker::builder()
+                .source(source.build())
+                .storage(storage.clone())
+                .options(rig.options());
+            Running::start(counting(worker, &runs))
+        })
+        .collect();
+    for job in submitted {
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    }
+    for worker in &running {
+        worker.ask();
+    }
+    for worker in running {
+        worker.stopped().await;
+    }
+    let runs = runs.lock().unwrap();
+    assert_eq!(runs.len(), usize::try_from(jobs).unwrap());
+    runs.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_job_is_run_exactly_once_by_twenty_workers_that_race_for_it() {
+    let runs = race(20, 100, true).await;
+    let doubled: Vec<_> = runs.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(doubled.is_empty(), "run more than once: {doubled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_fence_jobs_are_run_more_than_once() {
+    let runs = race(20, 30, false).await;
+    assert!(
+        runs.values().any(|times| *times > 1),
+        "the race never happened"
+    );
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_found_again() {
+    let rig = Rig::start().await;
+    rig.lab
+        .faults()
+        .add(Fault::lost_answer(Route::Assign).times(1));
+    let job = rig.submit_test(1);
+    let runs = Runs::default();
+    let worker = Running::start(counting(rig.worker().await, &runs));
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.lab.faults().fired(), 1);
+    assert_eq!(
+        rig.lab.job(job).unwrap()["assignments"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_claim_is_seen_through_when_reading_it_back_fails() {
+    let rig = Rig::start().await;
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::Job, 500).times(2));
+    let job = rig.submit_test(1);
+    let runs = Runs::default();
+    let worker = Running::start(counting(rig.worker().await, &runs));
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(runs.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_loser_of_the_race_stays_silent() {
+    let rig = Rig::with(Lab::builder().assign_race(Duration::from_millis(200))).await;
+    let job = rig.submit_test(1);
+    let (first, second) = (Runs::default(), Runs::default());
+    let workers = [
+        Running::start(counting(rig.worker().await, &first)),
+        Running::start(counting(rig.worker().await, &second)),
+    ];
+    rig.ended(job).await;
+    in_time(rig.lab.wait_until(|lab| {
+        let answered = |route| {
+            lab.requests()
+                .iter()
+                .filter(|request| request.route == route)
+                .count()
+        };
+        answered(Route::Job) >= answered(Route::Assign)
+    }))
+    .await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    let winners = [&first, &second]
+        .into_iter()
+        .filter(|runs| !runs.lock().unwrap().is_empty());
+    assert_eq!(winners.count(), 1);
+    let results = rig
+        .lab
+        .requests()
+        .iter()
+        .filter(|request| request.route == Route::Result)
+        .count();
+    assert_eq!(results, 1);
+}

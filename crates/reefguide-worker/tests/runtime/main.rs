@@ -1,0 +1,9 @@
+//! The runtime against the lab: real sockets, real storage, faults where a test asks for them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod attempts;
+mod claiming;
+mod delivering;
+mod rig;
+mod stopping;

@@ -1,0 +1,170 @@
+//! A lab, and workers for it.
+
+use std::time::Duration;
+
+use reefguide_lab::{Lab, LabBuilder};
+use reefguide_worker::runtime::{RunOptions, StopReason, Stopped, Worker, WorkerBuilder};
+use reefguide_worker::source::reefguide::{Client, ReefGuide, ReefGuideBuilder};
+use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No test waits longer than this for anything; it says so instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Rig {
+    pub(crate) lab: Lab,
+    pub(crate) scratch: TempDir,
+}
+
+/// A worker at work.
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<Stopped>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        Self::with(Lab::builder()).await
+    }
+
+    pub(crate) async fn with(builder: LabBuilder) -> Self {
+        let lab = builder.login_limit(1_000).start().await.unwrap();
+        Self {
+            lab,
+            scratch: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn client_of(&self, email: &str) -> Client {
+        Client::builder(self.lab.api_endpoint(), email, "password")
+            .build()
+            .unwrap()
+    }
+
+    pub(crate) fn source(&self) -> ReefGuideBuilder {
+        ReefGuide::builder(self.client_of("worker@email.com")).settle(Duration::from_millis(50))
+    }
+
+    pub(crate) async fn storage(&self) -> Storage {
+        storage_of(&self.lab).await
+    }
+
+    pub(crate) fn options(&self) -> RunOptions {
+        let mut options = RunOptions::default();
+        options.poll_interval = Duration::from_millis(50);
+        options.shutdown_grace = Duration::from_secs(10);
+        options.scratch = self.scratch.path().to_owned();
+        options
+    }
+
+    /// A worker without handlers yet.
+    pub(crate) async fn worker(&self) -> WorkerBuilder {
+        Worker::builder()
+            .source(self.source().build())
+            .storage(self.storage().await)
+            .options(self.options())
+    }
+
+    pub(crate) fn submit(&self, job_type: &str, payload: Value) -> i64 {
+        self.lab.submit(job_type, payload).unwrap()
+    }
+
+    pub(crate) fn submit_test(&self, id: i64) -> i64 {
+        self.submit("TEST", json!({ "id": id }))
+    }
+
+    pub(crate) fn status(&self, job: i64) -> String {
+        self.lab.job(job).unwrap()["status"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Waits for the job's end and returns its status.
+    pub(crate) async fn ended(&self, job: i64) -> String {
+        let ended = self.lab.wait_for(job, |job| {
+            !matches!(job["status"].as_str(), Some("PENDING" | "IN_PROGRESS"))
+        });
+        in_time(ended).await.unwrap();
+        self.status(job)
+    }
+
+    /// The keys below a job's storage location, relative to it.
+    pub(crate) async fn outputs(&self, job: i64) -> Vec<String> {
+        let job = self.lab.job(job).unwrap();
+        let location = job["assignments"][0]["storage_uri"].as_str().unwrap();
+        let location: StorageUri = location.parse().unwrap();
+        let objects = self.storage().await.list(&location).await.unwrap();
+        let below = format!("{}/", location.key());
+        objects
+            .iter()
+            .map(|object| object.uri.key().strip_prefix(&below).unwrap().to_owned())
+            .collect()
+    }
+
+    pub(crate) fn scratch_is_empty(&self) -> bool {
+        std::fs::read_dir(self.scratch.path())
+            .unwrap()
+            .next()
+            .is_none()
+    }
+}
+
+pub(crate) async fn storage_of(lab: &Lab) -> Storage {
+    let env = lab.env();
+    let value = |name| {
+        env.iter()
+            .find(|(known, _)| *known == name)
+            .unwrap()
+            .1
+            .clone()
+    };
+    let mut options = S3Options::default();
+    options.endpoint = Some(value("S3_ENDPOINT"));
+    options.region = Some(value("AWS_REGION"));
+    options.credentials = Some(S3Credentials {
+        access_key: value("MINIO_USERNAME"),
+        secret_key: value("MINIO_PASSWORD").into(),
+        session_token: None,
+    });
+    Storage::s3(options).await
+}
+
+impl Running {
+    pub(crate) fn start(worker: WorkerBuilder) -> Self {
+        let stop = CancellationToken::new();
+        let worker = worker.stop(stop.clone()).build().unwrap();
+        Self {
+            stop,
+            task: tokio::spawn(worker.run()),
+        }
+    }
+
+    /// Asks the worker to stop.
+    pub(crate) fn ask(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits for the worker to stop of itself.
+    pub(crate) async fn stopped(self) -> Stopped {
+        in_time(self.task).await.unwrap()
+    }
+
+    pub(crate) async fn stop(self) -> Stopped {
+        self.ask();
+        let stopped = self.stopped().await;
+        assert!(
+            matches!(stopped.reason, StopReason::Requested),
+            "{}",
+            stopped.reason
+        );
+        stopped
+    }
+}
+
+pub(crate) async fn in_time<F: Future>(waiting: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap()
+}

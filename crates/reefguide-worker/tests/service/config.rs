@@ -1,0 +1,388 @@
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use reefguide_worker::job::JobType;
+use reefguide_worker::service::config::{Config, ConfigError, ConfigSources};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+const HANDLED: &[&str] = &["TEST", "RASTER"];
+
+/// Sources with what is required, in the environment, and the files of a folder of their own.
+struct Place {
+    folder: TempDir,
+    sources: ConfigSources,
+}
+
+impl Place {
+    fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = ConfigSources {
+            toml: Some(folder.path().join("worker.toml")),
+            env_file: Some(folder.path().join(".env")),
+            ..ConfigSources::default()
+        };
+        Self { folder, sources }
+    }
+
+    fn good() -> Self {
+        Self::empty()
+            .env("API_ENDPOINT", "http://localhost:5000")
+            .env("WORKER_USERNAME", "worker@email.com")
+            .env("WORKER_PASSWORD", "hunter2")
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.sources.env.insert(name.into(), value.into());
+        self
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.sources, HANDLED)
+    }
+
+    /// The error's text, with the folder's path taken out.
+    fn error(&self) -> String {
+        let folder = format!("{}/", self.folder.path().display());
+        self.load().unwrap_err().to_string().replace(&folder, "")
+    }
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.job_types.iter().map(JobType::as_str).collect()
+}
+
+#[test]
+fn the_table_of_variables() {
+    let rows = Config::variables().iter().map(|variable| {
+        format!(
+            "{}{} [{}]: {}\n    needs {}\n",
+            variable.name,
+            if variable.secret { " (secret)" } else { "" },
+            variable.when_unset,
+            variable.description,
+            variable.needs(),
+        )
+    });
+    insta::assert_snapshot!(rows.collect::<String>());
+}
+
+#[test]
+fn what_is_unset_has_its_documented_default() {
+    let config = Place::good().load().unwrap();
+    assert_eq!(names(&config), HANDLED);
+    assert_eq!(config.aws_region, "ap-southeast-2");
+    assert_eq!(config.poll_interval, Duration::from_millis(2000));
+    assert_eq!(config.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!(config.max_concurrent_jobs, 1);
+    assert_eq!(config.port, None);
+    assert_eq!(config.data_scratch_space, std::env::temp_dir());
+    assert_eq!(config.shutdown_grace, Duration::from_secs(25));
+    assert_eq!(config.claim_settle, Duration::from_millis(250));
+    assert_eq!(config.deadline_margin, Duration::from_secs(30));
+    assert_eq!(config.api_timeout, Duration::from_secs(30));
+    assert_eq!(config.startup_timeout, Duration::from_secs(60));
+    assert_eq!(config.log_filter(), "info");
+    assert!(config.s3_credentials().is_none());
+}
+
+#[test]
+fn the_environment_goes_before_env_file_before_worker_toml_before_defaults() {
+    let toml = "poll_interval_ms = 1001\naws_region = 'toml'\nmax_concurrent_jobs = 3\n";
+    let config = Place::good()
+        .file("worker.toml", toml)
+        .file(".env", "POLL_INTERVAL_MS=1002\nAWS_REGION=env-file\n")
+        .env("POLL_INTERVAL_MS", "1003")
+        .load()
+        .unwrap();
+    assert_eq!(config.poll_interval, Duration::from_millis(1003));
+    assert_eq!(config.aws_region, "env-file");
+    assert_eq!(config.max_concurrent_jobs, 3);
+    assert_eq!(config.api_timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn an_empty_value_is_no_value_in_any_layer() {
+    let config = Place::good()
+        .file("worker.toml", "aws_region = 'toml'\nport = ''\n")
+        .file(".env", "AWS_REGION=\nS3_ENDPOINT=\n")
+        .env("AWS_REGION", "")
+        .env("JOB_TYPES", "")
+        .load()
+        .unwrap();
+    assert_eq!(config.aws_region, "toml");
+    assert_eq!((config.port, config.s3_endpoint.as_deref()), (None, None));
+    assert_eq!(names(&config), HANDLED);
+}
+
+#[test]
+fn the_env_file_leaves_the_process_environment_alone() {
+    let place = Place::empty().file(
+        ".env",
+        "# a comment\nAPI_ENDPOINT=http://localhost:5000\nexport WORKER_USERNAME=\"w\"\n\
+         WORKER_PASSWORD='pa$$ #word '\nSOMETHING_ELSE=1\n",
+    );
+    let config = place.load().unwrap();
+    assert_eq!(config.worker_username, "w");
+    assert_eq!(config.worker_password.expose_secret(), "pa$$ #word ");
+    assert!(std::env::var_os("WORKER_USERNAME").is_none());
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_where_they_are() {
+    let place = Place::empty()
+        .file(
+            "worker.toml",
+            "poll_interval = 5\nmax_concurrent_jobs = 0\nhandlers = 'x'\nport = [[1]]\n",
+        )
+        .file(
+            ".env",
+            "CLAIM_SETTLE_MS=soon\nMINIO_USERNAME=minio\nPORT 9000\n",
+        )
+        .env("API_ENDPOINT", "http://localhost:5000/api/")
+        .env("JOB_TYPES", "TEST, TETS,ADRIA")
+        .env("IDLE_TIMEOUT_MS", "-1")
+        .env("LOG_LEVEL", "inof")
+        .env("S3_ENDPOINT", "localhost:9000")
+        .env("AWS_SECRET_ACCESS_KEY", "hunter2");
+    insta::assert_snapshot!(place.error());
+}
+
+#[test]
+fn job_types_are_checked_although_something_else_is_missing() {
+    let error = Place::empty().env("JOB_TYPES", "NOPE").load().unwrap_err();
+    assert!(
+        error
+            .problems()
+            .iter()
+            .any(|problem| problem.subject == "JOB_TYPES"),
+        "{error}"
+    );
+}
+
+#[test]
+fn job_types_are_trimmed_and_counted_once() {
+    let config = Place::good()
+        .env("JOB_TYPES", " RASTER , TEST,,RASTER ")
+        .load()
+        .unwrap();
+    assert_eq!(names(&config), ["RASTER", "TEST"]);
+}
+
+#[test]
+fn worker_toml_may_have_a_list_of_job_types() {
+    let place = Place::good().file("worker.toml", "job_types = ['RASTER']");
+    assert_eq!(names(&place.load().unwrap()), ["RASTER"]);
+}
+
+#[test]
+fn a_list_of_no_job_types_is_refused() {
+    let place = Place::good().env("JOB_TYPES", " , ");
+    insta::assert_snapshot!(place.error());
+}
+
+#[test]
+fn zero_idle_time_is_never() {
+    let config = Place::good().env("IDLE_TIMEOUT_MS", "0").load().unwrap();
+    assert_eq!(config.idle_timeout, None);
+}
+
+#[test]
+fn numbers_beyond_their_range_are_refused() {
+    for (name, value) in [
+        ("POLL_INTERVAL_MS", "99"),
+        ("MAX_CONCURRENT_JOBS", "257"),
+        ("CLAIM_SETTLE_MS", "10001"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("API_TIMEOUT_MS", "0"),
+        ("SHUTDOWN_GRACE_MS", "99999999999999999999"),
+        ("STARTUP_TIMEOUT_MS", "1.5"),
+    ] {
+        let error = Place::good().env(name, value).load().unwrap_err();
+        assert_eq!(error.problems().len(), 1, "{error}");
+        assert_eq!(error.problems()[0].subject, name);
+    }
+}
+
+#[test]
+fn addresses_lose_their_trailing_slash() {
+    let config = Place::good()
+        .env("API_ENDPOINT", "https://reefguide.example.org/base/")
+        .env("S3_ENDPOINT", "http://localhost:9000/")
+        .load()
+        .unwrap();
+    assert_eq!(config.api_endpoint, "https://reefguide.example.org/base");
+    assert_eq!(config.s3_endpoint.as_deref(), Some("http://localhost:9000"));
+}
+
+#[test]
+fn minio_keys_go_first_where_there_is_an_endpoint_for_them() {
+    let key = |place: &Place| {
+        place
+            .load()
+            .unwrap()
+            .s3_credentials()
+            .map(|keys| keys.access_key)
+    };
+    let place = Place::good()
+        .env("MINIO_USERNAME", "minio")
+        .env("MINIO_PASSWORD", "m");
+    assert_eq!(key(&place), None);
+    let place = place
+        .env("AWS_ACCESS_KEY_ID", "aws")
+        .env("AWS_SECRET_ACCESS_KEY", "a");
+    assert_eq!(key(&place).as_deref(), Some("aws"));
+    let place = place.env("S3_ENDPOINT", "http://localhost:9000");
+    assert_eq!(key(&place).as_deref(), Some("minio"));
+}
+
+#[test]
+fn a_session_token_goes_with_its_key() {
+    let place = Place::good()
+        .env("AWS_ACCESS_KEY_ID", "aws")
+        .env("AWS_SECRET_ACCESS_KEY", "a")
+        .env("AWS_SESSION_TOKEN", "token");
+    let token = place
+        .load()
+        .unwrap()
+        .s3_credentials()
+        .unwrap()
+        .session_token
+        .unwrap();
+    assert_eq!(token.expose_secret(), "token");
+}
+
+#[test]
+fn rust_log_goes_before_log_level() {
+    let config = Place::good()
+        .env("LOG_LEVEL", "warn,my_worker=debug")
+        .env("RUST_LOG", "hyper=trace")
+        .load()
+        .unwrap();
+    assert_eq!(config.log_filter(), "hyper=trace");
+}
+
+#[test]
+fn a_mistyped_level_is_not_taken_for_the_name_of_a_crate() {
+    for level in ["inof", "info,tarce", "loud"] {
+        let error = Place::good().env("LOG_LEVEL", level).load().unwrap_err();
+        assert_eq!(error.problems()[0].subject, "LOG_LEVEL");
+    }
+    assert!(
+        Place::good()
+            .env("LOG_LEVEL", "WARN,my_worker[job]=debug")
+            .load()
+            .is_ok()
+    );
+}
+
+#[test]
+fn no_secret_is_in_debug() {
+    let config = Place::good()
+        .env("MINIO_USERNAME", "minio")
+        .env("MINIO_PASSWORD", "hunter2")
+        .env("AWS_ACCESS_KEY_ID", "aws")
+        .env("AWS_SECRET_ACCESS_KEY", "hunter2")
+        .env("AWS_SESSION_TOKEN", "hunter2")
+        .env("SENTRY_DSN", "https://hunter2@sentry.example.org/1")
+        .env("S3_ENDPOINT", "http://localhost:9000")
+        .load()
+        .unwrap();
+    let shown = format!("{config:?} {:?}", config.s3_credentials());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_secret_in_a_file_that_cannot_be_parsed_is_not_shown() {
+    let error = Place::good()
+        .file("worker.toml", "port = 80\nworker_password = hunter2\n")
+        .file(".env", "PORT=80\nWORKER_PASSWORD='hunter2\n")
+        .error();
+    assert!(!error.contains("hunter2"), "{error}");
+    insta::assert_snapshot!(error);
+}
+
+#[test]
+fn a_password_in_an_address_is_refused_and_not_shown() {
+    let error = Place::good()
+        .env("API_ENDPOINT", "http://me:hunter2@localhost:5000")
+        .error();
+    assert!(!error.contains("hunter2"), "{error}");
+    insta::assert_snapshot!(error);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_not_utf8_is_a_problem_and_not_a_panic() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let mut place = Place::good();
+    let value = std::ffi::OsString::from_vec(vec![b'h', 0xff]);
+    place.sources.env.insert("WORKER_PASSWORD".into(), value);
+    let error = place.error();
+    assert!(
+        error.contains("WORKER_PASSWORD is not valid UTF-8 (environment)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem() {
+    let place = Place::good();
+    std::fs::create_dir(place.folder.path().join("worker.toml")).unwrap();
+    assert!(
+        place.error().contains("worker.toml cannot be read"),
+        "{}",
+        place.error()
+    );
+}
+
+#[test]
+fn the_standard_sources_are_the_current_folder_and_the_environment() {
+    let sources = ConfigSources::standard();
+    assert_eq!(sources.toml.as_deref(), Some(Path::new("worker.toml")));
+    assert_eq!(sources.env_file.as_deref(), Some(Path::new(".env")));
+    assert_eq!(sources.env.get("PATH").cloned(), std::env::var_os("PATH"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_text_is_either_taken_or_named_as_the_problem(
+        index in 0..Config::variables().len(),
+        text in "\\PC{1,20}",
+    ) {
+        let name = Config::variables()[index].name;
+        let loaded = Place::good().env(name, &text).load();
+        if let Err(error) = loaded {
+            // A key without its pair is a problem of the other half.
+            let named = error.problems().iter().any(|problem| {
+                problem.subject == name || problem.found.contains(name)
+            });
+            prop_assert!(named, "{name}={text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_secret_is_ever_shown(text in "[a-z]{12}", broken in any::<bool>()) {
+        let quote = if broken { "'" } else { "" };
+        let names = Config::variables().iter().filter(|variable| variable.secret);
+        let lines: String = names
+            .map(|variable| format!("{}={quote}{text}\n", variable.name))
+            .collect();
+        let place = Place::good().file(".env", &lines);
+        let shown = match place.load() {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => format!("{error} {error:?}"),
+        };
+        prop_assert!(!shown.contains(&text), "{shown}");
+    }
+}

@@ -1,0 +1,33 @@
+# Chores by name; `just` lists them.
+
+_default:
+    @just --list --unsorted
+
+# The example worker against the lab, from nothing to results
+demo:
+    cargo demo
+
+# The lab alone: prints what to put into a worker's .env
+lab *ARGS:
+    cargo run --package reefguide-lab -- up {{ARGS}}
+
+# The example worker, with the environment or .env of this folder
+worker *ARGS:
+    cargo run --package example-worker -- {{ARGS}}
+
+# All tests, offline
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# Format and lint
+lint:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# API documentation, opened in a browser
+doc:
+    cargo doc --workspace --no-deps --open
+
+# What the gate runs: all of it, or single steps
+ci *STEPS:
+    .ci/run {{STEPS}}

@@ -47,7 +47,8 @@ impl S3 {
             }
             _ => {
                 let source = cause(error);
-                if source.to_string().contains("credential") {
+                // The SDK's type for it belongs to none of the crates we use.
+                if chain(&*source).contains("credential") {
                     StorageError::NoCredentials {
                         action,
                         uri,
@@ -147,4 +148,42 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::web_identity_token::{
+        StaticConfiguration, WebIdentityTokenCredentialsProvider,
+    };
+    use aws_sdk_s3::Client;
+    use aws_sdk_s3::config::{BehaviorVersion, Builder, Region};
+
+    use super::*;
+    use crate::storage::backend::Backend;
+    use crate::storage::s3::Limits;
+
+    #[tokio::test]
+    async fn a_search_for_credentials_that_finds_none_says_where_to_put_them() {
+        let search = WebIdentityTokenCredentialsProvider::builder()
+            .static_configuration(StaticConfiguration {
+                web_identity_token_file: "/nowhere/token".into(),
+                role_arn: "arn:aws:iam::123456789012:role/worker".into(),
+                session_name: "test".into(),
+            })
+            .build();
+        let config = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(search);
+        let s3 = S3 {
+            client: Client::from_conf(config.build()),
+            endpoint: "Amazon S3".into(),
+            limits: Limits::default().into(),
+        };
+        let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
+        assert!(
+            matches!(error, StorageError::NoCredentials { .. }),
+            "{error:?}"
+        );
+    }
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
+use crate::Chain;
 use crate::storage::{Action, StorageError, StorageUri};
 
 impl S3 {
@@ -35,7 +36,7 @@ impl S3 {
             SdkError::ResponseError(_) => StorageError::Broken {
                 action,
                 uri,
-                problem: format!("the answer broke off: {}", chain(&*cause(error))),
+                problem: format!("the answer broke off: {}", Chain(&*cause(error))),
             },
             SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
                 StorageError::Unreachable {
@@ -48,7 +49,7 @@ impl S3 {
             _ => {
                 let source = cause(error);
                 // The SDK's type for it belongs to none of the crates we use.
-                if chain(&*source).contains("credential") {
+                if Chain(&*source).to_string().contains("credential") {
                     StorageError::NoCredentials {
                         action,
                         uri,
@@ -140,14 +141,6 @@ where
     error
         .into_source()
         .unwrap_or_else(|error| error.to_string().into())
-}
-
-/// An error and what it came from, in one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

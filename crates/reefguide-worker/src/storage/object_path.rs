@@ -12,7 +12,8 @@ pub(crate) const MAX_KEY_BYTES: usize = 1024;
 /// A relative path such as `charts/a.json`, the same on every system and in every store.
 ///
 /// It has at least one component, `/` between them, and none that is empty, `.` or `..`; no
-/// backslash and no control character; at most 1,024 bytes. So a path below a folder stays below it.
+/// backslash and no control character (and on Windows no colon); at most 1,024 bytes. So a path
+/// below a folder stays below it.
 ///
 /// ```
 /// use reefguide_worker::storage::ObjectPath;

@@ -87,7 +87,8 @@ impl S3 {
                 | "ExpiredToken"
                 | "InvalidToken"
                 | "TokenRefreshRequired"
-                | "InvalidClientTokenId",
+                | "InvalidClientTokenId"
+                | "NotSignedUp",
                 _,
             ) => StorageError::Credentials {
                 action,

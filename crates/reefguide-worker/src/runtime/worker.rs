@@ -185,7 +185,7 @@ impl Claiming {
                     let asked = error.retry_after().unwrap_or_default();
                     self.shared.health.rest(asked);
                     let delay = failures.next().unwrap_or_default().max(asked);
-                    tracing::warn!(error = %Chain(&error), ?delay, "poll failed, trying again");
+                    tracing::warn!(error = %Chain(&error), ?delay, "polling or claiming failed, trying again");
                     unreachable = Some(error);
                     delay
                 }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use secrecy::SecretString;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::error::{ApiError, BODY_LIMIT};
+use super::error::ApiError;
+use super::http::{Answer, Http, encode, with_json};
 use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
@@ -403,140 +403,10 @@ struct Field<T> {
     value: T,
 }
 
-/// The connection to the API: requests without a token, answers read whole.
-#[derive(Debug)]
-pub(super) struct Http {
-    client: reqwest::Client,
-    endpoint: String,
-}
-
-impl Http {
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .request(method, format!("{}/api{path}", self.endpoint))
-    }
-
-    pub(super) async fn post_for_token<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        email: &str,
-        body: &Value,
-    ) -> Result<T, ApiError> {
-        let call = format!("POST {path}");
-        let body = encode(&call, body)?;
-        let request = with_json(self.request(Method::POST, path), body);
-        self.send(request, &call, email).await?.success()?.json()
-    }
-
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        call: &str,
-        email: &str,
-    ) -> Result<Answer, ApiError> {
-        let no_answer = |source: reqwest::Error| ApiError::Transport {
-            call: call.to_owned(),
-            endpoint: self.endpoint.clone(),
-            source: source.without_url(),
-        };
-        let response = request.send().await.map_err(no_answer)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(no_answer)?;
-        Ok(Answer {
-            call: call.to_owned(),
-            email: email.to_owned(),
-            status,
-            headers,
-            body,
-        })
-    }
-}
-
-struct Answer {
-    call: String,
-    email: String,
-    status: StatusCode,
-    headers: reqwest::header::HeaderMap,
-    body: bytes::Bytes,
-}
-
-impl Answer {
-    fn success(self) -> Result<Self, ApiError> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let Self {
-            call,
-            email,
-            status,
-            headers,
-            body,
-        } = &self;
-        Err(ApiError::from_answer(call, email, *status, headers, body))
-    }
-
-    fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.body).map_err(|source| ApiError::Answer {
-            call: self.call,
-            source,
-        })
-    }
-}
-
-fn with_json(request: reqwest::RequestBuilder, body: Vec<u8>) -> reqwest::RequestBuilder {
-    request
-        .header(reqwest::header::CONTENT_TYPE, "application/json")
-        .body(body)
-}
-
 fn result_body(status: &JobStatus, payload: Option<&Value>) -> Value {
     match payload {
         Some(payload) => json!({ "status": status, "resultPayload": payload }),
         None => json!({ "status": status }),
-    }
-}
-
-/// A request body, unless the API would answer it with a 500 (contract, section 1).
-fn encode(call: &str, body: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    let answer = |source| ApiError::Answer {
-        call: call.to_owned(),
-        source,
-    };
-    let value = serde_json::to_value(body).map_err(answer)?;
-    if let Some(path) = nul(&value, "") {
-        return Err(ApiError::Nul {
-            call: call.to_owned(),
-            path,
-        });
-    }
-    let bytes = serde_json::to_vec(&value).map_err(answer)?;
-    if bytes.len() > BODY_LIMIT {
-        return Err(ApiError::TooLarge {
-            call: call.to_owned(),
-            size: bytes.len(),
-        });
-    }
-    Ok(bytes)
-}
-
-/// Where a value has a NUL character, if it has one.
-fn nul(value: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::String(text) => text.contains('\0').then(|| path.to_owned()),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(nth, item)| nul(item, &format!("{path}[{nth}]"))),
-        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
-            let dot = if path.is_empty() { "" } else { "." };
-            let path = format!("{path}{dot}{}", name.replace('\0', "\\0"));
-            if name.contains('\0') {
-                Some(path)
-            } else {
-                nul(field, &path)
-            }
-        }),
-        _ => None,
     }
 }
 

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::client::Http;
 use super::error::ApiError;
+use super::http::Http;
 use crate::Chain;
 
 /// One account's tokens.

@@ -36,7 +36,7 @@ pub enum HealthError {
     #[error("the health server stopped")]
     Serve(#[source] io::Error),
     /// Nobody answered as a health server does.
-    #[error("no health on http://127.0.0.1:{port}/health: is the worker running, with this PORT?")]
+    #[error("no health at http://127.0.0.1:{port}/health; check that a worker runs with this PORT")]
     NoAnswer {
         /// The port asked.
         port: u16,
@@ -127,9 +127,10 @@ pub async fn probe(port: u16) -> Result<(), HealthError> {
             .json::<Body>()
             .await
     };
-    let body = ask
-        .await
-        .map_err(|source| HealthError::NoAnswer { port, source })?;
+    let body = ask.await.map_err(|error| HealthError::NoAnswer {
+        port,
+        source: error.without_url(),
+    })?;
     match body.status {
         Status::Healthy => Ok(()),
         Status::Unhealthy => Err(HealthError::Unhealthy {

@@ -1,8 +1,6 @@
 //! `check`: everything a worker needs, tried one by one.
 
-use super::run::bucket_problem;
-use super::{Problem, Program, api_problem, client, say, storage};
-use crate::Chain;
+use super::{Problem, Program, api_problem, bucket_problem, client, say, scratch_problem, storage};
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
@@ -100,10 +98,7 @@ fn scratch(config: &Config) -> Result<Good<()>, Problem> {
             value: (),
             said: format!("{} can be written", folder.display()),
         })
-        .map_err(|error| {
-            let message = format!("DATA_SCRATCH_SPACE {}: {error}", folder.display());
-            Problem::new(Exit::Config, message)
-        })
+        .map_err(|error| scratch_problem(folder, &error))
 }
 
 async fn task(config: &Config) -> Good<()> {
@@ -149,10 +144,6 @@ async fn bucket(config: &Config, storage: &Storage) -> Result<Good<()>, Problem>
             value: (),
             said: format!("{bucket} can be listed and written"),
         }),
-        Err(error) => {
-            let problem = bucket_problem(&error);
-            tracing::debug!(error = %Chain(&error), "bucket tried");
-            Err(problem)
-        }
+        Err(error) => Err(bucket_problem(config, &error)),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, client, say, start_logging, storage};
+use super::{Problem, Program, client, say, scratch_problem, start_logging, storage};
 use crate::handler::ContextParts;
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
@@ -38,15 +38,14 @@ impl Program {
         let config = self.load_without_api()?;
         start_logging(&config)?;
         let payload = read_payload(&handle.input)?;
-        let unusable = |what: &str, path: &std::path::Path, error: std::io::Error| {
-            Problem::new(Exit::Usage, format!("{what} {}: {error}", path.display()))
-        };
-        std::fs::create_dir_all(&handle.output_dir)
-            .map_err(|error| unusable("output folder", &handle.output_dir, error))?;
+        std::fs::create_dir_all(&handle.output_dir).map_err(|error| {
+            let folder = handle.output_dir.display();
+            Problem::new(Exit::Usage, format!("output folder {folder}: {error}"))
+        })?;
         let scratch = tempfile::Builder::new()
             .prefix("handle-")
             .tempdir_in(&config.data_scratch_space)
-            .map_err(|error| unusable("scratch folder", &config.data_scratch_space, error))?;
+            .map_err(|error| scratch_problem(&config.data_scratch_space, &error))?;
 
         let stop = CancellationToken::new();
         let remove = scratch.path().to_owned();
@@ -107,10 +106,11 @@ fn read_payload(path: &PathBuf) -> Result<Value, Problem> {
         std::io::Result::Ok(text)
     };
     let unusable = |error: String| {
-        Problem::new(
-            Exit::Usage,
-            format!("payload in {}: {error}", path.display()),
-        )
+        let place = match path.to_str() {
+            Some("-") => "on stdin".into(),
+            _ => format!("in {}", path.display()),
+        };
+        Problem::new(Exit::Usage, format!("payload {place}: {error}"))
     };
     let text = read().map_err(|error| unusable(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| unusable(format!("not JSON: {error}")))

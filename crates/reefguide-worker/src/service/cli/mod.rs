@@ -20,7 +20,7 @@ use crate::Chain;
 use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
 use crate::source::reefguide::{ApiError, Client};
-use crate::storage::{S3Credentials, S3Options, Storage};
+use crate::storage::{S3Credentials, S3Options, Storage, StorageError};
 
 /// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
 #[derive(Debug, Parser)]
@@ -294,20 +294,26 @@ async fn storage(config: &Config) -> Storage {
 
 /// What to do about an error of the API, by the names of the settings.
 fn api_problem(config: &Config, error: &ApiError) -> Problem {
+    let cause = match error {
+        ApiError::Login(error) => error,
+        error => error,
+    };
     let (exit, remedy) = if error.is_denied() {
         (
             Exit::Refused,
             "check WORKER_USERNAME and WORKER_PASSWORD, and that the account may work on jobs",
         )
     } else if error.is_retryable() {
+        (Exit::Unreachable, "check it, and that the API is up")
+    } else if matches!(cause, ApiError::Invalid { .. }) {
         (
-            Exit::Unreachable,
-            "check API_ENDPOINT, and that the API is up",
+            Exit::Config,
+            "it refuses a value: check JOB_TYPES and WORKER_USERNAME",
         )
     } else {
         (
             Exit::Config,
-            "check that API_ENDPOINT is the address of a ReefGuide API",
+            "check that it is the address of a ReefGuide API",
         )
     };
     let error = Chain(error);
@@ -318,6 +324,36 @@ fn api_problem(config: &Config, error: &ApiError) -> Problem {
             config.api_endpoint
         ),
     )
+}
+
+/// What to do about an error of the bucket, by the names of the settings.
+fn bucket_problem(config: &Config, error: &StorageError) -> Problem {
+    let (exit, remedy) = match error {
+        StorageError::Credentials { .. } | StorageError::AccessDenied { .. } => (Exit::Refused, ""),
+        _ if error.is_retryable() => (Exit::Unreachable, ""),
+        // Of a bucket no S3 server says that: it has to be something else.
+        StorageError::NoSuchObject { .. } | StorageError::Server { .. } => (
+            Exit::Config,
+            "; check that it is the address of an S3 server",
+        ),
+        _ => (Exit::Config, ""),
+    };
+    let error = Chain(error);
+    let endpoint = config.s3_endpoint.as_deref();
+    let endpoint = endpoint.unwrap_or("not set, which means Amazon S3");
+    Problem::new(
+        exit,
+        format!("{error}\n  S3_ENDPOINT is {endpoint}{remedy}"),
+    )
+}
+
+fn scratch_problem(folder: &Path, error: &std::io::Error) -> Problem {
+    let folder = folder.display();
+    let message = format!(
+        "cannot write into {folder}: {error}\n  DATA_SCRATCH_SPACE is {folder}; name a folder that can \
+         be written"
+    );
+    Problem::new(Exit::Config, message)
 }
 
 /// Prints a line for whoever called; a closed pipe is no reason to fail.

@@ -7,11 +7,13 @@ use backon::Retryable;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Problem, Program, api_problem, client, start_logging, storage};
+use super::{
+    Problem, Program, api_problem, bucket_problem, client, scratch_problem, start_logging, storage,
+};
 use crate::Chain;
 use crate::health::Health;
 use crate::retry::RetryPolicy;
-use crate::runtime::{RunOptions, StopReason, Stopped};
+use crate::runtime::{BuildError, RunOptions, StopReason, Stopped};
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
@@ -78,7 +80,10 @@ impl Program {
             .health(health)
             .stop(stop)
             .build()
-            .map_err(|error| Problem::new(Exit::Config, Chain(&error).to_string()))?;
+            .map_err(|error| match error {
+                BuildError::Scratch { folder, source } => scratch_problem(&folder, &source),
+                error => Problem::new(Exit::Config, Chain(&error).to_string()),
+            })?;
         // The signal watch removes the folder if it has to end the process.
         let _ = send_scratch.send(worker.scratch().to_owned());
         outcome(&config, worker.run().await)
@@ -138,17 +143,8 @@ async fn ready(config: &Config, client: &Client, storage: &Storage) -> Result<()
             tracing::warn!(error = %Chain(&error), "bucket cannot be listed");
             Ok(())
         }
-        probed => probed.map_err(|error| bucket_problem(&error)),
+        probed => probed.map_err(|error| bucket_problem(config, &error)),
     }
-}
-
-pub(super) fn bucket_problem(error: &StorageError) -> Problem {
-    let exit = match error {
-        StorageError::Credentials { .. } | StorageError::AccessDenied { .. } => Exit::Refused,
-        _ if error.is_retryable() => Exit::Unreachable,
-        _ => Exit::Config,
-    };
-    Problem::new(exit, Chain(error).to_string())
 }
 
 async fn serve_health(port: u16, health: Health) -> Result<AbortOnDropHandle<()>, Problem> {

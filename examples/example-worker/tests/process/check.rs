@@ -1,0 +1,86 @@
+//! `check`: each part that a worker needs, good or bad.
+
+use reefguide_lab::Lab;
+
+use crate::program::Program;
+use crate::rig::{assert_shown, lab, nobody, submit_test, worker_for};
+
+#[tokio::test]
+async fn all_that_is_good_is_said_to_be() {
+    let lab = lab().await;
+    submit_test(&lab, 1);
+    let ended = worker_for(&lab).run(&["check"]).await;
+    assert_eq!(ended.code, Some(0));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn without_a_bucket_none_is_tried() {
+    let lab = lab().await;
+    let program = worker_for(&lab)
+        .unset("S3_BUCKET_NAME")
+        .env("JOB_TYPES", "TEST");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(0));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_all_that_is_said() {
+    let ended = Program::bare().run(&["check"]).await;
+    assert_eq!(ended.code, Some(78));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn every_part_that_is_bad_is_said_and_the_first_decides_the_exit_code() {
+    let lab = lab().await;
+    let (_socket, port) = nobody();
+    let program = worker_for(&lab)
+        .file("scratch", "this is no folder")
+        .env("DATA_SCRATCH_SPACE", "scratch")
+        .env("API_ENDPOINT", format!("http://127.0.0.1:{port}"))
+        .env("S3_BUCKET_NAME", "reefguide-prod");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(78));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_bad() {
+    let lab = lab().await;
+    let program = worker_for(&lab).secret("WORKER_PASSWORD", "correct horse");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(77));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn an_account_without_the_role_is_bad() {
+    let lab = lab().await;
+    let program = worker_for(&lab)
+        .env("WORKER_USERNAME", "default@email.com")
+        .env("JOB_TYPES", "TEST");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(77));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn a_job_type_that_the_api_does_not_know_is_bad() {
+    let lab = Lab::builder().start().await.unwrap();
+    let ended = worker_for(&lab).run(&["check"]).await;
+    assert_eq!(ended.code, Some(78));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn a_wrong_secret_key_is_bad() {
+    let lab = lab().await;
+    let program = worker_for(&lab)
+        .secret("MINIO_PASSWORD", "correct horse")
+        .env("JOB_TYPES", "TEST");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(77));
+    assert_shown!(ended.shown());
+}

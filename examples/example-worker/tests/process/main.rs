@@ -1,0 +1,14 @@
+//! The worker as a deployment has it: a process of its own with an environment, signals, log lines and
+//! an exit code, against a lab.
+
+mod check;
+mod configuration;
+mod handle;
+mod healthcheck;
+mod help;
+mod logging;
+mod program;
+mod reference;
+mod rig;
+mod starting;
+mod stopping;

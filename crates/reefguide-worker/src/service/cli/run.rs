@@ -105,9 +105,7 @@ async fn ready(config: &Config, client: &Client, storage: &Storage) -> Result<()
     let profile = (|| client.profile())
         .retry(START_RETRY)
         // A limited login is answered later, however long that takes: the API is there.
-        .when(|error: &ApiError| {
-            error.is_retryable() && (in_time() || error.retry_after().is_some())
-        })
+        .when(|error: &ApiError| error.is_rate_limited() || (error.is_retryable() && in_time()))
         .adjust(|error, delay| {
             delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()))
         })

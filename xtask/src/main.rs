@@ -1,2 +1,47 @@
-//! Placeholder until the crate is filled.
-fn main() {}
+//! The project's own chores. `cargo xtask --help` lists them.
+
+mod demo;
+mod failure;
+mod process;
+mod proxy;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().chore {
+        Chore::Demo(options) => demo::demo(options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(ended) => {
+            eprintln!("{ended}");
+            ended.exit_code()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -25,7 +25,7 @@ pub enum FaultKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
     },
-    /// The request is handled after a wait.
+    /// The request is handled after a wait, unless its client hangs up before.
     Delay {
         /// The wait in milliseconds.
         ms: u64,

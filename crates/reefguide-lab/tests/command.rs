@@ -44,11 +44,24 @@ impl Up {
     }
 }
 
+impl Up {
+    /// Sends a signal by its name and waits for the end; whether it was a good one.
+    fn stop(&mut self, signal: &str) -> bool {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-s", signal, &id])
+            .status()
+            .unwrap();
+        sent.success() && self.child.wait().unwrap().success()
+    }
+}
+
 impl Drop for Up {
     fn drop(&mut self) {
-        // Already gone is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if self.child.try_wait().unwrap().is_none() {
+            // Not killed outright: it has a folder to remove.
+            self.stop("TERM");
+        }
     }
 }
 
@@ -105,12 +118,7 @@ async fn a_lab_shows_its_requests_obeys_its_dials_and_ends_with_ctrl_c() {
     );
     assert!(up.line_with("503").ends_with("[status 503]"));
 
-    let interrupted = Command::new("kill")
-        .args(["-INT", &up.child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupted.success());
-    assert!(up.child.wait().unwrap().success());
+    assert!(up.stop("INT"));
 }
 
 #[test]

@@ -466,3 +466,35 @@ fn an_endpoint_that_is_no_http_url_is_refused() {
     insta::assert_snapshot!(refused("localhost:5000"), @"API endpoint `localhost:5000` is unusable: it must begin with http:// or https://");
     insta::assert_snapshot!(refused("reef"), @"API endpoint `reef` is unusable: relative URL without a base");
 }
+
+#[tokio::test]
+async fn a_session_is_resumed_without_a_login_until_its_refresh_token_ends() {
+    let server = MockServer::start_async().await;
+    let token = token("a", 600);
+    let login = login(&server, &token).await;
+    let kept = client(&server).log_in().await.unwrap();
+    login.assert_async().await;
+
+    let refresh = refresh(&server, &token).await;
+    poll(&server, &token).await;
+    let resume = || {
+        Client::resume(server.base_url(), EMAIL, kept.clone())
+            .build()
+            .unwrap()
+    };
+    resume().poll(None).await.unwrap();
+    refresh.assert_async().await;
+
+    refresh.delete_async().await;
+    server
+        .mock_async(|when, then| {
+            when.path("/api/auth/token");
+            let message = "Refresh token has expired";
+            then.status(401)
+                .json_body(json!({ "status": 401, "message": message }));
+        })
+        .await;
+    let error = resume().poll(None).await.unwrap_err();
+    insta::assert_snapshot!(error, @"POST /auth/token as `worker@email.com`: the session has ended, log in again");
+    login.assert_async().await;
+}

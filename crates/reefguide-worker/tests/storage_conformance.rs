@@ -33,12 +33,16 @@ impl Store {
     }
 
     async fn s3() -> Self {
+        Self::s3_as("minioadmin", "minioadmin").await
+    }
+
+    async fn s3_as(access_key: &str, secret_key: &str) -> Self {
         let lab = Lab::builder().start().await.unwrap();
         let mut options = S3Options::default();
         options.endpoint = Some(lab.s3_endpoint().into());
         options.credentials = Some(S3Credentials {
-            access_key: "minioadmin".into(),
-            secret_key: "minioadmin".into(),
+            access_key: access_key.into(),
+            secret_key: secret_key.into(),
             session_token: None,
         });
         Self {
@@ -188,7 +192,7 @@ async fn a_missing_object_is_named_and_leaves_no_file(store: Store) {
             matches!(error, StorageError::NoSuchObject { .. }),
             "{error:?}"
         );
-        assert!(error.to_string().contains("s3://reef/not/there"), "{error}");
+        assert!(error.to_string().contains(&uri.to_string()), "{error}");
         assert!(!error.is_retryable());
     }
     assert_eq!(std::fs::read_dir(store.local("down")).unwrap().count(), 0);
@@ -211,6 +215,29 @@ async fn an_object_over_the_limit_is_not_read(store: Store) {
         ),
         "{error:?}"
     );
+}
+
+async fn a_name_may_have_any_character_but_control_characters(store: Store) {
+    let names = [
+        "%2F+ &amp;<>\"'?#;=@:~^`|{}[]$!*(),",
+        " leading and trailing ",
+        "é e\u{301} 海図 🪸",
+        "\u{feff}\u{e000}\u{fffd}\u{10fffd}",
+        "a/..b/.c/...",
+    ];
+    let mut keys = Vec::new();
+    for name in names {
+        let key = format!("names/{name}");
+        store.put(&key, name).await;
+        assert_eq!(store.get(&key).await.unwrap(), name);
+        keys.push(key);
+    }
+    keys.sort_unstable();
+    assert_eq!(store.keys("names").await, keys);
+    for key in keys {
+        store.storage.delete(&store.uri(&key)).await.unwrap();
+    }
+    assert_eq!(store.keys("names").await, [""; 0]);
 }
 
 async fn a_listing_goes_over_many_pages(store: Store) {
@@ -331,6 +358,7 @@ conformance! {
     an_overwrite_replaces_everything,
     a_missing_object_is_named_and_leaves_no_file,
     an_object_over_the_limit_is_not_read,
+    a_name_may_have_any_character_but_control_characters,
     a_listing_goes_over_many_pages,
     a_deleted_object_is_gone,
     a_key_that_begins_like_another_is_another,
@@ -338,4 +366,37 @@ conformance! {
     a_uri_without_a_key_is_no_object,
     the_bucket_can_be_used,
     a_symbolic_link_is_not_followed,
+}
+
+#[tokio::test]
+async fn s3_has_no_bucket_that_was_not_made() {
+    let store = Store::s3().await;
+    let uri: StorageUri = "s3://elsewhere/a".parse().unwrap();
+    for refused in [
+        store.storage.upload_bytes("a", &uri).await.unwrap_err(),
+        store.storage.read(&uri, 1).await.unwrap_err(),
+        store.storage.list(&uri).await.unwrap_err(),
+        store.storage.probe("elsewhere").await.unwrap_err(),
+    ] {
+        let named = matches!(refused, StorageError::NoSuchBucket { .. });
+        assert!(named, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn s3_takes_no_wrong_credentials() {
+    for (access_key, secret_key) in [("somebody", "minioadmin"), ("minioadmin", "wrong")] {
+        let store = Store::s3_as(access_key, secret_key).await;
+        for refused in [
+            store.storage.probe(&store.bucket).await.unwrap_err(),
+            store
+                .storage
+                .upload_bytes("a", &store.uri("a"))
+                .await
+                .unwrap_err(),
+        ] {
+            let refused_keys = matches!(refused, StorageError::Credentials { .. });
+            assert!(refused_keys, "{refused:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -100,7 +101,11 @@ impl Worker {
         let reason = Claiming::new(self, shutdown.clone(), jobs.clone())
             .run()
             .await;
-        tracing::info!(%reason, running = jobs.len(), "claiming has ended");
+        if !jobs.is_empty() {
+            tracing::info!(%reason, running = jobs.len(), "waiting for running jobs");
+            // Nothing is polled from here on.
+            shared.health.rest(grace);
+        }
         jobs.close();
         jobs.wait().await;
         let counts = shared.counters.read();
@@ -154,6 +159,8 @@ impl Claiming {
             if !self.jobs.is_empty() {
                 idle_since = Instant::now();
             }
+            // What ended before this round needs no further one.
+            let _ = self.shared.ended.notified().now_or_never();
             let round = self.round().await;
             self.shared.health.polled();
             if !matches!(round, Round::Failed(_)) {
@@ -178,7 +185,7 @@ impl Claiming {
                     let asked = error.retry_after().unwrap_or_default();
                     self.shared.health.rest(asked);
                     let delay = failures.next().unwrap_or_default().max(asked);
-                    tracing::warn!(error = %Chain(&error), ?delay, "poll failed, trying again");
+                    tracing::warn!(error = %Chain(&error), ?delay, "polling or claiming failed, trying again");
                     unreachable = Some(error);
                     delay
                 }

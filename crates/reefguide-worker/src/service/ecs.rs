@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::plain_http_client;
-use super::telemetry::chain;
+use crate::Chain;
 use crate::retry::RetryPolicy;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ impl TaskIdentity {
                 let identity = Self::local();
                 tracing::warn!(
                     task_arn = identity.task_arn,
-                    error = chain(&error.without_url()),
+                    error = %Chain(&error.without_url()),
                     url,
                     "no answer from the ECS agent, claims use a local identity"
                 );

@@ -8,7 +8,6 @@
 //! stays: the event's before a span's.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::error::Error;
 use std::fmt;
 use std::io::IsTerminal;
 use std::panic;
@@ -162,15 +161,6 @@ fn log_panics() {
             "panicked"
         );
     }));
-}
-
-/// An error and its causes in one line, as log lines show it.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 struct Clock;

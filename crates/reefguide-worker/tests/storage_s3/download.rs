@@ -28,7 +28,7 @@ fn content(asked: &Asked, sent: usize) -> Response {
             .status(206)
             .header("content-range", format!("bytes {from}-{to}/{whole}"));
     }
-    let piece = Bytes::from_static(CONTENT[from..=to].as_bytes());
+    let piece = Bytes::from_static(&CONTENT.as_bytes()[from..=to]);
     if sent >= piece.len() {
         return answer.body(Body::from(piece)).unwrap();
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,6 +12,7 @@ use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -88,14 +90,18 @@ impl Server {
         }
     }
 
-    /// The next request whose line begins like this.
+    /// The next request whose line begins like this. Fails rather than wait forever.
     pub(crate) async fn next(&mut self, begin: &str) -> Asked {
-        loop {
-            let asked = self.asked.recv().await.unwrap();
-            if asked.line().starts_with(begin) {
-                return asked;
+        let found = async {
+            loop {
+                let asked = self.asked.recv().await.unwrap();
+                if asked.line().starts_with(begin) {
+                    return asked;
+                }
             }
-        }
+        };
+        let found = timeout(Duration::from_secs(60), found).await;
+        found.unwrap_or_else(|_| panic!("nobody asked {begin}"))
     }
 
     /// The lines of all requests until now.

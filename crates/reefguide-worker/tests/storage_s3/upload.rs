@@ -145,8 +145,7 @@ async fn an_upload_that_is_dropped_while_it_begins_is_aborted() {
     uploading.abort();
     uploading.await.unwrap_err();
     dropped.notify_one();
-    let asked = server.asked.recv().await.unwrap();
-    assert_eq!(asked.line(), "DELETE /reef/a?uploadId=up");
+    assert_eq!(server.next("").await.line(), "DELETE /reef/a?uploadId=up");
 }
 
 /// A server whose answer to the completion was lost, and which then has an object of `size` bytes.

@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::telemetry::{self, TelemetryOptions};
 use super::{health, telemetry::TelemetryError};
 use crate::Chain;
+use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
 use crate::source::reefguide::{ApiError, Client};
 use crate::storage::{S3Credentials, S3Options, Storage};
@@ -192,7 +193,7 @@ impl Program {
             .builder
             .registry
             .job_types()
-            .map(|job_type| job_type.as_str())
+            .map(JobType::as_str)
             .collect();
         Config::load(sources, &handled)
     }
@@ -248,7 +249,7 @@ impl Program {
             .builder
             .registry
             .job_types()
-            .map(|job_type| job_type.as_str())
+            .map(JobType::as_str)
             .collect();
         let message = format!(
             "no handler for job type {job_type}; there are: {}",

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use secrecy::SecretString;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::error::{ApiError, BODY_LIMIT};
-use super::session::Session;
+use super::error::ApiError;
+use super::http::{Answer, Http, encode, with_json};
+use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
 };
@@ -42,7 +42,7 @@ struct Inner {
 pub struct ClientBuilder {
     endpoint: String,
     email: String,
-    password: SecretString,
+    credential: Credential,
     timeout: Duration,
     user_agent: String,
 }
@@ -74,6 +74,18 @@ impl JobFilter {
 }
 
 impl ClientBuilder {
+    fn new(endpoint: String, email: String, credential: Credential) -> Self {
+        let user_agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into();
+        let timeout = Duration::from_secs(30);
+        Self {
+            endpoint,
+            email,
+            credential,
+            timeout,
+            user_agent,
+        }
+    }
+
     /// How long a call may take in all; 30 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -120,7 +132,7 @@ impl ClientBuilder {
         Ok(Client {
             inner: Arc::new(Inner {
                 http: Http { client, endpoint },
-                session: Session::new(self.email, self.password),
+                session: Session::new(self.email, self.credential),
             }),
         })
     }
@@ -140,13 +152,28 @@ impl Client {
         email: impl Into<String>,
         password: impl Into<SecretString>,
     ) -> ClientBuilder {
-        ClientBuilder {
-            endpoint: endpoint.into(),
-            email: email.into(),
-            password: password.into(),
-            timeout: Duration::from_secs(30),
-            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into(),
-        }
+        ClientBuilder::new(
+            endpoint.into(),
+            email.into(),
+            Credential::Password(password.into()),
+        )
+    }
+
+    /// Begins a client that goes on with an earlier login, for as long as its refresh token lasts (48
+    /// hours by default); see [`log_in`](Self::log_in).
+    pub fn resume(
+        endpoint: impl Into<String>,
+        email: impl Into<String>,
+        refresh_token: impl Into<SecretString>,
+    ) -> ClientBuilder {
+        let credential = Credential::RefreshToken(refresh_token.into());
+        ClientBuilder::new(endpoint.into(), email.into(), credential)
+    }
+
+    /// Logs in now and returns the refresh token, with which [`resume`](Self::resume) goes on later:
+    /// refreshing is not limited, logins are (five in 15 minutes for all that share an IP address).
+    pub async fn log_in(&self) -> Result<SecretString, ApiError> {
+        self.inner.session.start(&self.inner.http).await
     }
 
     /// The API's endpoint, without `/api`.
@@ -376,140 +403,10 @@ struct Field<T> {
     value: T,
 }
 
-/// The connection to the API: requests without a token, answers read whole.
-#[derive(Debug)]
-pub(super) struct Http {
-    client: reqwest::Client,
-    endpoint: String,
-}
-
-impl Http {
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client
-            .request(method, format!("{}/api{path}", self.endpoint))
-    }
-
-    pub(super) async fn post_for_token<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        email: &str,
-        body: &Value,
-    ) -> Result<T, ApiError> {
-        let call = format!("POST {path}");
-        let body = encode(&call, body)?;
-        let request = with_json(self.request(Method::POST, path), body);
-        self.send(request, &call, email).await?.success()?.json()
-    }
-
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        call: &str,
-        email: &str,
-    ) -> Result<Answer, ApiError> {
-        let no_answer = |source: reqwest::Error| ApiError::Transport {
-            call: call.to_owned(),
-            endpoint: self.endpoint.clone(),
-            source: source.without_url(),
-        };
-        let response = request.send().await.map_err(no_answer)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(no_answer)?;
-        Ok(Answer {
-            call: call.to_owned(),
-            email: email.to_owned(),
-            status,
-            headers,
-            body,
-        })
-    }
-}
-
-struct Answer {
-    call: String,
-    email: String,
-    status: StatusCode,
-    headers: reqwest::header::HeaderMap,
-    body: bytes::Bytes,
-}
-
-impl Answer {
-    fn success(self) -> Result<Self, ApiError> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let Self {
-            call,
-            email,
-            status,
-            headers,
-            body,
-        } = &self;
-        Err(ApiError::from_answer(call, email, *status, headers, body))
-    }
-
-    fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.body).map_err(|source| ApiError::Answer {
-            call: self.call,
-            source,
-        })
-    }
-}
-
-fn with_json(request: reqwest::RequestBuilder, body: Vec<u8>) -> reqwest::RequestBuilder {
-    request
-        .header(reqwest::header::CONTENT_TYPE, "application/json")
-        .body(body)
-}
-
 fn result_body(status: &JobStatus, payload: Option<&Value>) -> Value {
     match payload {
         Some(payload) => json!({ "status": status, "resultPayload": payload }),
         None => json!({ "status": status }),
-    }
-}
-
-/// A request body, unless the API would answer it with a 500 (contract, section 1).
-fn encode(call: &str, body: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-    let answer = |source| ApiError::Answer {
-        call: call.to_owned(),
-        source,
-    };
-    let value = serde_json::to_value(body).map_err(answer)?;
-    if let Some(path) = nul(&value, "") {
-        return Err(ApiError::Nul {
-            call: call.to_owned(),
-            path,
-        });
-    }
-    let bytes = serde_json::to_vec(&value).map_err(answer)?;
-    if bytes.len() > BODY_LIMIT {
-        return Err(ApiError::TooLarge {
-            call: call.to_owned(),
-            size: bytes.len(),
-        });
-    }
-    Ok(bytes)
-}
-
-/// Where a value has a NUL character, if it has one.
-fn nul(value: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::String(text) => text.contains('\0').then(|| path.to_owned()),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(nth, item)| nul(item, &format!("{path}[{nth}]"))),
-        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
-            let dot = if path.is_empty() { "" } else { "." };
-            let path = format!("{path}{dot}{}", name.replace('\0', "\\0"));
-            if name.contains('\0') {
-                Some(path)
-            } else {
-                nul(field, &path)
-            }
-        }),
-        _ => None,
     }
 }
 

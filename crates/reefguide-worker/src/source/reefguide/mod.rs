@@ -7,6 +7,7 @@
 mod client;
 mod error;
 mod fence;
+mod http;
 mod session;
 mod wire;
 

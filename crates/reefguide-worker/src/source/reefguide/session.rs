@@ -14,18 +14,26 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::client::Http;
 use super::error::ApiError;
+use super::http::Http;
 use crate::Chain;
 
 /// One account's tokens.
 #[derive(Debug)]
 pub(super) struct Session {
     email: String,
-    password: SecretString,
+    /// `None`: the session lasts as long as its refresh token.
+    password: Option<SecretString>,
     current: Mutex<Option<Arc<Token>>>,
     /// Held by the task that gets a new token; in it, when and how that failed last.
     renewing: tokio::sync::Mutex<Option<Failure>>,
+}
+
+/// What an account proves itself with.
+#[derive(Clone, Debug)]
+pub(super) enum Credential {
+    Password(SecretString),
+    RefreshToken(SecretString),
 }
 
 #[derive(Debug)]
@@ -50,6 +58,19 @@ struct Life {
 }
 
 impl Token {
+    /// A token of which only the means to replace it are known.
+    fn ended(refresh: SecretString) -> Self {
+        let now = Instant::now();
+        Self {
+            access: "".into(),
+            refresh,
+            life: Some(Life {
+                renew: now,
+                end: now,
+            }),
+        }
+    }
+
     pub(super) fn access(&self) -> &str {
         self.access.expose_secret()
     }
@@ -76,11 +97,15 @@ struct RefreshAnswer {
 }
 
 impl Session {
-    pub(super) fn new(email: String, password: SecretString) -> Self {
+    pub(super) fn new(email: String, credential: Credential) -> Self {
+        let (password, token) = match credential {
+            Credential::Password(password) => (Some(password), None),
+            Credential::RefreshToken(refresh) => (None, Some(Arc::new(Token::ended(refresh)))),
+        };
         Self {
             email,
             password,
-            current: Mutex::default(),
+            current: Mutex::new(token),
             renewing: tokio::sync::Mutex::default(),
         }
     }
@@ -149,6 +174,12 @@ impl Session {
         }
     }
 
+    /// Gets a token, whatever there was before, and returns its refresh token.
+    pub(super) async fn start(&self, http: &Http) -> Result<SecretString, ApiError> {
+        let _renewing = self.renewing.lock().await;
+        Ok(self.renew(http, None).await?.refresh.clone())
+    }
+
     /// Gets a new token with the old one's refresh token, or by logging in. The lock is held.
     async fn renew(&self, http: &Http, old: Option<&Token>) -> Result<Arc<Token>, ApiError> {
         let sent = Instant::now();
@@ -173,7 +204,14 @@ impl Session {
     }
 
     async fn login(&self, http: &Http) -> Result<(SecretString, SecretString), ApiError> {
-        let body = json!({ "email": self.email, "password": self.password.expose_secret() });
+        let Some(password) = &self.password else {
+            return Err(ApiError::Denied {
+                call: "POST /auth/token".into(),
+                email: self.email.clone(),
+                message: "the session has ended, log in again".into(),
+            });
+        };
+        let body = json!({ "email": self.email, "password": password.expose_secret() });
         let answer: LoginAnswer = http
             .post_for_token("/auth/login", &self.email, &body)
             .await?;

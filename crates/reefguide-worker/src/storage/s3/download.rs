@@ -12,8 +12,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::error::chain;
 use super::{S3, size};
+use crate::Chain;
 use crate::retry::{Delays, RetryPolicy};
 use crate::storage::content::blocking;
 use crate::storage::transfer::on_task;
@@ -183,7 +183,7 @@ impl Pieces {
                 }
                 Ok(None) if self.range.is_empty() => return Ok(None),
                 Ok(None) => "its content ended early".to_owned(),
-                Err(error) => format!("its content broke off: {}", chain(&error)),
+                Err(error) => format!("its content broke off: {}", Chain(&error)),
             };
             // With every byte here, only the checksum can be wrong: asking for nothing more helps.
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {

@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
+use crate::Chain;
 use crate::storage::{Action, StorageError, StorageUri};
 
 impl S3 {
@@ -35,7 +36,7 @@ impl S3 {
             SdkError::ResponseError(_) => StorageError::Broken {
                 action,
                 uri,
-                problem: format!("the answer broke off: {}", chain(&*cause(error))),
+                problem: format!("the answer broke off: {}", Chain(&*cause(error))),
             },
             SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
                 StorageError::Unreachable {
@@ -47,7 +48,8 @@ impl S3 {
             }
             _ => {
                 let source = cause(error);
-                if source.to_string().contains("credential") {
+                // The SDK's type for it belongs to none of the crates we use.
+                if Chain(&*source).to_string().contains("credential") {
                     StorageError::NoCredentials {
                         action,
                         uri,
@@ -85,7 +87,8 @@ impl S3 {
                 | "ExpiredToken"
                 | "InvalidToken"
                 | "TokenRefreshRequired"
-                | "InvalidClientTokenId",
+                | "InvalidClientTokenId"
+                | "NotSignedUp",
                 _,
             ) => StorageError::Credentials {
                 action,
@@ -141,10 +144,40 @@ where
         .unwrap_or_else(|error| error.to_string().into())
 }
 
-/// An error and what it came from, in one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    std::iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+#[cfg(test)]
+mod tests {
+    use aws_config::web_identity_token::{
+        StaticConfiguration, WebIdentityTokenCredentialsProvider,
+    };
+    use aws_sdk_s3::Client;
+    use aws_sdk_s3::config::{BehaviorVersion, Builder, Region};
+
+    use super::*;
+    use crate::storage::backend::Backend;
+    use crate::storage::s3::Limits;
+
+    #[tokio::test]
+    async fn a_search_for_credentials_that_finds_none_says_where_to_put_them() {
+        let search = WebIdentityTokenCredentialsProvider::builder()
+            .static_configuration(StaticConfiguration {
+                web_identity_token_file: "/nowhere/token".into(),
+                role_arn: "arn:aws:iam::123456789012:role/worker".into(),
+                session_name: "test".into(),
+            })
+            .build();
+        let config = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(search);
+        let s3 = S3 {
+            client: Client::from_conf(config.build()),
+            endpoint: "Amazon S3".into(),
+            limits: Limits::default().into(),
+        };
+        let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
+        assert!(
+            matches!(error, StorageError::NoCredentials { .. }),
+            "{error:?}"
+        );
+    }
 }

@@ -1,0 +1,137 @@
+//! Requests and answers, without a token or a type.
+
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::{ApiError, BODY_LIMIT};
+
+/// The connection to the API: requests without a token, answers read whole.
+#[derive(Debug)]
+pub(super) struct Http {
+    pub(super) client: reqwest::Client,
+    pub(super) endpoint: String,
+}
+
+impl Http {
+    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("{}/api{path}", self.endpoint))
+    }
+
+    pub(super) async fn post_for_token<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        email: &str,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        let call = format!("POST {path}");
+        let body = encode(&call, body)?;
+        let request = with_json(self.request(Method::POST, path), body);
+        self.send(request, &call, email).await?.success()?.json()
+    }
+
+    pub(super) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        call: &str,
+        email: &str,
+    ) -> Result<Answer, ApiError> {
+        let no_answer = |source: reqwest::Error| ApiError::Transport {
+            call: call.to_owned(),
+            endpoint: self.endpoint.clone(),
+            source: source.without_url(),
+        };
+        let response = request.send().await.map_err(no_answer)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(no_answer)?;
+        Ok(Answer {
+            call: call.to_owned(),
+            email: email.to_owned(),
+            status,
+            headers,
+            body,
+        })
+    }
+}
+
+/// An answer of the API, whatever it says.
+pub(super) struct Answer {
+    call: String,
+    email: String,
+    status: StatusCode,
+    headers: reqwest::header::HeaderMap,
+    body: bytes::Bytes,
+}
+
+impl Answer {
+    /// The answer, unless it is an error.
+    pub(super) fn success(self) -> Result<Self, ApiError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let Self {
+            call,
+            email,
+            status,
+            headers,
+            body,
+        } = &self;
+        Err(ApiError::from_answer(call, email, *status, headers, body))
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.body).map_err(|source| ApiError::Answer {
+            call: self.call,
+            source,
+        })
+    }
+}
+
+pub(super) fn with_json(
+    request: reqwest::RequestBuilder,
+    body: Vec<u8>,
+) -> reqwest::RequestBuilder {
+    request
+        .header(reqwest::header::CONTENT_TYPE, "application/json")
+        .body(body)
+}
+
+/// A request body, unless the API would answer it with a 500 (contract, section 1).
+pub(super) fn encode(call: &str, body: &Value) -> Result<Vec<u8>, ApiError> {
+    if let Some(path) = nul(body, "") {
+        return Err(ApiError::Nul {
+            call: call.to_owned(),
+            path,
+        });
+    }
+    let bytes = body.to_string().into_bytes();
+    if bytes.len() > BODY_LIMIT {
+        return Err(ApiError::TooLarge {
+            call: call.to_owned(),
+            size: bytes.len(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Where a value has a NUL character, if it has one.
+fn nul(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| path.to_owned()),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(nth, item)| nul(item, &format!("{path}[{nth}]"))),
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{}", name.replace('\0', "\\0"));
+            if name.contains('\0') {
+                Some(path)
+            } else {
+                nul(field, &path)
+            }
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! The jobs of the demo, and how each should end.
+
+use reefguide_worker::job::{JobId, JobStatus, JobType};
+use reefguide_worker::source::reefguide::{ApiError, AssignmentRecord, Client, JobDetails};
+use serde_json::{Value, json};
+
+use super::soundings::Inputs;
+use crate::failure::{Doing, Failure};
+
+/// The example worker's job types.
+pub(super) const TEST: &str = "TEST";
+pub(super) const DEPTH_SUMMARY: &str = "DEPTH_SUMMARY";
+
+/// A job to submit.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// What it shows.
+    about: &'static str,
+    job_type: &'static str,
+    payload: Value,
+    end: End,
+}
+
+/// How a job should end.
+#[derive(Debug)]
+enum End {
+    /// The API refuses it.
+    Refused,
+    /// It has this status and so many outputs.
+    With(JobStatus, usize),
+}
+
+/// Good jobs and bad ones.
+pub(super) fn mixture(inputs: &Inputs) -> Vec<Planned> {
+    let test = |about, id, end| Planned {
+        about,
+        job_type: TEST,
+        payload: json!({ "id": id }),
+        end,
+    };
+    let summary = |about, payload, end| Planned {
+        about,
+        job_type: DEPTH_SUMMARY,
+        payload,
+        end,
+    };
+    let failed = || End::With(JobStatus::Failed, 0);
+    let succeeded = |outputs| End::With(JobStatus::Succeeded, outputs);
+    let Inputs {
+        bucket,
+        soundings,
+        broken,
+        missing,
+    } = inputs;
+    let bucket = format!("s3://{bucket}");
+    vec![
+        summary(
+            "two fields misspelt",
+            json!({ "sauce": soundings, "bin": 5 }),
+            End::Refused,
+        ),
+        test("a small job", 1, succeeded(1)),
+        summary(
+            "summarises a CSV file",
+            json!({ "source": soundings, "bins": 20 }),
+            succeeded(5),
+        ),
+        // Objects over 16 MiB are stored in parts.
+        summary(
+            "and exports 17 MiB",
+            json!({ "source": soundings, "export_mib": 17 }),
+            succeeded(6),
+        ),
+        test("its handler panics", 13, failed()),
+        summary("names no object", json!({ "source": bucket }), failed()),
+        summary("input is not there", json!({ "source": missing }), failed()),
+        summary(
+            "input has a bad line",
+            json!({ "source": broken }),
+            failed(),
+        ),
+        test("a small job", 2, succeeded(1)),
+        test("a small job", 3, succeeded(1)),
+    ]
+}
+
+/// A job the API has taken.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) about: &'static str,
+    pub(super) id: JobId,
+    pub(super) job_type: &'static str,
+    pub(super) status: JobStatus,
+    /// The assignment that ran it, once it has ended.
+    pub(super) assignment: Option<AssignmentRecord>,
+    /// The status and number of outputs it should end with.
+    expected: (JobStatus, usize),
+}
+
+/// Submits a job; `None` if it was refused, and should be.
+pub(super) async fn submit(client: &Client, planned: Planned) -> Result<Option<Job>, Failure> {
+    let Planned {
+        about,
+        job_type,
+        payload,
+        end,
+    } = planned;
+    let created = client.create_job(&JobType::from(job_type), &payload).await;
+    match (created, end) {
+        (
+            Err(ApiError::Refused {
+                status, message, ..
+            }),
+            End::Refused,
+        ) => {
+            super::step("refused", format_args!("{about}: {status} {message}"));
+            Ok(None)
+        }
+        (Ok(_), End::Refused) => Err(Failure::new(format!(
+            "the API took a {job_type} that it should refuse ({about})"
+        ))),
+        (Err(error), _) => Err(error).doing(format_args!("submitting {job_type} ({about})")),
+        (Ok(created), End::With(status, outputs)) => Ok(Some(Job {
+            about,
+            id: created.job_id,
+            job_type,
+            status: JobStatus::Pending,
+            assignment: None,
+            expected: (status, outputs),
+        })),
+    }
+}
+
+impl Job {
+    /// Takes over what the API says about it now.
+    pub(super) fn update(&mut self, details: &JobDetails) {
+        self.status = details.job.status.clone();
+        let ran = |assignment: &&AssignmentRecord| assignment.completed_at.is_some();
+        self.assignment = details.assignments.iter().find(ran).cloned();
+    }
+
+    /// Whether its status is the one it should end with.
+    pub(super) fn ended_well(&self) -> bool {
+        self.status == self.expected.0
+    }
+
+    /// Seconds from its claim to its result, by the API's clock.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        let assignment = self.assignment.as_ref()?;
+        let (claimed, completed) = (assignment.created_at?, assignment.completed_at?);
+        Some(
+            completed
+                .as_millisecond()
+                .saturating_sub(claimed.as_millisecond()) as f64
+                / 1000.0,
+        )
+    }
+
+    /// Fails unless it ended as it should, with as many outputs as it should have.
+    pub(super) fn check(&self, outputs: usize) -> Result<(), Failure> {
+        let (status, expected) = &self.expected;
+        if self.ended_well() && outputs == *expected {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "job {} ({}: {}) ended {} with {outputs} outputs; it should have ended {status} with {expected}",
+            self.id, self.job_type, self.about, self.status
+        )))
+    }
+}
+
+#[cfg(test)]
+impl Job {
+    /// Job 7, which has ended with `status` and should have ended with `expected`.
+    pub(super) fn ended(status: JobStatus, expected: (JobStatus, usize)) -> Self {
+        let assignment = json!({
+            "id": 1,
+            "job_id": 7,
+            "created_at": "2026-01-01T00:00:00.250Z",
+            "completed_at": "2026-01-01T00:00:01.500Z",
+            "storage_uri": "s3://bucket/results/test/7/1",
+        });
+        Self {
+            about: "a small job",
+            id: JobId::from(7),
+            job_type: TEST,
+            status,
+            assignment: serde_json::from_value(assignment).ok(),
+            expected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use JobStatus::{Failed, Succeeded};
+
+    #[test]
+    fn a_job_that_ends_as_it_should_is_well() {
+        assert!(Job::ended(Succeeded, (Succeeded, 2)).check(2).is_ok());
+        assert!(Job::ended(Failed, (Failed, 0)).check(0).is_ok());
+    }
+
+    #[test]
+    fn a_job_that_ends_otherwise_fails_the_demo() {
+        for (status, outputs, expected) in [
+            (Failed, 0, (Succeeded, 1)),
+            (Succeeded, 1, (Failed, 0)),
+            (Succeeded, 1, (Succeeded, 2)),
+        ] {
+            let error = Job::ended(status, expected).check(outputs).unwrap_err();
+            assert!(error.to_string().starts_with("job 7 (TEST: a small job)"));
+        }
+    }
+
+    #[test]
+    fn seconds_are_those_from_the_claim_to_the_result() {
+        let job = Job::ended(Succeeded, (Succeeded, 1));
+        assert_eq!(job.seconds(), Some(1.25));
+    }
+}

@@ -1,0 +1,98 @@
+//! What the jobs read: depth soundings, made up and uploaded as a submitter would.
+
+use std::fmt::Write as _;
+
+use reefguide_lab::Lab;
+use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+
+use crate::failure::{Doing, Failure};
+
+const REGIONS: [(&str, f64); 3] = [("davies", 12.0), ("heron", 8.0), ("lizard", 20.0)];
+/// The number of lines.
+const SOUNDINGS: usize = 60_000;
+
+/// Where the inputs are.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// The bucket all are in.
+    pub(super) bucket: String,
+    /// A file as it should be.
+    pub(super) soundings: StorageUri,
+    /// One with a line that is wrong.
+    pub(super) broken: StorageUri,
+    /// One that is not there.
+    pub(super) missing: StorageUri,
+}
+
+/// Uploads the inputs.
+pub(super) async fn upload(lab: &Lab) -> Result<Inputs, Failure> {
+    let storage = storage(lab).await;
+    let folder: StorageUri = format!("s3://{}/inputs", lab.bucket())
+        .parse()
+        .doing("naming the inputs")?;
+    let at = |name| folder.join(name).doing("naming an input");
+    let inputs = Inputs {
+        bucket: lab.bucket().to_owned(),
+        soundings: at("soundings.csv")?,
+        broken: at("broken.csv")?,
+        missing: at("missing.csv")?,
+    };
+    for (uri, text) in [
+        (&inputs.soundings, csv(SOUNDINGS)),
+        (&inputs.broken, csv(2) + "heron,deep\n"),
+    ] {
+        storage
+            .upload_bytes(text, uri)
+            .await
+            .doing("uploading an input")?;
+    }
+    Ok(inputs)
+}
+
+async fn storage(lab: &Lab) -> Storage {
+    let env = lab.env();
+    let value = |wanted| {
+        let found = env.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let mut options = S3Options::default();
+    options.endpoint = Some(lab.s3_endpoint().to_owned());
+    options.region = Some(value("AWS_REGION"));
+    options.credentials = Some(S3Credentials {
+        access_key: value("MINIO_USERNAME"),
+        secret_key: value("MINIO_PASSWORD").into(),
+        session_token: None,
+    });
+    Storage::s3(options).await
+}
+
+/// Lines of `region,depth` below a header: every region in turn, deeper and shallower like a slope
+/// with coral on it. The same each time.
+fn csv(lines: usize) -> String {
+    let mut csv = String::from("region,depth\n");
+    for line in 0..lines {
+        let (region, mean) = REGIONS[line % REGIONS.len()];
+        let along = line as f64 / 400.0;
+        let depth = -mean - mean / 2.0 * along.sin() - (line * 7919 % 100) as f64 / 50.0;
+        // Writing to a text cannot fail.
+        let _ = writeln!(csv, "{region},{depth:.2}");
+    }
+    csv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn soundings_are_below_the_surface_and_in_every_region() {
+        let csv = csv(6);
+        let lines: Vec<_> = csv.lines().skip(1).collect();
+        assert_eq!(lines.len(), 6);
+        for (line, (region, _)) in lines.iter().zip(REGIONS.iter().cycle()) {
+            let (named, depth) = line.split_once(',').unwrap();
+            assert_eq!(named, *region);
+            assert!(depth.parse::<f64>().unwrap() < 0.0, "{line}");
+        }
+    }
+}

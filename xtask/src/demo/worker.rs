@@ -1,0 +1,211 @@
+//! The example worker: built, started as a deployment would, stopped as ECS would.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use reefguide_lab::Lab;
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::jobs::{DEPTH_SUMMARY, TEST};
+use super::results::shown;
+use crate::failure::{Doing, Failure};
+use crate::process::Process;
+
+const NAME: &str = "example-worker";
+/// How long the worker may take to stop once it has no job.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How many lines of its log tell what went wrong.
+const TAIL: usize = 12;
+
+/// Builds the worker and returns the path of the program.
+pub(super) async fn build(scratch: &Path, locked: bool) -> Result<PathBuf, Failure> {
+    super::step("build", format_args!("{NAME}, if it has changed"));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args([
+            "build",
+            "--quiet",
+            "--message-format=json-render-diagnostics",
+        ])
+        // With xtask beside it, dependencies have the features they were just built with.
+        .args(["--package", NAME, "--package", env!("CARGO_PKG_NAME")])
+        .args(locked.then_some("--locked"))
+        .current_dir(super::workspace())
+        // A compiler that is killed leaves its temporary files.
+        .env("TMPDIR", scratch)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut cargo = Process::start("cargo build", &mut command)?;
+    let mut messages = String::new();
+    if let Some(mut stdout) = cargo.take_stdout() {
+        let read = stdout.read_to_string(&mut messages).await;
+        read.doing("reading what cargo build says")?;
+    }
+    let status = cargo.wait().await?;
+    if !status.success() {
+        return Err(Failure::new(format!("cargo build: {status}")));
+    }
+    executable(&messages)
+        .ok_or_else(|| Failure::new(format!("cargo build names no program {NAME}")))
+}
+
+/// Where cargo says, in its JSON messages, that it put the worker.
+fn executable(messages: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        target: Target,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter(|artifact| artifact.target.name == NAME)
+        .find_map(|artifact| artifact.executable)
+}
+
+/// The worker's process.
+#[derive(Debug)]
+pub(super) struct Worker(Process);
+
+impl Worker {
+    /// Starts the worker with what a deployment would give it, and nothing of our own environment.
+    pub(super) fn start(
+        program: &Path,
+        lab: &Lab,
+        scratch: &Path,
+        log: &Path,
+    ) -> Result<Self, Failure> {
+        let home = scratch.join("worker");
+        std::fs::create_dir_all(&home).doing("making the worker's folder")?;
+        let log = File::create(log).doing(format_args!("making {}", shown(log)))?;
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(lab.env())
+            .env("JOB_TYPES", format!("{TEST},{DEPTH_SUMMARY}"))
+            .env("MAX_CONCURRENT_JOBS", "3")
+            .env("POLL_INTERVAL_MS", "250")
+            // Should the demo be killed, the worker ends by this.
+            .env("IDLE_TIMEOUT_MS", "10000")
+            .env("DATA_SCRATCH_SPACE", &home)
+            .env("HOME", &home)
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            // No .env and no worker.toml of whoever runs this.
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        Process::start("the worker", &mut command).map(Self)
+    }
+
+    /// Its process id; 0 once it has ended.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id().unwrap_or_default()
+    }
+
+    /// Waits for it to end before it was told to, which it should not. Cancel safe.
+    pub(super) async fn ended_early(&mut self) -> Failure {
+        match self.0.wait().await {
+            Ok(status) => Failure::new(format!("the worker ended before its jobs did: {status}")),
+            Err(failure) => failure,
+        }
+    }
+
+    /// Stops it with SIGTERM and sees that it exits with 0.
+    pub(super) async fn stop(mut self) -> Result<(), Failure> {
+        self.0.terminate()?;
+        let ended = timeout(STOP_WITHIN, self.0.wait()).await;
+        let status = ended.map_err(|_| {
+            let limit = STOP_WITHIN.as_secs();
+            Failure::new(format!(
+                "the worker did not stop within {limit} s of SIGTERM"
+            ))
+        })??;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!(
+                "the worker stopped on SIGTERM with {status}, not 0"
+            )))
+        }
+    }
+}
+
+/// Why jobs failed, by their ids. The API does not say it, the worker's log does.
+pub(super) fn failure_reasons(log: &Path) -> Result<HashMap<String, String>, Failure> {
+    let text = std::fs::read_to_string(log).doing(format_args!("reading {}", shown(log)))?;
+    Ok(reasons(&text))
+}
+
+fn reasons(log: &str) -> HashMap<String, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        job_id: String,
+        reason: String,
+    }
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+        .map(|line| (line.job_id, line.reason))
+        .collect()
+}
+
+/// The last lines of the log; `None` if there are none.
+pub(super) fn tail(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let lines: Vec<_> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+    (!tail.is_empty()).then_some(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_where_cargo_says() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"name":"reefguide-worker"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"xtask"},"executable":"/target/xtask"}
+{"reason":"compiler-artifact","target":{"name":"example-worker"},"executable":"/target/example-worker"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(executable(messages), Some("/target/example-worker".into()));
+        assert_eq!(executable("warning: nothing here\n"), None);
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_is_found_by_its_job() {
+        let log = r#"
+{"level":"INFO","message":"job claimed","job_id":"4"}
+{"level":"ERROR","message":"job failed","job_id":"4","reason":"bins is 0"}
+not JSON at all
+"#;
+        assert_eq!(
+            reasons(log),
+            HashMap::from([("4".into(), "bins is 0".into())])
+        );
+    }
+
+    #[test]
+    fn a_log_has_a_tail_only_if_it_has_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("worker.log");
+        assert_eq!(tail(&log), None);
+        std::fs::write(&log, "").unwrap();
+        assert_eq!(tail(&log), None);
+        let lines: Vec<_> = (0..40).map(|line| format!("line {line}")).collect();
+        std::fs::write(&log, lines.join("\n")).unwrap();
+        assert_eq!(tail(&log).unwrap(), lines[40 - TAIL..].join("\n"));
+    }
+}

@@ -120,7 +120,8 @@ fn any_key_is_kept() {
         proptest::collection::vec(any::<char>(), 1..200).prop_map(|chars| chars.iter().collect()),
     ]
     .prop_filter("a key has 1 to 1024 bytes", |key: &String| {
-        (1..=1024).contains(&key.len())
+        // Blanks alone the server would take, but the client does not send them.
+        key.len() <= 1024 && !key.trim().is_empty()
     });
     let keys = proptest::collection::vec(key, 1..6);
     TestRunner::new(Config {

@@ -2,7 +2,7 @@
 //!
 //! The API gives one job to every worker that asks at the same moment. So nobody runs a job on the word
 //! of `assign`: after a settle delay, in which the other assignments become visible, the job is read
-//! back, and the lowest assignment that has no result wins. The others fall silent.
+//! back, and the lowest assignment wins, unless somebody has posted a result. The others fall silent.
 
 use std::time::Duration;
 
@@ -104,25 +104,31 @@ impl ReefGuide {
 
     /// Our assignment, if it is the one that may go on.
     fn winner(&self, details: JobDetails, ours: Option<&AssignmentId>) -> Option<AssignmentRecord> {
-        if details.job.status.is_final() {
-            return None;
-        }
-        let is_ours = |record: &AssignmentRecord| match ours {
+        let ours = details.assignments.iter().find(|record| match ours {
             Some(id) => record.id == *id,
-            None => record.ecs_task_arn == self.task_arn,
-        };
-        let mut open: Vec<_> = details
-            .assignments
-            .into_iter()
-            .filter(|record| record.completed_at.is_none())
-            .collect();
-        if !self.fenced {
-            open.retain(is_ours);
-        }
-        open.into_iter()
-            .min_by(|a, b| a.id.cmp(&b.id))
-            .filter(is_ours)
+            None => record.ecs_task_arn == self.task_arn && record.completed_at.is_none(),
+        })?;
+        (!self.fenced || may_go_on(&details, ours)).then(|| ours.clone())
     }
+}
+
+/// Whether the holder of the assignment `ours` is the one who runs the job: nobody has done it, and
+/// nobody holds a lower assignment that has no result.
+fn may_go_on(details: &JobDetails, ours: &AssignmentRecord) -> bool {
+    let is_open = |record: &AssignmentRecord| record.completed_at.is_none();
+    // A job that was put back is offered again once the lease of its result has run out: such a result
+    // is history. Any other was posted by somebody who raced us.
+    let did_it = |record: &AssignmentRecord| {
+        !is_open(record) && (record.expires_at.is_none() || record.expires_at > ours.created_at)
+    };
+    !details.job.status.is_final()
+        && is_open(ours)
+        && !details.assignments.iter().any(did_it)
+        && details
+            .assignments
+            .iter()
+            .filter(|record| is_open(record))
+            .all(|record| ours.id <= record.id)
 }
 
 #[async_trait]
@@ -217,4 +223,75 @@ fn lease(record: &AssignmentRecord) -> Duration {
         .duration_since(created)
         .try_into()
         .unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Assignments as (id, completed); each is made an hour after the one before, for 60 minutes,
+    /// unless `raced`: then all are made at once.
+    fn details(status: &str, raced: bool, assignments: &[(i64, bool)]) -> JobDetails {
+        let assignments: Vec<_> = assignments
+            .iter()
+            .enumerate()
+            .map(|(nth, (id, completed))| {
+                let hour = if raced { 0 } else { nth };
+                let at = |hour: usize| format!("2026-11-22T{hour:02}:00:00Z");
+                json!({
+                    "id": id, "job_id": 1, "storage_uri": "s3://bucket/results",
+                    "created_at": at(hour), "expires_at": at(hour + 1),
+                    "completed_at": completed.then(|| at(hour)),
+                })
+            })
+            .collect();
+        let job = json!({ "id": 1, "type": "TEST", "status": status, "assignments": assignments });
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn goes_on(details: &JobDetails, ours: i64) -> bool {
+        let ours = details
+            .assignments
+            .iter()
+            .find(|record| record.id == ours.into());
+        may_go_on(details, ours.unwrap())
+    }
+
+    #[test]
+    fn the_lowest_assignment_alone_goes_on_in_whatever_order_they_are_listed() {
+        for order in [[9, 10, 11], [11, 9, 10], [10, 11, 9]] {
+            let details = details("IN_PROGRESS", true, &order.map(|id| (id, false)));
+            let winners: Vec<_> = order
+                .into_iter()
+                .filter(|id| goes_on(&details, *id))
+                .collect();
+            assert_eq!(winners, [9]);
+        }
+    }
+
+    #[test]
+    fn nobody_goes_on_once_somebody_posted_a_result() {
+        for winner in [1, 3] {
+            let details = details("IN_PROGRESS", true, &[(winner, true), (2, false)]);
+            assert!(!goes_on(&details, 2), "after {winner}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_was_put_back_is_run_by_the_next_who_claims_it() {
+        assert!(goes_on(
+            &details("IN_PROGRESS", false, &[(1, true), (2, false)]),
+            2
+        ));
+    }
+
+    #[test]
+    fn a_job_that_has_ended_is_not_run() {
+        for status in ["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"] {
+            assert!(
+                !goes_on(&details(status, true, &[(1, false)]), 1),
+                "{status}"
+            );
+        }
+    }
 }

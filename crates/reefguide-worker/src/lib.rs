@@ -1,5 +1,7 @@
-//! Build a job worker by writing handlers.
+#![doc = include_str!("../README.md")]
 
+#[cfg(doctest)]
+mod book;
 mod chain;
 pub mod handler;
 pub mod health;

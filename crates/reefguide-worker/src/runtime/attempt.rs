@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use backon::Retryable;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -16,7 +18,13 @@ use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{ContextParts, JobError};
 use crate::job::{Claim, Outcome};
-use crate::storage::{FolderTransfer, Outputs, StorageUri, publish};
+use crate::retry::RetryPolicy;
+use crate::storage::{FolderTransfer, Outputs, Storage, StorageError, StorageUri, publish};
+
+/// Between tries of storing the outputs.
+const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
+    .cap(Duration::from_secs(30))
+    .unlimited();
 
 /// Runs a claimed job and delivers its outcome.
 pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
@@ -79,17 +87,29 @@ async fn attempt(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Result<
         .source
         .check(&outcome)
         .map_err(|error| Chain(&error).to_string())?;
+    let outputs = Outputs::new(scratch.outputs());
     let FolderTransfer { files, bytes } = publishing
-        .run(publish(
-            &Outputs::new(scratch.outputs()),
-            &shared.storage,
-            &destination,
-        ))
+        .run(store(&outputs, &shared.storage, &destination))
         .await
         .map_err(|reached| format!("outputs not stored: {reached}"))?
         .map_err(|error| format!("outputs not stored: {}", Chain(&error)))?;
     tracing::info!(files, bytes, %destination, "outputs stored");
     Ok(result)
+}
+
+/// Stores the outputs; an outage of the storage is waited out for as long as the caller allows.
+async fn store(
+    outputs: &Outputs,
+    storage: &Storage,
+    to: &StorageUri,
+) -> Result<FolderTransfer, StorageError> {
+    (|| publish(outputs, storage, to))
+        .retry(PUBLISH_RETRY)
+        .when(StorageError::is_retryable)
+        .notify(|error, delay| {
+            tracing::warn!(error = %Chain(error), ?delay, "outputs not stored yet, trying again");
+        })
+        .await
 }
 
 /// Calls the handler, again while its errors are retryable, each time with an empty scratch folder.
@@ -134,7 +154,7 @@ async fn pause(
     limit: Limit<'_>,
     error: &JobError,
     attempt: u32,
-    delay: std::time::Duration,
+    delay: Duration,
 ) -> Result<(), String> {
     tracing::warn!(%error, attempt, ?delay, "handler failed, trying again");
     let slept = limit.run(tokio::time::sleep(delay)).await;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +44,56 @@ impl Limit<'_> {
         }
     }
 
-    /// Does a step, unless the limit is reached before it is done; then the step is dropped.
+    /// Does a step, unless the limit is reached before it is done; then the step is dropped. Past the
+    /// limit it is not begun.
     pub(crate) async fn run<T>(self, step: impl Future<Output = T>) -> Result<T, Reached> {
+        if let Some(reached) = self.reached().now_or_never() {
+            return Err(reached);
+        }
         tokio::select! {
             biased;
             done = step => Ok(done),
             reached = self.reached() => Err(reached),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn past_its_limit_a_step_is_not_begun() {
+        let shutdown = CancellationToken::new();
+        let lease = Some(Instant::now() + Duration::from_secs(1));
+        let limit = Limit {
+            shutdown: &shutdown,
+            lease,
+        };
+        assert_eq!(limit.run(async { "done" }).await, Ok("done"));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(limit.run(async { "done" }).await, Err(Reached::Lease));
+        shutdown.cancel();
+        let unlimited = Limit {
+            shutdown: &shutdown,
+            lease: None,
+        };
+        assert_eq!(
+            unlimited.run(async { "done" }).await,
+            Err(Reached::Shutdown)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_takes_longer_is_dropped() {
+        let shutdown = CancellationToken::new();
+        let lease = Some(Instant::now() + Duration::from_secs(1));
+        let limit = Limit {
+            shutdown: &shutdown,
+            lease,
+        };
+        let endless = std::future::pending::<()>();
+        assert_eq!(limit.run(endless).await, Err(Reached::Lease));
     }
 }

@@ -2,9 +2,11 @@
 
 use std::future::{Future, ready};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -24,35 +26,57 @@ pub struct FolderTransfer {
 }
 
 impl FolderTransfer {
+    fn add(&mut self, size: u64) {
+        self.files += 1;
+        self.bytes += size;
+    }
+
     async fn sum(
         sizes: impl Stream<Item = Result<u64, StorageError>> + Send,
     ) -> Result<Self, StorageError> {
-        let add = |sum: Self, size| async move {
-            Ok(Self {
-                files: sum.files + 1,
-                bytes: sum.bytes + size,
-            })
+        let add = |mut sum: Self, size| async move {
+            sum.add(size);
+            Ok(sum)
         };
         sizes.try_fold(Self::default(), add).await
     }
 }
 
-/// Uploads `files`, which lie below `from`, to the same paths below `to`. The first failure stops
-/// the others.
+/// Uploads `files`, which lie below `from`, to the same paths below `to`. After a failure no further
+/// file is begun, and those under way are waited for: nothing is stored any more once this returns.
 pub(crate) async fn upload(
     storage: &Storage,
     from: &Path,
     files: impl Stream<Item = Result<OutputFile, StorageError>> + Send,
     to: &StorageUri,
 ) -> Result<FolderTransfer, StorageError> {
+    let failed = CancellationToken::new();
     let sizes = files
+        .take_until(failed.clone().cancelled_owned())
         .map(|file| {
-            let path = file?.path;
-            let work = upload_one(storage.clone(), path.below(from), to.object(&path)?);
-            Ok(on_task(work))
+            let work = file.and_then(|OutputFile { path, .. }| {
+                Ok(upload_one(
+                    storage.clone(),
+                    path.below(from),
+                    to.object(&path)?,
+                ))
+            });
+            async move { on_task(work?).await }
         })
-        .try_buffer_unordered(FILES_AT_ONCE);
-    FolderTransfer::sum(sizes).await
+        .buffer_unordered(FILES_AT_ONCE);
+    let mut sizes = pin!(sizes);
+    let mut done = Ok(FolderTransfer::default());
+    while let Some(size) = sizes.next().await {
+        match (&mut done, size) {
+            (Ok(done), Ok(size)) => done.add(size),
+            (Ok(_), Err(error)) => {
+                done = Err(error);
+                failed.cancel();
+            }
+            (Err(_), _) => {}
+        }
+    }
+    done
 }
 
 async fn upload_one(storage: Storage, from: PathBuf, to: StorageUri) -> Result<u64, StorageError> {

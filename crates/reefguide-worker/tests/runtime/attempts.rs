@@ -75,6 +75,27 @@ async fn a_job_whose_outputs_cannot_be_stored_has_failed_and_shows_none() {
 }
 
 #[tokio::test]
+async fn an_outage_of_the_storage_is_waited_out() {
+    let rig = Rig::start().await;
+    // More than the client's own tries.
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::S3Put, 503).times(5));
+    let job = rig.submit_test(1);
+    let worker = rig
+        .worker()
+        .await
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            ctx.outputs().write("a", "a").await?;
+            Ok(())
+        });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.outputs(job).await, ["a"]);
+}
+
+#[tokio::test]
 async fn a_job_whose_bucket_does_not_exist_has_failed() {
     let rig = Rig::start().await;
     let elsewhere = Lab::builder()

@@ -55,21 +55,21 @@ impl Program {
 
         let client = client(&config).map_err(|error| api_problem(&config, &error))?;
         let storage = storage(&config).await;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(Exit::Done),
-            ready = ready(&config, &client, &storage) => ready?,
-        }
-        let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
         let health = Health::new(config.max_concurrent_jobs);
-        let source = ReefGuide::builder(client.clone())
-            .task(task.task_arn, task.cluster_arn)
-            .settle(config.claim_settle)
-            .build();
         let _server = match config.port {
             Some(port) => Some(serve_health(port, health.clone()).await?),
             None => None,
         };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Exit::Done),
+            ready = ready(&config, &client, &storage, &health) => ready?,
+        }
+        let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
+        let source = ReefGuide::builder(client.clone())
+            .task(task.task_arn, task.cluster_arn)
+            .settle(config.claim_settle)
+            .build();
         let worker = builder
             .extension(client)
             .extension(config.clone())
@@ -104,19 +104,23 @@ fn options(config: &Config) -> RunOptions {
 
 /// Makes sure that the worker could do a job before it claims one: that the API accepts its account,
 /// and that there is a bucket.
-async fn ready(config: &Config, client: &Client, storage: &Storage) -> Result<(), Problem> {
+async fn ready(
+    config: &Config,
+    client: &Client,
+    storage: &Storage,
+    health: &Health,
+) -> Result<(), Problem> {
     let started = Instant::now();
     let in_time = || started.elapsed() < config.startup_timeout;
     let profile = (|| client.profile())
         .retry(START_RETRY)
         // A limited login is answered later, however long that takes: the API is there.
-        .when(|error: &ApiError| {
-            error.is_retryable() && (in_time() || error.retry_after().is_some())
-        })
+        .when(|error: &ApiError| error.is_rate_limited() || (error.is_retryable() && in_time()))
         .adjust(|error, delay| {
             delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()))
         })
         .notify(|error, delay| {
+            health.rest(delay);
             tracing::warn!(error = %Chain(error), ?delay, "API not ready yet, trying again");
         })
         .await

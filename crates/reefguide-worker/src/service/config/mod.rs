@@ -130,7 +130,7 @@ configuration! {
     /// Folder in which jobs get their scratch folders.
     pub data_scratch_space: PathBuf =
         DATA_SCRATCH_SPACE, computed "the system's temporary folder", Folder;
-    /// Time that running jobs get to finish after SIGTERM.
+    /// Time from SIGTERM to the end, for running jobs to finish, or to be cancelled and reported.
     pub shutdown_grace: Duration = SHUTDOWN_GRACE_MS, default "25000", Milliseconds(0..=LONGEST);
     /// Time between a claim and reading it back to see who won.
     pub claim_settle: Duration = CLAIM_SETTLE_MS, default "250", Milliseconds(0..=10_000);

@@ -268,6 +268,15 @@ impl ApiError {
         }
     }
 
+    /// Whether the API is there and only wants fewer logins.
+    pub fn is_rate_limited(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } => true,
+            Self::Login(error) => error.is_rate_limited(),
+            _ => false,
+        }
+    }
+
     /// Whether the account was refused: wrong credentials, or a role that is missing.
     pub fn is_denied(&self) -> bool {
         match self {

@@ -103,12 +103,16 @@ impl ReefGuide {
     }
 
     /// Our assignment, if it is the one that may go on.
-    fn winner(&self, details: JobDetails, ours: Option<&AssignmentId>) -> Option<AssignmentRecord> {
+    fn winner(
+        &self,
+        details: &JobDetails,
+        ours: Option<&AssignmentId>,
+    ) -> Option<AssignmentRecord> {
         let ours = details.assignments.iter().find(|record| match ours {
             Some(id) => record.id == *id,
             None => record.ecs_task_arn == self.task_arn && record.completed_at.is_none(),
         })?;
-        (!self.fenced || may_go_on(&details, ours)).then(|| ours.clone())
+        (!self.fenced || may_go_on(details, ours)).then(|| ours.clone())
     }
 }
 
@@ -156,7 +160,7 @@ impl JobSource for ReefGuide {
         };
         tokio::time::sleep(self.settle).await;
         let details = self.read_back(&job.id, claimed_at).await?;
-        let Some(record) = self.winner(details, assigned.as_ref()) else {
+        let Some(record) = self.winner(&details, assigned.as_ref()) else {
             tracing::debug!(job_id = %job.id, assignment_id = assigned.map(tracing::field::display), "claim lost");
             return Ok(None);
         };

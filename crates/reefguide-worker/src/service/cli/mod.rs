@@ -189,13 +189,7 @@ impl Program {
     }
 
     fn load(&self, sources: &ConfigSources) -> Result<Config, ConfigError> {
-        let handled: Vec<_> = self
-            .builder
-            .registry
-            .job_types()
-            .map(JobType::as_str)
-            .collect();
-        Config::load(sources, &handled)
+        Config::load(sources, &self.handled())
     }
 
     /// The configuration for commands that need no API; its account may be missing.
@@ -244,16 +238,18 @@ impl Program {
         }
     }
 
-    fn unhandled(&self, job_type: &str) -> Problem {
-        let handled: Vec<_> = self
-            .builder
+    fn handled(&self) -> Vec<&str> {
+        self.builder
             .registry
             .job_types()
             .map(JobType::as_str)
-            .collect();
+            .collect()
+    }
+
+    fn unhandled(&self, job_type: &str) -> Problem {
         let message = format!(
             "no handler for job type {job_type}; there are: {}",
-            handled.join(", ")
+            self.handled().join(", ")
         );
         Problem::new(Exit::Usage, message)
     }

@@ -6,6 +6,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use etcetera::BaseStrategy;
 use reefguide_worker::source::reefguide::Client;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -59,8 +60,9 @@ pub(crate) fn log_out() -> Result<(), CliError> {
 fn path() -> Result<PathBuf, CliError> {
     let folder = match std::env::var_os("REEFGUIDE_CONFIG_DIR") {
         Some(folder) => PathBuf::from(folder),
-        None => dirs::config_dir()
-            .ok_or(CliError::NoConfigFolder)?
+        None => etcetera::choose_base_strategy()
+            .map_err(|_| CliError::NoConfigFolder)?
+            .config_dir()
             .join("reefguide"),
     };
     Ok(folder.join("session.json"))

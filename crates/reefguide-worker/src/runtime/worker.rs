@@ -156,11 +156,11 @@ impl Claiming {
             let Some(slot) = self.free_slot(&slots).await else {
                 return StopReason::Requested;
             };
-            if !self.jobs.is_empty() {
+            // A job that ended before this round needs no further one.
+            let ended = self.shared.ended.notified().now_or_never().is_some();
+            if ended || !self.jobs.is_empty() {
                 idle_since = Instant::now();
             }
-            // What ended before this round needs no further one.
-            let _ = self.shared.ended.notified().now_or_never();
             let round = self.round().await;
             self.shared.health.polled();
             if !matches!(round, Round::Failed(_)) {
@@ -283,8 +283,9 @@ impl Claiming {
             shared.health.job_started();
             attempt::work(&shared, &shutdown, claim).await;
             shared.health.job_ended();
-            drop(slot);
+            // Before the slot: whoever takes that knows that the job has ended.
             shared.ended.notify_one();
+            drop(slot);
         };
         self.jobs.spawn(job.instrument(span));
     }

@@ -233,6 +233,12 @@ async fn a_retryable_error_is_tried_again_with_empty_folders() {
         async move {
             let name = format!("try-{}", ctx.attempt());
             ctx.outputs().write(&name, "x").await?;
+            let run = ctx.scratch().ancestors().nth(2).unwrap();
+            assert_eq!(
+                std::fs::read_dir(run)?.count(),
+                1,
+                "an earlier try left something"
+            );
             assert!(
                 std::fs::read_dir(ctx.scratch())?.next().is_none(),
                 "scratch is not empty"

@@ -108,6 +108,37 @@ async fn an_idle_worker_leaves() {
 }
 
 #[tokio::test]
+async fn the_time_of_a_long_job_does_not_count_as_idle() {
+    let rig = Rig::start().await;
+    let long = rig.submit_test(1);
+    let idle = Duration::from_millis(500);
+    let mut options = rig.options();
+    options.idle_timeout = Some(idle);
+    let worker = rig.worker().await.options(options);
+    let worker = Running::start(
+        worker.handler_fn("TEST", move |payload: Value, _| async move {
+            if payload["id"] == 1 {
+                tokio::time::sleep(idle * 2).await;
+            }
+            Ok(())
+        }),
+    );
+    assert_eq!(rig.ended(long).await, "SUCCEEDED");
+    // The worker looks for work at once, and finds none.
+    let polls = |lab: &Lab| {
+        lab.requests()
+            .iter()
+            .filter(|r| r.route == Route::Poll)
+            .count()
+    };
+    let before = polls(&rig.lab);
+    in_time(rig.lab.wait_until(|lab| polls(lab) > before)).await;
+    let next = rig.submit_test(2);
+    assert_eq!(rig.ended(next).await, "SUCCEEDED");
+    worker.stopped().await;
+}
+
+#[tokio::test]
 async fn a_worker_is_not_idle_while_a_job_runs() {
     let rig = Rig::start().await;
     let job = rig.submit_test(1);

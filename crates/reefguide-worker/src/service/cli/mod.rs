@@ -100,16 +100,23 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         builder,
         files: cli.files,
     };
-    let done = match cli.command.unwrap_or(Command::Run) {
+    let command = cli.command.unwrap_or(Command::Run);
+    let is_run = matches!(command, Command::Run);
+    let done = match command {
         Command::Run => program.run().await,
         Command::Handle(handle) => program.handle(handle).await,
         Command::Schema { job_type } => program.schema(job_type.as_deref()),
         Command::Check => program.check().await,
         Command::Healthcheck => program.healthcheck().await,
     };
-    done.unwrap_or_else(|problem| {
-        complain(&problem.message);
-        problem.exit
+    done.unwrap_or_else(|Problem { exit, message }| {
+        // Whoever reads the log of a run looks for its end there.
+        if is_run && tracing::enabled!(tracing::Level::ERROR) {
+            tracing::error!("{message}");
+        } else {
+            complain(&message);
+        }
+        exit
     })
 }
 

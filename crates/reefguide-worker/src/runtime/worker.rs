@@ -207,7 +207,10 @@ impl Claiming {
             };
             tokio::select! {
                 () = self.shutdown.stop.cancelled() => return StopReason::Requested,
-                () = self.shared.ended.notified() => idle_since = Instant::now(),
+                // A slot that is free again is a reason to look for work, not to press a source in trouble.
+                () = self.shared.ended.notified(), if unreachable.is_none() => {
+                    idle_since = Instant::now();
+                }
                 () = tokio::time::sleep(wait.min(idle_left)) => {}
             }
         }

@@ -54,7 +54,9 @@ impl Program {
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
         let mut extensions = self.builder.extensions.clone();
-        if let Ok(client) = client(&config) {
+        // Only a client that has an API: the configuration may be without.
+        let with_api = self.load(&self.sources()).ok();
+        if let Some(Ok(client)) = with_api.as_ref().map(client) {
             extensions.insert(client);
         }
         extensions.insert(config.clone());

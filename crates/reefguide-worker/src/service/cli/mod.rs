@@ -20,7 +20,7 @@ use crate::Chain;
 use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
 use crate::source::reefguide::{ApiError, Client};
-use crate::storage::{S3Credentials, S3Options, Storage, StorageError};
+use crate::storage::{S3Options, Storage, StorageError};
 
 /// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
 #[derive(Debug, Parser)]
@@ -281,15 +281,10 @@ fn client(config: &Config) -> Result<Client, ApiError> {
 }
 
 async fn storage(config: &Config) -> Storage {
-    let credentials = config.s3_credentials().map(|keys| S3Credentials {
-        access_key: keys.access_key,
-        secret_key: keys.secret_key,
-        session_token: keys.session_token,
-    });
     let options = S3Options {
         endpoint: config.s3_endpoint.clone(),
         region: Some(config.aws_region.clone()),
-        credentials,
+        credentials: config.s3_credentials(),
         ..S3Options::default()
     };
     Storage::s3(options).await

@@ -1,7 +1,7 @@
 //! `run`: from the configuration to the reason for stopping.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::error::Error;
+use std::time::{Duration, Instant};
 
 use backon::Retryable;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,6 @@ use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
 use crate::service::{health, signals};
-use crate::source::SourceError;
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
@@ -169,13 +168,8 @@ fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
         StopReason::Requested | StopReason::Idle(_) => return Ok(Exit::Done),
         StopReason::Unreachable(error) | StopReason::Denied(error) => error,
     };
-    match &error {
-        SourceError::Unavailable { source, .. }
-        | SourceError::Denied { source }
-        | SourceError::Refused { source }
-        | SourceError::ResultRefused { source } => match source.downcast_ref::<ApiError>() {
-            Some(error) => Err(api_problem(config, error)),
-            None => Err(Problem::new(Exit::Internal, Chain(&error).to_string())),
-        },
+    match error.source().and_then(<dyn Error>::downcast_ref) {
+        Some(error) => Err(api_problem(config, error)),
+        None => Err(Problem::new(Exit::Internal, Chain(&error).to_string())),
     }
 }

@@ -22,6 +22,7 @@ use self::form::Form;
 use self::layers::Found;
 use crate::job::JobType;
 use crate::service::telemetry::LogFormat;
+use crate::storage::S3Credentials;
 
 macro_rules! when_unset {
     (required) => {
@@ -155,18 +156,6 @@ configuration! {
     /// Address of the task metadata; ECS sets it.
     pub ecs_container_metadata_uri: Option<String> =
         ECS_CONTAINER_METADATA_URI_V4, optional "not on ECS", HttpUrl;
-}
-
-/// Keys for the bucket that do not come from AWS's default chain.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct S3Credentials {
-    /// Access key id.
-    pub access_key: String,
-    /// Secret access key.
-    pub secret_key: SecretString,
-    /// Session token of a temporary access key.
-    pub session_token: Option<SecretString>,
 }
 
 impl Config {

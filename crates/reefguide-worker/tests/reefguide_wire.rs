@@ -52,6 +52,18 @@ async fn refresh<'a>(server: &'a MockServer, token: &str) -> Mock<'a> {
         .await
 }
 
+/// A refresh token that has ended.
+async fn refresh_refused(server: &MockServer) -> Mock<'_> {
+    server
+        .mock_async(|when, then| {
+            when.method(POST).path("/api/auth/token");
+            let message = "Refresh token has expired";
+            then.status(401)
+                .json_body(json!({ "status": 401, "message": message }));
+        })
+        .await
+}
+
 /// An empty poll, for this token only.
 async fn poll<'a>(server: &'a MockServer, token: &str) -> Mock<'a> {
     let bearer = format!("Bearer {token}");
@@ -241,14 +253,7 @@ async fn an_ended_refresh_token_leads_to_a_login() {
     let server = MockServer::start_async().await;
     let old = token("old", 600);
     let login = login(&server, &old).await;
-    let refused = server
-        .mock_async(|when, then| {
-            when.path("/api/auth/token");
-            let message = "Refresh token has expired";
-            then.status(401)
-                .json_body(json!({ "status": 401, "message": message }));
-        })
-        .await;
+    let refused = refresh_refused(&server).await;
     poll(&server, &old).await;
     let client = client(&server);
     client.poll(None).await.unwrap();
@@ -486,14 +491,7 @@ async fn a_session_is_resumed_without_a_login_until_its_refresh_token_ends() {
     refresh.assert_async().await;
 
     refresh.delete_async().await;
-    server
-        .mock_async(|when, then| {
-            when.path("/api/auth/token");
-            let message = "Refresh token has expired";
-            then.status(401)
-                .json_body(json!({ "status": 401, "message": message }));
-        })
-        .await;
+    refresh_refused(&server).await;
     let error = resume().poll(None).await.unwrap_err();
     insta::assert_snapshot!(error, @"POST /auth/token as `worker@email.com`: the session has ended, log in again");
     login.assert_async().await;

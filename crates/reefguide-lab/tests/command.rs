@@ -122,11 +122,25 @@ async fn a_lab_shows_its_requests_obeys_its_dials_and_ends_with_ctrl_c() {
 }
 
 #[test]
+fn a_lab_on_all_addresses_ends_with_sigterm_and_keeps_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let mut up = Up::start(&["--host", "0.0.0.0", "--data", data]);
+    assert!(up.endpoint.starts_with("http://127.0.0.1:"));
+    assert!(up.stop("TERM"));
+    assert!(folder.path().join("jobs.sqlite").is_file());
+}
+
+#[test]
 fn what_goes_wrong_is_named_with_its_remedy() {
     let up = Up::start(&[]);
     let port = up.endpoint.rsplit(':').next().unwrap();
     let mask = |text: String| text.replace(port, "PORT");
-    insta::assert_snapshot!(mask(run(&["up", "--port", port]).1), @"error: the api server cannot listen on 127.0.0.1:PORT; choose another port, or 0 for a free one: Address already in use (os error N)");
+    insta::assert_snapshot!(mask(run(&["up", "--port", port]).1), @"error: the api server cannot listen on 127.0.0.1:PORT; choose another port (0 for a free one) or host: Address already in use (os error N)");
+    insta::assert_snapshot!(mask(run(&["up", "--host", "0.0.0.0", "--port", port]).1), @r"
+    warning: listening on 0.0.0.0: other machines may reach the lab, its passwords are public and nothing is guarded
+    error: the api server cannot listen on 0.0.0.0:PORT; choose another port (0 for a free one) or host: Address already in use (os error N)
+    ");
     insta::assert_snapshot!(run(&["up", "--port", "0", "--s3-port", "0", "--schema", "MINE=missing.json"]).1, @"error: the schema file missing.json cannot be read: No such file or directory (os error N)");
     insta::assert_snapshot!(run(&["up", "--schema", "MINE"]).1, @r#"
     error: invalid value 'MINE' for '--schema <NAME=FILE>': expected NAME=FILE, such as COUNT_CORAL=count-coral.json
@@ -150,8 +164,9 @@ fn help_says_what_each_option_does() {
     Usage: reefguide-lab up [OPTIONS]
 
     Options:
-          --port <PORT>         Port of the job API on 127.0.0.1; 0 takes a free one [default: 5000]
-          --s3-port <S3_PORT>   Port of the S3 server on 127.0.0.1; 0 takes a free one [default: 9000]
+          --host <ADDRESS>      Address that both servers listen on; in a container 0.0.0.0 [default: 127.0.0.1]
+          --port <PORT>         Port of the job API; 0 takes a free one [default: 5000]
+          --s3-port <S3_PORT>   Port of the S3 server; 0 takes a free one [default: 9000]
           --data <DIR>          Keep jobs and objects in this folder, and begin with what is there
           --any-type            Accept jobs of every type name
           --job-type <NAME>     Accept jobs of this type too, with any payload; may be repeated

@@ -5,6 +5,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use reefguide_lab::Lab;
+use serde_json::{Value, json};
+
 const COMMAND: &str = env!("CARGO_BIN_EXE_reefguide-lab");
 
 /// A lab on free ports, stopped with the test.
@@ -131,6 +134,49 @@ fn a_lab_on_all_addresses_ends_with_sigterm_and_keeps_its_data() {
     assert!(folder.path().join("jobs.sqlite").is_file());
 }
 
+#[tokio::test]
+async fn a_job_is_submitted_once_and_watched_to_its_end() {
+    let lab = Lab::builder().any_job_type().start().await.unwrap();
+    let endpoint = lab.api_endpoint().to_owned();
+    let submit = |input: &'static str, watch: bool| {
+        let endpoint = endpoint.clone();
+        let arguments = ["submit", "COUNT", "--lab", &endpoint, "--input", input];
+        let watch = watch.then_some("--watch");
+        let arguments: Vec<String> = arguments.into_iter().chain(watch).map(Into::into).collect();
+        tokio::task::spawn_blocking(move || {
+            run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+    };
+    let submitted = submit(r#"{"reef": 1}"#, false).await.unwrap();
+    assert_eq!(submitted, (true, "job 1 is submitted".to_owned()));
+    assert_eq!(lab.job(1).unwrap()["input_payload"], json!({ "reef": 1 }));
+
+    let watching = submit(r#"{"reef": 1}"#, true);
+    let client = reqwest::Client::new();
+    let account = json!({ "email": "worker@email.com", "password": "password" });
+    let login = client.post(format!("{endpoint}/api/auth/login"));
+    let login: Value = login
+        .json(&account)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let cancel = client.post(format!("{endpoint}/api/jobs/1/cancel"));
+    let cancel = cancel.bearer_auth(login["token"].as_str().unwrap());
+    assert!(cancel.send().await.unwrap().status().is_success());
+    let (succeeded, shown) = watching.await.unwrap();
+    assert!(!succeeded);
+    let (first, job) = shown.split_once('\n').unwrap();
+    assert_eq!(
+        first,
+        "job 1 has the same type and payload: the API makes no second one"
+    );
+    let job: Value = serde_json::from_str(job).unwrap();
+    assert_eq!(job["status"], "CANCELLED");
+}
+
 #[test]
 fn what_goes_wrong_is_named_with_its_remedy() {
     let up = Up::start(&[]);
@@ -147,6 +193,10 @@ fn what_goes_wrong_is_named_with_its_remedy() {
 
     For more information, try '--help'.
     "#);
+    let submit = |input| run(&["submit", "COUNT", "--input", input, "--lab", &up.endpoint]).1;
+    insta::assert_snapshot!(submit("{}"), @"error: the lab refused with 400 Bad Request: no job type is called COUNT");
+    insta::assert_snapshot!(submit("{"), @"error: payload in {: not JSON: EOF while parsing an object at line 1 column 1");
+    insta::assert_snapshot!(submit("missing.json"), @"error: payload in missing.json: No such file or directory (os error N)");
     drop(up);
     insta::assert_snapshot!(run(&["fault", "poll", "reset", "--lab", "http://127.0.0.1:1"]).1, @"error: no lab answers at http://127.0.0.1:1/; start one with `reefguide-lab up`, or name its API with --lab: Connection refused (os error N)");
     insta::assert_snapshot!(run(&["fault", "nowhere", "reset"]).1, @r#"
@@ -174,6 +224,20 @@ fn help_says_what_each_option_does() {
           --quiet               Show no requests
       -h, --help                Print help
     "#);
+    insta::assert_snapshot!(run(&["submit", "--help"]).1, @r"
+    Give a job to a running lab, with no account
+
+    Usage: reefguide-lab submit [OPTIONS] --input <JSON|FILE|-> <JOB_TYPE>
+
+    Arguments:
+      <JOB_TYPE>  The job type
+
+    Options:
+          --input <JSON|FILE|->  The payload: JSON, a file with it, or `-` for stdin
+          --watch                Wait for the job's end and show it; exit with 0 if it succeeded
+          --lab <URL>            The lab's API [env: API_ENDPOINT=] [default: http://127.0.0.1:5000]
+      -h, --help                 Print help
+    ");
     insta::assert_snapshot!(run(&["fault", "--help"]).1, @r#"
     Set a fault dial of a running lab
 

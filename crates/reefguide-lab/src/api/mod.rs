@@ -112,6 +112,8 @@ pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
         )
         .route("/lab/faults/{id}", delete(control::remove_fault))
         .route("/lab/requests", get(control::requests))
+        .route("/lab/jobs", post(control::submit))
+        .route("/lab/jobs/{id}", get(control::job))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .layer(from_fn(answer::not_modified))

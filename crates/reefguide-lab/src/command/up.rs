@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::{JobTypeSpec, Lab, RequestRecord};
 use clap::Args;
-use reefguide_lab::{JobTypeSpec, Lab, RequestRecord};
 use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Start a lab and show its requests until Ctrl-C
 #[derive(Debug, Args)]
-pub(crate) struct Up {
+pub(super) struct Up {
     /// Address that both servers listen on; in a container 0.0.0.0
     #[arg(long, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into())]
     host: IpAddr,
@@ -93,7 +93,7 @@ impl SchemaFile {
 }
 
 impl Up {
-    pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
         // Before all else: as a container's first process it hears only the signals it asks for.
         let stopped = stopped()?;
         tokio::pin!(stopped);
@@ -198,7 +198,7 @@ impl fmt::Display for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reefguide_lab::{Route, Side};
+    use crate::{Route, Side};
 
     #[test]
     fn a_request_is_one_line() {

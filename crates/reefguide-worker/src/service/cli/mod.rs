@@ -12,11 +12,12 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::config::{Config, ConfigError, ConfigSources};
+use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
 use super::telemetry::{self, TelemetryOptions};
 use super::{health, telemetry::TelemetryError};
 use crate::Chain;
+use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
 use crate::source::reefguide::{ApiError, Client};
@@ -96,8 +97,9 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             };
         }
     };
+    let withheld = withheld(&builder.extensions);
     let program = Program {
-        builder,
+        builder: builder.extension(withheld),
         files: cli.files,
     };
     let command = cli.command.unwrap_or(Command::Run);
@@ -150,6 +152,16 @@ fn variables() -> String {
         );
     }
     text
+}
+
+/// What the programs that handlers run must not see: what the author named, and the worker's secrets.
+fn withheld(extensions: &Extensions) -> WithheldVariables {
+    let named = extensions.get::<WithheldVariables>();
+    let named = named.iter().flat_map(|named| named.names());
+    // Half a pair of AWS keys would keep the AWS libraries from looking further, for the task's role.
+    let secret = |variable: &&Variable| variable.secret || variable.name == "AWS_ACCESS_KEY_ID";
+    let secrets = Config::variables().iter().filter(secret);
+    named.chain(secrets.map(|variable| variable.name)).collect()
 }
 
 /// The handlers, and where settings come from.

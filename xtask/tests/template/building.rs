@@ -1,0 +1,182 @@
+//! Workers are formatted, linted, built, tested and run: one for each handler style, and for each source of the SDK.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::packages::packaged;
+use crate::repository::Repository;
+use crate::tools::{root, run};
+use crate::worker::{Answers, Worker};
+
+/// Where all workers are built, so that what they share is built once.
+pub(crate) fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers")
+}
+
+/// A worker with what cargo has to be told to find the SDK.
+struct Project {
+    worker: Worker,
+    options: Vec<String>,
+}
+
+impl Project {
+    fn new(answers: &Answers, options: Vec<String>) -> Self {
+        let worker = Worker::generate(answers);
+        // The versions of the workspace: those that its own tests are run with, and that are on this machine.
+        std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
+        Self { worker, options }
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("cargo");
+        command
+            .arg(arguments[0])
+            .args(&self.options)
+            .args(&arguments[1..])
+            .env("CARGO_TARGET_DIR", target())
+            .current_dir(&self.worker.path);
+        command
+    }
+
+    /// Formatted, free of warnings, its tests green. What the tests said.
+    fn check(&self) -> String {
+        run(&mut self.cargo(&["fmt", "--check"]));
+        run(&mut self.cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]));
+        let said = run(&mut self.cargo(&["test", "--quiet", "--", "--format=pretty"]));
+        assert!(
+            said.contains("test every_sample_payload_succeeds ... ok"),
+            "{said}"
+        );
+        said
+    }
+}
+
+/// A program started by `cargo run`, told to stop with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn stop(&mut self) -> bool {
+        let id = self.0.id().to_string();
+        run(Command::new("kill").args(["-s", "TERM", &id]));
+        self.0.wait().unwrap().success()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.try_wait().unwrap().is_none() {
+            self.stop();
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_as_its_readme_says() {
+    let project = Project::new(&Answers::new(), Vec::new());
+    project.check();
+
+    let mut lab = [
+        "run",
+        "--quiet",
+        "--example",
+        "lab",
+        "--",
+        "up",
+        "--any-type",
+    ]
+    .to_vec();
+    lab.extend(["--port", "0", "--s3-port", "0"]);
+    let mut lab = Running::start(&mut project.cargo(&lab));
+    let lines = BufReader::new(lab.0.stdout.take().unwrap()).lines();
+    let env: Vec<(String, String)> = lines
+        .map(Result::unwrap)
+        .skip_while(|line| line.starts_with('#'))
+        .take_while(|line| !line.is_empty())
+        .map(|line| {
+            line.split_once('=')
+                .map(|(a, b)| (a.into(), b.into()))
+                .unwrap()
+        })
+        .collect();
+    let endpoint = |name: &str| env.iter().find(|(set, _)| set == name).unwrap().1.clone();
+
+    let mut worker = Running::start(
+        project
+            .cargo(&["run", "--quiet", "--", "--env-file", ".env.dist"])
+            .env("API_ENDPOINT", endpoint("API_ENDPOINT"))
+            .env("S3_ENDPOINT", endpoint("S3_ENDPOINT")),
+    );
+    let submit = [
+        "run",
+        "--quiet",
+        "--example",
+        "lab",
+        "--",
+        "submit",
+        "MEAN_DEPTH",
+    ];
+    let input = ["--input", "payloads/MEAN_DEPTH.json", "--watch", "--lab"];
+    let said = run(project
+        .cargo(&submit)
+        .args(input)
+        .arg(endpoint("API_ENDPOINT")));
+    assert!(said.contains(r#""status": "SUCCEEDED""#), "{said}");
+    assert!(worker.stop() && lab.stop());
+
+    let handle = [
+        "run",
+        "--quiet",
+        "--",
+        "handle",
+        "MEAN_DEPTH",
+        "--output-dir",
+        "out",
+    ];
+    run(project
+        .cargo(&handle)
+        .args(["--input", "payloads/MEAN_DEPTH.json"]));
+    assert_eq!(project.worker.text("out/mean.txt"), "-3\n");
+}
+
+#[test]
+fn a_worker_that_computes_is_built_from_packages_and_takes_handlers_of_every_style() {
+    let patches = packaged().iter().flat_map(|(name, folder)| {
+        let path = format!("patch.crates-io.{name}.path={:?}", folder.to_str().unwrap());
+        ["--config".to_owned(), path]
+    });
+    let answers = Answers::default()
+        .with("sdk", "crates.io")
+        .with("handler_style", "cpu");
+    let project = Project::new(&answers, patches.collect());
+    for (job_type, style) in [
+        ("WAITING", "async"),
+        ("MATCH", "cpu"),
+        ("SCRIPT", "program"),
+    ] {
+        project.worker.add_handler(job_type, style).unwrap();
+    }
+    let said = project.check();
+    for module in ["mean_depth", "waiting", "match_job", "script"] {
+        let test = format!("test handlers::{module}::tests::numbers");
+        assert!(said.contains(&test), "no {test}:\n{said}");
+    }
+    let schemas = run(&mut project.cargo(&["run", "--quiet", "--", "schema"]));
+    for job_type in ["MEAN_DEPTH", "WAITING", "MATCH", "SCRIPT"] {
+        assert!(schemas.contains(job_type), "{schemas}");
+    }
+}
+
+#[test]
+fn a_worker_that_runs_a_program_is_built_from_a_git_repository() {
+    let repository = Repository::of_the_working_tree();
+    let answers = Answers::default()
+        .with("sdk", "git")
+        .with("sdk_git", format!("file://{}", repository.path().display()))
+        .with("handler_style", "program");
+    Project::new(&answers, Vec::new()).check();
+}

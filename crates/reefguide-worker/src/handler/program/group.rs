@@ -123,7 +123,8 @@ mod tests {
     async fn when_the_process_has_to_end_at_once_its_programs_are_killed() {
         let mut group = Group::start(Command::new("sleep").arg("600")).unwrap();
         kill_all();
-        let status = group.ended().await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), group.ended());
+        let status = ended.await.unwrap().unwrap();
         assert_eq!(status.signal(), Some(9));
         let id = group.id;
         drop(group);

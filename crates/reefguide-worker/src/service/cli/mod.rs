@@ -391,14 +391,14 @@ mod tests {
     }
 
     /// Set for the process that is looked into.
-    const OUTPUTS: &str = "REEFGUIDE_WORKER_TEST_OUTPUTS";
+    const CHILD: &str = "REEFGUIDE_WORKER_TEST_CHILD";
 
     /// A worker whose handler writes down what a program sees.
     #[tokio::test]
     async fn child_with_secrets() {
-        let Some(outputs) = std::env::var_os(OUTPUTS) else {
+        if std::env::var_os(CHILD).is_none() {
             return;
-        };
+        }
         let builder = Worker::builder()
             .extension(WithheldVariables::from_iter(["TIDE_PASSWORD"]))
             .handler_fn("ENV", |input: Value, ctx: JobContext| async move {
@@ -406,9 +406,8 @@ mod tests {
                 let program = program.args(["-c", "env >\"$JOB_OUTPUT_DIR/env\""]);
                 program.run::<_, Value>(&input, &ctx).await
             });
-        let args = "worker handle ENV --input /dev/stdin --output-dir".split(' ');
-        let args = args.map(OsString::from).chain([outputs]);
-        assert_eq!(dispatch(builder, args).await.code(), 0);
+        let args = "worker handle ENV --input - --output-dir out".split(' ');
+        assert_eq!(dispatch(builder, args.map(OsString::from)).await.code(), 0);
     }
 
     #[test]
@@ -430,12 +429,13 @@ mod tests {
             .env("AWS_ACCESS_KEY_ID", "half a pair")
             .env("MINIO_USERNAME", "minio")
             .env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role")
-            .env(OUTPUTS, folder.path())
+            .env(CHILD, "1")
+            .current_dir(&folder)
             .stdin(std::fs::File::open(payload).unwrap())
             .output()
             .unwrap();
         assert!(child.status.success(), "{child:?}");
-        let seen = std::fs::read_to_string(folder.path().join("env")).unwrap();
+        let seen = std::fs::read_to_string(folder.path().join("out/env")).unwrap();
         assert!(!seen.contains("=secret"), "{seen}");
         assert!(!seen.contains("AWS_ACCESS_KEY_ID"), "{seen}");
         assert!(

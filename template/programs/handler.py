@@ -20,7 +20,7 @@ def main():
     if not values:
         sys.exit("there are no numbers")
     mean = sum(values) / len(values)
-    print(f"averaged {len(values)} numbers", flush=True)
+    print(f"averaged {len(values)} numbers")
 
     outputs = Path(os.environ["JOB_OUTPUT_DIR"])
     (outputs / "mean.txt").write_text(f"{mean}\n")

@@ -5,7 +5,7 @@
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`handler`] | [`JobHandler`](handler::JobHandler) and [its kin](handler::BlockingJobHandler), [errors](handler::JobError), [the context](handler::JobContext), the registry |
+//! | [`handler`] | [`JobHandler`](handler::JobHandler) and [its kin](handler::BlockingJobHandler), [errors](handler::JobError), [the context](handler::JobContext), the registry, [programs](handler::Program) in other languages |
 //! | [`testing`] | the [harness](testing::Harness) for handlers |
 //! | [`storage`] | URIs, S3 and folders, [outputs](storage::Outputs) and their publication |
 //! | [`job`] | the words: job, assignment, claim, outcome |

@@ -1,9 +1,10 @@
 //! A handler's work done by a program, here the shell.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod witness;
+
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use reefguide_worker::handler::WithheldVariables;
 use reefguide_worker::prelude::*;
 use reefguide_worker::service::telemetry::{LogFormat, TelemetryOptions, subscriber};
 use reefguide_worker::testing::{Finished, Harness};
-use rustix::process::{Pid, Signal, kill_process};
+#[cfg(target_os = "linux")]
+use rustix::process::Pid;
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+
+use witness::Witness;
 
 /// No test waits longer than this for anything; it says so instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,54 +53,6 @@ async fn run(script: &str) -> Result<Finished, JobError> {
 
 async fn fails(script: &str) -> JobError {
     run(script).await.unwrap_err()
-}
-
-/// Processes of a script as seen through a named pipe: what they write into it, and that all who hold
-/// it open are gone.
-struct Witness {
-    pipe: PathBuf,
-    lines: mpsc::UnboundedReceiver<String>,
-    _folder: TempDir,
-}
-
-impl Witness {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
-        assert!(made.success());
-        let (sender, lines) = mpsc::unbounded_channel();
-        let from = pipe.clone();
-        // A thread that nobody waits for: without a writer it stays in `open`.
-        std::thread::spawn(move || {
-            for line in BufReader::new(std::fs::File::open(from).unwrap()).lines() {
-                let _ = sender.send(line.unwrap());
-            }
-        });
-        Self {
-            pipe,
-            lines,
-            _folder: folder,
-        }
-    }
-
-    /// A script that holds the pipe open as file 9, with all that it starts.
-    fn watch(&self, script: &str) -> Program {
-        sh(&format!("exec 9>'{}'; {script}", self.pipe.display()))
-    }
-
-    async fn says(&mut self) -> String {
-        in_time(self.lines.recv()).await.unwrap()
-    }
-
-    /// Waits until no process holds the pipe any more; returns what they said until then.
-    async fn gone(mut self) -> Vec<String> {
-        let mut said = Vec::new();
-        while let Some(line) = in_time(self.lines.recv()).await {
-            said.push(line);
-        }
-        said
-    }
 }
 
 /// Log lines, kept.
@@ -346,29 +301,45 @@ async fn withheld_variables_are_not_inherited_unless_they_are_given() {
     assert_eq!(ran(given).await, format!("given {version}"));
 }
 
-/// Runs a program, and cancels it as a shutdown would once it has said something.
-async fn cancelled(mut witness: Witness, script: &str) -> (String, Vec<String>) {
+/// Runs a program, and cancels it as a shutdown would once it has said something. Returns its error,
+/// unless it was dropped before it had one, and what it said then.
+async fn cancelled(script: &str) -> (Option<String>, Vec<String>) {
+    let mut witness = Witness::new();
+    let program = witness.watch(script);
     let stop = CancellationToken::new();
-    let harness = harness(witness.watch(script)).cancellation(stop.clone());
+    let (sender, error) = oneshot::channel();
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    let harness = Harness::handler_fn("CORAL", move |input: Value, ctx: JobContext| {
+        let (program, sender) = (program.clone(), sender.clone());
+        async move {
+            let error = program.run::<_, Value>(&input, &ctx).await.unwrap_err();
+            let sender = sender.lock().unwrap().take().unwrap();
+            sender.send(error.to_string()).unwrap();
+            Err::<(), _>(error)
+        }
+    });
+    let harness = harness.cancellation(stop.clone());
     let run = tokio::spawn(async move { harness.run(json!({})).await });
     assert_eq!(witness.says().await, "begun");
     stop.cancel();
-    let error = in_time(run).await.unwrap().unwrap_err().to_string();
-    (error, witness.gone().await)
+    let ended = in_time(run).await.unwrap().unwrap_err().to_string();
+    assert_eq!(ended, "cancelled: the worker is shutting down");
+    (error.await.ok(), witness.gone().await)
 }
 
 #[tokio::test]
 async fn a_cancelled_program_may_tidy_up() {
     let script = "trap 'echo tidy >&9; exit 1' TERM; echo begun >&9; sleep 600 & wait";
-    let (error, said) = cancelled(Witness::new(), script).await;
-    assert_eq!(error, "cancelled: the worker is shutting down");
+    let (error, said) = cancelled(script).await;
+    assert_eq!(error.unwrap(), "cancelled");
     assert_eq!(said, ["tidy"]);
 }
 
 #[tokio::test]
 async fn a_cancelled_program_that_ignores_it_is_killed_with_all_it_started() {
     let script = "trap '' TERM; (trap '' TERM; sleep 600) & echo begun >&9; sleep 600";
-    let (_, said) = cancelled(Witness::new(), script).await;
+    let (error, said) = cancelled(script).await;
+    assert_eq!(error.unwrap(), "cancelled");
     assert!(said.is_empty(), "{said:?}");
 }
 
@@ -408,16 +379,18 @@ async fn what_a_program_leaves_running_is_killed_and_reaped() {
     assert!(!Path::new(&format!("/proc/{}", finished.result())).exists());
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_process_that_left_the_group_does_not_hold_up_the_job() {
-    let mut witness = Witness::new();
-    // With job control, a shell gives what it starts a group of its own.
-    let script = "set -m; sleep 600 & echo $! >&9; echo $! >\"$JOB_RESULT\"";
+    let witness = Witness::new();
+    let script = r#"
+        setsid sh -c 'echo $$ >"$JOB_RESULT"; exec sleep 600' &
+        until [ -s "$JOB_RESULT" ]; do sleep 0.01; done
+    "#;
     let harness = harness(witness.watch(script));
     let finished = in_time(harness.run(json!({}))).await.unwrap();
     let left = finished.result().as_i64().unwrap();
-    assert_eq!(witness.says().await, left.to_string());
     let left = Pid::from_raw(left.try_into().unwrap()).unwrap();
-    kill_process(left, Signal::KILL).unwrap();
+    rustix::process::kill_process(left, rustix::process::Signal::KILL).unwrap();
     witness.gone().await;
 }

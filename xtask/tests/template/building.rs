@@ -145,10 +145,13 @@ fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_as_its_readme_says()
 
 #[test]
 fn a_worker_that_computes_is_built_from_packages_and_takes_handlers_of_every_style() {
-    let patches = packaged().iter().flat_map(|(name, folder)| {
-        let path = format!("patch.crates-io.{name}.path={:?}", folder.to_str().unwrap());
-        ["--config".to_owned(), path]
-    });
+    let packages = tempfile::tempdir().unwrap();
+    let patches = packaged(packages.path())
+        .into_iter()
+        .flat_map(|(name, folder)| {
+            let path = format!("patch.crates-io.{name}.path={:?}", folder.to_str().unwrap());
+            ["--config".to_owned(), path]
+        });
     let answers = Answers::default()
         .with("sdk", "crates.io")
         .with("handler_style", "cpu");

@@ -113,3 +113,21 @@ pub(crate) fn kill_all() {
 fn running() -> MutexGuard<'static, Vec<Pid>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[tokio::test]
+    async fn when_the_process_has_to_end_at_once_its_programs_are_killed() {
+        let mut group = Group::start(Command::new("sleep").arg("600")).unwrap();
+        kill_all();
+        let ended = tokio::time::timeout(Duration::from_secs(60), group.ended());
+        let status = ended.await.unwrap().unwrap();
+        assert_eq!(status.signal(), Some(9));
+        let id = group.id;
+        drop(group);
+        assert!(!running().contains(&id));
+    }
+}

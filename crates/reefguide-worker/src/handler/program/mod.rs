@@ -1,42 +1,33 @@
 //! A handler's work done by a program in another language.
 
+mod given;
 mod group;
 mod lines;
+mod outcome;
 
+pub use given::WithheldVariables;
 pub(crate) use group::kill_all;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::process::Command;
 
+use self::given::Folder;
 use self::group::Group;
 use self::lines::Tail;
-use super::registry::fitting;
 use super::{JobContext, JobError};
 
 /// Between SIGTERM and SIGKILL. A cancelled handler has a second to return, and this is a part of it.
 const GRACE: Duration = Duration::from_millis(700);
 /// How long to read on after the program's end, should somebody who left its group hold the pipes open.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The largest result that is read.
-const RESULT_LIMIT: u64 = 16 << 20;
-/// The exit code of a program that wants to be tried again: `EX_TEMPFAIL` of `sysexits.h`.
-const TRY_AGAIN: i32 = 75;
-/// What a shell exits with when a program it ran was killed.
-const KILLED_IN_SHELL: i32 = 128 + 9;
 
 /// A program that does the work of a handler: a script in Python, R or Julia, or any executable.
 ///
@@ -116,40 +107,6 @@ pub struct Program {
     env: Vec<(OsString, OsString)>,
 }
 
-/// Names of environment variables that a [`Program`] does not inherit, given to the worker as an
-/// [`extension`](crate::runtime::WorkerBuilder::extension).
-///
-/// A program, every library in it, and the log it writes must not see the worker's password. A worker
-/// started by [`main`](crate::runtime::WorkerBuilder::main) withholds the secrets of its
-/// configuration, together with those named here.
-///
-/// ```no_run
-/// use reefguide_worker::handler::WithheldVariables;
-/// use reefguide_worker::prelude::*;
-///
-/// # #[tokio::main]
-/// # async fn main() -> ExitCode {
-/// Worker::builder()
-///     .extension(WithheldVariables::from_iter(["TIDE_DATABASE_PASSWORD"]))
-/// #   .main().await
-/// # }
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WithheldVariables(Vec<String>);
-
-impl<T: Into<String>> FromIterator<T> for WithheldVariables {
-    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
-    }
-}
-
-impl WithheldVariables {
-    /// The names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-}
-
 impl Program {
     /// A program by its name, looked for in `PATH`, or by its path, which may be relative to the
     /// folder the worker was started in.
@@ -205,7 +162,7 @@ impl Program {
         let (folder, mut command) = prepare()
             .map_err(|error| JobError::from(error).context(format!("preparing to run {self}")))?;
         // After the folder: the program is killed before its folder is removed.
-        let mut group = Group::start(&mut command).map_err(|error| self.not_started(error))?;
+        let mut group = Group::start(&mut command).map_err(|error| self.not_started(&error))?;
         let mut tail = Tail::default();
         let status = self.follow(&mut group, &mut tail, ctx).await?;
         drop(group);
@@ -214,49 +171,7 @@ impl Program {
         self.result(&folder.result())
     }
 
-    fn command(&self, folder: &Folder, ctx: &JobContext) -> io::Result<Command> {
-        // Relative to the folder it runs in, a path would name nothing.
-        let program = match Path::new(&self.program) {
-            path if path.components().count() > 1 => std::path::absolute(path)?,
-            name => name.to_owned(),
-        };
-        let outputs = std::path::absolute(ctx.outputs().folder())?;
-        fs::create_dir_all(&outputs)?;
-        let scratch = std::path::absolute(ctx.scratch())?;
-        let mut command = Command::new(program);
-        command
-            .args(&self.args)
-            .current_dir(folder.work())
-            // The file and no pipe: nobody has to feed it, and it need not be read.
-            .stdin(File::open(folder.input())?)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for name in ctx
-            .extension::<WithheldVariables>()
-            .iter()
-            .flat_map(|names| &names.0)
-        {
-            command.env_remove(name);
-        }
-        match ctx.remaining() {
-            Some(left) => command.env("JOB_DEADLINE_SECONDS", left.as_secs().to_string()),
-            None => command.env_remove("JOB_DEADLINE_SECONDS"),
-        };
-        command
-            .env("JOB_INPUT", folder.input())
-            .env("JOB_OUTPUT_DIR", outputs)
-            .env("JOB_RESULT", folder.result())
-            .env("JOB_SCRATCH", &scratch)
-            .env("TMPDIR", scratch)
-            .env("JOB_ID", ctx.job().id.to_string())
-            .env("JOB_TYPE", ctx.job().job_type.as_str())
-            .env("JOB_ASSIGNMENT_ID", ctx.assignment().id.to_string())
-            .env("JOB_ATTEMPT", ctx.attempt().to_string())
-            .envs(self.env.iter().map(|(name, value)| (name, value)));
-        Ok(command)
-    }
-
-    fn not_started(&self, error: io::Error) -> JobError {
+    fn not_started(&self, error: &io::Error) -> JobError {
         use io::ErrorKind::{NotFound, OutOfMemory, PermissionDenied, WouldBlock};
 
         let remedy = match error.kind() {
@@ -324,60 +239,6 @@ impl Program {
         }
         ended
     }
-
-    fn check(&self, status: ExitStatus, stderr: Tail) -> Result<(), JobError> {
-        let ended = match status.code() {
-            Some(0) => return Ok(()),
-            Some(TRY_AGAIN) => format!("{self} asks for another try with exit code {TRY_AGAIN}"),
-            Some(code) => format!("{self} failed with exit code {code}"),
-            // The standard library's text, such as `signal: 9 (SIGKILL)`.
-            None => format!("{self} was ended by {status}").replacen("signal: ", "signal ", 1),
-        };
-        let memory = match (status.signal(), status.code()) {
-            (Some(9), _) | (_, Some(KILLED_IN_SHELL)) => ", perhaps because memory ran out",
-            _ => "",
-        };
-        let quoted = stderr.quoted();
-        let quoted = quoted.map_or("; it wrote nothing to stderr".into(), |tail| {
-            format!(": {tail}")
-        });
-        let said = format!("{ended}{memory}{quoted}");
-        match status.code() {
-            Some(TRY_AGAIN) => Err(JobError::retryable(said)),
-            _ => Err(JobError::permanent(said)),
-        }
-    }
-
-    fn result<O: DeserializeOwned>(&self, file: &Path) -> Result<O, JobError> {
-        let what = format!("result of {self}");
-        let metadata = match fs::symlink_metadata(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let empty = fitting(
-                    json!({}),
-                    &format!("{what}, which is `{{}}` as it wrote none,"),
-                    "output",
-                );
-                // `()` is sent as `{}`, but read from `null`.
-                return empty
-                    .or_else(|error| serde_json::from_value(Value::Null).map_err(|_| error));
-            }
-            metadata => metadata?,
-        };
-        if !metadata.is_file() {
-            let said = format!("{what} is not a plain file: write JSON to the path in JOB_RESULT");
-            return Err(JobError::permanent(said));
-        }
-        if metadata.len() > RESULT_LIMIT {
-            let size = metadata.len();
-            let said = format!(
-                "{what} has {size} bytes, more than {RESULT_LIMIT}: what is large belongs in an output file"
-            );
-            return Err(JobError::permanent(said));
-        }
-        let result = serde_json::from_slice(&fs::read(file)?)
-            .map_err(|error| JobError::permanent(error).context(format!("{what} is not JSON")))?;
-        fitting(result, &what, "output")
-    }
 }
 
 /// What messages call it.
@@ -396,33 +257,5 @@ impl fmt::Debug for Program {
             .field("args", &self.args)
             .field("env", &names)
             .finish()
-    }
-}
-
-/// A run's folder, removed when dropped.
-struct Folder(TempDir);
-
-impl Folder {
-    fn create(ctx: &JobContext, input: &(impl Serialize + ?Sized)) -> io::Result<Self> {
-        let scratch = std::path::absolute(ctx.scratch())?;
-        let folder = tempfile::Builder::new()
-            .prefix("program-")
-            .tempdir_in(scratch)?;
-        let folder = Self(folder);
-        fs::create_dir(folder.work())?;
-        fs::write(folder.input(), serde_json::to_vec(input)?)?;
-        Ok(folder)
-    }
-
-    fn work(&self) -> PathBuf {
-        self.0.path().join("work")
-    }
-
-    fn input(&self) -> PathBuf {
-        self.0.path().join("input.json")
-    }
-
-    fn result(&self) -> PathBuf {
-        self.0.path().join("result.json")
     }
 }

@@ -50,7 +50,6 @@ fn contents(worker: &Worker) -> Vec<(String, String)> {
 #[test]
 fn a_handler_that_cannot_be_added_leaves_the_worker_as_it_was() {
     let worker = Worker::generate(&Answers::new());
-    let list = worker.text("src/handlers/mod.rs");
     let refused = |job_type: &str| {
         let before = contents(&worker);
         let said = worker.add_handler(job_type, "cpu").unwrap_err();
@@ -59,13 +58,12 @@ fn a_handler_that_cannot_be_added_leaves_the_worker_as_it_was() {
         let (_, reason) = reason.split_once(" error: ").unwrap_or(("", reason));
         reason.replace(worker.path.to_str().unwrap(), "[worker]")
     };
-    insta::assert_snapshot!(refused("MEAN_DEPTH"), @"");
-    insta::assert_snapshot!(refused("mean_depth"), @"");
+    insta::assert_snapshot!(refused("MEAN_DEPTH"), @"System command `sh register.sh '[worker]' MEAN_DEPTH mean_depth MeanDepth blocking_handler cpu` failed to execute: src/handlers/mean_depth.rs exists: choose another job type, or edit that file");
+    insta::assert_snapshot!(refused("mean_depth"), @"job_type is `mean_depth`: write it as the API does, in SCREAMING_SNAKE_CASE with A-Z, 0-9 and single `_` between, such as MEAN_DEPTH (line 8, position 5)");
     worker.write("src/handlers/mod.rs", "mod mean_depth;\n");
-    insta::assert_snapshot!(refused("CORAL_COUNT"), @"");
-    worker.write("src/handlers/mod.rs", &list.replace("worker.", "worker."));
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking_handler cpu` failed to execute: src/handlers/mod.rs has no `mod …;` or no `fn register(…)`: add the handler by hand");
     std::fs::remove_file(worker.path.join("src/handlers/mod.rs")).unwrap();
-    insta::assert_snapshot!(refused("CORAL_COUNT"), @"");
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking_handler cpu` failed to execute: [worker] is no worker, as it has no src/handlers/mod.rs: run cargo generate in the worker's folder");
 }
 
 #[test]

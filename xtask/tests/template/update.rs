@@ -91,6 +91,7 @@ fn update(worker: &Worker) -> Result<String, String> {
         Command::new("just")
             .args(["update", "v0.1.0"])
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("USER", "author")
             .current_dir(&worker.path),
     )
 }
@@ -151,6 +152,19 @@ fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
     );
     assert!(worker.text("src/main.rs").contains("// mine"));
     assert!(worker.text("Dockerfile").contains("STOPSIGNAL SIGTERM"));
+}
+
+#[test]
+fn an_update_to_a_release_that_does_not_exist_changes_nothing() {
+    if !has("just") {
+        return;
+    }
+    let repository = two_releases();
+    let worker = authored(&repository);
+    repository.untag("v0.1.0");
+    let said = update(&worker).unwrap_err();
+    assert!(!said.contains("updated"), "{said}");
+    assert_eq!(worker.git(&["status", "--porcelain"]), "");
 }
 
 #[test]

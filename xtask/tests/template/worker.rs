@@ -57,7 +57,10 @@ impl Answers {
 /// `cargo generate`, free of what the person at this machine has configured for it.
 pub(crate) fn cargo_generate() -> Command {
     let mut command = Command::new("cargo");
-    command.args(["generate", "--config", "no-configuration.toml", "--silent"]);
+    command
+        .args(["generate", "--config", "/dev/null", "--silent"])
+        // It wants to know an author, though the template asks for none.
+        .env("USER", "author");
     command
 }
 

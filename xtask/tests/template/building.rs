@@ -31,9 +31,8 @@ impl Project {
     fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
         command
-            .arg(arguments[0])
             .args(&self.options)
-            .args(&arguments[1..])
+            .args(arguments)
             .env("CARGO_TARGET_DIR", target())
             // Nobody debugs them; it is quicker so.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")

@@ -5,8 +5,9 @@
 #
 #   base-images.sh STORE [NAME=VALUE…]
 #
-# The values go into the environment of the Rust image: CARGO_PROFILE_RELEASE_OPT_LEVEL=0 makes builds quick. STORE is a folder for buildah's storage, apart from the machine's own, so that no other build takes these for the real
-# images. To build from them, offline, with the crates that cargo has on this machine:
+# The values go into the environment of the Rust image: CARGO_PROFILE_RELEASE_OPT_LEVEL=0 makes builds quicker. STORE is a
+# folder for buildah's storage, apart from the machine's own, so that no other build takes these images for the real
+# ones. To build from them, offline, with the crates that cargo has on this machine:
 #
 #   buildah --root STORE/root --runroot STORE/run bud --isolation chroot --format docker \
 #       --volume ~/.cargo/registry:/host-cargo/registry …
@@ -17,17 +18,12 @@ shift
 
 buildah() { command buildah --root "$store/root" --runroot "$store/run" "$@"; }
 
-# The packages and all that they depend on.
-with_dependencies() {
-    apt-cache depends --recurse --installed --important "$@" | grep '^[a-z]' | sort --unique
-}
-
 # begin PACKAGE…: a container with the files of installed packages; its files are in $root.
 begin() {
     container=$(buildah from scratch)
     root=$(buildah mount "$container")
-    # /bin and its like are links to these.
-    mkdir -p "$root"/usr/{bin,lib,lib64,sbin}
+    # /bin and its like are links to the ones in /usr.
+    mkdir -p "$root"/usr/{bin,lib,lib64,local/bin,sbin}
     # Files that the machine's administrator keeps out, such as manuals, are listed but are not there.
     dpkg --listfiles "$@" | grep '^/.' | grep --invert-match -E '^/usr/share/(doc|info|locale|man)/' | sort --unique |
         tar --create --directory / --no-recursion --ignore-failed-read --files-from - 2>/dev/null |
@@ -46,9 +42,18 @@ commit() {
     echo "$1"
 }
 
+# begin_with PACKAGE…: the same, with all that the packages depend on, and a shell.
+begin_with() {
+    local packages
+    mapfile -t packages < <(
+        apt-cache depends --recurse --installed --important coreutils dash "$@" | grep '^[a-z]' | sort --unique
+    )
+    begin "${packages[@]}"
+    ln --symbolic --force dash "$root/bin/sh"
+}
+
 # Cargo's home is not where the real image has it, so that a cache which a Dockerfile mounts there hides no crates.
-begin $(with_dependencies coreutils dash gcc libc6-dev)
-ln --symbolic --force dash "$root/bin/sh"
+begin_with gcc libc6-dev
 ln --symbolic --force gcc "$root/usr/bin/cc"
 toolchain=$(rustc --print sysroot)
 rust=$root/usr/local/rust
@@ -60,8 +65,7 @@ commit docker.io/library/rust:1.95-slim-bookworm \
     --env PATH=/usr/local/rust/bin:/usr/bin:/bin --env CARGO_HOME=/host-cargo --env CARGO_NET_OFFLINE=true \
     "${@/#/--env=}"
 
-begin $(with_dependencies coreutils dash login passwd python3)
-ln --symbolic --force dash "$root/bin/sh"
+begin_with login passwd python3
 commit docker.io/library/python:3.13-slim-bookworm --env PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 # No shell in it, as in the real one.
@@ -69,4 +73,5 @@ begin libc6 libgcc-s1 tzdata
 echo 'nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin' >>"$root/etc/passwd"
 echo 'nonroot:x:65532:' >>"$root/etc/group"
 install --directory --owner 65532 --group 65532 --mode 700 "$root/home/nonroot"
-commit gcr.io/distroless/cc-debian12:nonroot --env PATH=/usr/local/bin:/usr/bin:/bin --user 65532 --workingdir /home/nonroot
+commit gcr.io/distroless/cc-debian12:nonroot \
+    --env PATH=/usr/local/bin:/usr/bin:/bin --user 65532 --workingdir /home/nonroot

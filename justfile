@@ -28,6 +28,10 @@ lint:
 doc:
     cargo doc --workspace --no-deps --open
 
+# The container image of a worker of this repository
+image WORKER="example-worker":
+    docker build --build-arg WORKER={{WORKER}} --tag {{WORKER}} .
+
 # What the gate runs: all of it, or single steps
 ci *STEPS:
     .ci/run {{STEPS}}

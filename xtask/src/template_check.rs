@@ -12,9 +12,9 @@ use crate::session::{Ended, Session};
 
 /// Tries the templates: generates workers and has them formatted, linted, built, tested and run
 ///
-/// It needs the command cargo-generate and, from cold, some ten minutes. Tools that are not on PATH are
-/// skipped and named (just, hadolint, cfn-lint, check-jsonschema, buildah), unless TEMPLATE_CHECK_TOOLS=all
-/// demands them. Folders that it makes outside `target` are removed in the end.
+/// It needs the command cargo-generate, and minutes. What needs a tool that is not on PATH (just, hadolint,
+/// cfn-lint, check-jsonschema, buildah) is skipped and named, unless TEMPLATE_CHECK_TOOLS demands it, as
+/// in TEMPLATE_CHECK_TOOLS="just hadolint". Nothing is left behind but what is built, in `target/tmp`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Only tests whose names contain this
@@ -34,7 +34,11 @@ async fn check(options: &Options, scratch: &Path) -> Result<(), Failure> {
         .args(["generate", "--version"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if !Process::start("cargo", &mut version)?.wait().await?.success() {
+    if !Process::start("cargo", &mut version)?
+        .wait()
+        .await?
+        .success()
+    {
         return Err(Failure::new(
             "cargo-generate is not installed; install it with `cargo install cargo-generate --locked`, which takes \
              some minutes (with a Rust that is older than it wants, add --ignore-rust-version)",

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::packages::packaged;
 use crate::repository::Repository;
 use crate::tools::{root, run};
-use crate::worker::{Answers, Worker};
+use crate::worker::{Answers, NAME, Worker};
 
 /// Where all workers are built, so that what they share is built once.
 pub(crate) fn target() -> PathBuf {
@@ -81,66 +81,46 @@ fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_as_its_readme_says()
     let project = Project::new(&Answers::new(), Vec::new());
     project.check();
 
-    let mut lab = [
-        "run",
-        "--quiet",
-        "--example",
-        "lab",
-        "--",
-        "up",
-        "--any-type",
-    ]
-    .to_vec();
-    lab.extend(["--port", "0", "--s3-port", "0"]);
-    let mut lab = Running::start(&mut project.cargo(&lab));
+    // The programs that the tests have built: `cargo run` would build the dependencies again, with fewer features.
+    let program = |path: &str| {
+        let mut command = Command::new(target().join("debug").join(path));
+        command.current_dir(&project.worker.path);
+        command
+    };
+    let up = ["up", "--any-type", "--port", "0", "--s3-port", "0"];
+    let mut lab = Running::start(program("examples/lab").args(up));
     let lines = BufReader::new(lab.0.stdout.take().unwrap()).lines();
     let env: Vec<(String, String)> = lines
         .map(Result::unwrap)
         .skip_while(|line| line.starts_with('#'))
-        .take_while(|line| !line.is_empty())
-        .map(|line| {
-            line.split_once('=')
-                .map(|(a, b)| (a.into(), b.into()))
-                .unwrap()
+        .map_while(|line| {
+            let (name, value) = line.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
         })
         .collect();
     let endpoint = |name: &str| env.iter().find(|(set, _)| set == name).unwrap().1.clone();
 
     let mut worker = Running::start(
-        project
-            .cargo(&["run", "--quiet", "--", "--env-file", ".env.dist"])
+        program(NAME)
+            .args(["--env-file", ".env.dist"])
             .env("API_ENDPOINT", endpoint("API_ENDPOINT"))
             .env("S3_ENDPOINT", endpoint("S3_ENDPOINT")),
     );
-    let submit = [
-        "run",
-        "--quiet",
-        "--example",
-        "lab",
-        "--",
-        "submit",
-        "MEAN_DEPTH",
-    ];
-    let input = ["--input", "payloads/MEAN_DEPTH.json", "--watch", "--lab"];
-    let said = run(project
-        .cargo(&submit)
+    let input = ["--input", "payloads/MEAN_DEPTH.json"];
+    let submit = program("examples/lab")
+        .args(["submit", "MEAN_DEPTH", "--watch"])
         .args(input)
-        .arg(endpoint("API_ENDPOINT")));
+        .args(["--lab", &endpoint("API_ENDPOINT")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(submit.stdout).unwrap();
+    assert!(submit.status.success(), "{said}");
     assert!(said.contains(r#""status": "SUCCEEDED""#), "{said}");
     assert!(worker.stop() && lab.stop());
 
-    let handle = [
-        "run",
-        "--quiet",
-        "--",
-        "handle",
-        "MEAN_DEPTH",
-        "--output-dir",
-        "out",
-    ];
-    run(project
-        .cargo(&handle)
-        .args(["--input", "payloads/MEAN_DEPTH.json"]));
+    run(program(NAME)
+        .args(["handle", "MEAN_DEPTH", "--output-dir", "out"])
+        .args(input));
     assert_eq!(project.worker.text("out/mean.txt"), "-3\n");
 }
 
@@ -169,7 +149,7 @@ fn a_worker_that_computes_is_built_from_packages_and_takes_handlers_of_every_sty
         let test = format!("test handlers::{module}::tests::numbers");
         assert!(said.contains(&test), "no {test}:\n{said}");
     }
-    let schemas = run(&mut project.cargo(&["run", "--quiet", "--", "schema"]));
+    let schemas = run(Command::new(target().join("debug").join(NAME)).arg("schema"));
     for job_type in ["MEAN_DEPTH", "WAITING", "MATCH", "SCRIPT"] {
         assert!(schemas.contains(job_type), "{schemas}");
     }

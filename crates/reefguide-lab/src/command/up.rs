@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -120,18 +120,24 @@ impl Up {
             );
         }
         let lab = builder.start().await?;
-        println!("# Put this into the worker's .env:");
+        // Whoever reads this may leave; the lab stays.
+        let say = |line: &dyn fmt::Display| {
+            let _ = writeln!(io::stdout(), "{line}");
+        };
+        say(&"# Put this into the worker's .env:");
         for (name, value) in lab.env() {
-            println!("{name}={value}");
+            say(&format_args!("{name}={value}"));
         }
-        println!("\n# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
+        say(&"\n# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
         let mut requests = lab.live_requests();
         loop {
             tokio::select! {
                 () = &mut stopped => break,
                 request = requests.recv() => match request {
-                    Ok(request) if !self.quiet => println!("{}", Line(&request)),
-                    Err(RecvError::Lagged(missed)) if !self.quiet => println!("# {missed} requests are not shown"),
+                    Ok(request) if !self.quiet => say(&Line(&request)),
+                    Err(RecvError::Lagged(missed)) if !self.quiet => {
+                        say(&format_args!("# {missed} requests are not shown"));
+                    }
                     // The sender lives in `lab`, so the channel is open.
                     _ => {}
                 },

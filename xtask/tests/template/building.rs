@@ -1,5 +1,6 @@
 //! Workers are formatted, linted, built, tested and run: one for each handler style, and for each source of the SDK.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,24 +15,22 @@ pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers")
 }
 
-/// A worker with what cargo has to be told to find the SDK.
+/// A worker that can be built.
 struct Project {
     worker: Worker,
-    options: Vec<String>,
 }
 
 impl Project {
-    fn new(answers: &Answers, options: Vec<String>) -> Self {
+    fn new(answers: &Answers) -> Self {
         let worker = Worker::generate(answers);
         // The versions of the workspace: those that its own tests are run with, and that are on this machine.
         std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
-        Self { worker, options }
+        Self { worker }
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
         command
-            .args(&self.options)
             .args(arguments)
             .env("CARGO_TARGET_DIR", target())
             // Nobody debugs them; it is quicker so.
@@ -78,7 +77,7 @@ impl Drop for Running {
 
 #[test]
 fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_as_its_readme_says() {
-    let project = Project::new(&Answers::new(), Vec::new());
+    let project = Project::new(&Answers::new());
     project.check();
 
     // The programs that the tests have built: `cargo run` would build the dependencies again, with fewer features.
@@ -127,16 +126,17 @@ fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_as_its_readme_says()
 #[test]
 fn a_worker_that_computes_is_built_from_packages_and_takes_handlers_of_every_style() {
     let packages = tempfile::tempdir().unwrap();
-    let patches = packaged(packages.path())
-        .into_iter()
-        .flat_map(|(name, folder)| {
-            let path = format!("patch.crates-io.{name}.path={:?}", folder.to_str().unwrap());
-            ["--config".to_owned(), path]
-        });
     let answers = Answers::default()
         .with("sdk", "crates.io")
         .with("handler_style", "cpu");
-    let project = Project::new(&answers, patches.collect());
+    let project = Project::new(&answers);
+    // As if crates.io had them.
+    let mut patch = "[patch.crates-io]\n".to_owned();
+    for (name, folder) in packaged(packages.path()) {
+        writeln!(patch, "{name}.path = {:?}", folder.to_str().unwrap()).unwrap();
+    }
+    std::fs::create_dir(project.worker.path.join(".cargo")).unwrap();
+    project.worker.write(".cargo/config.toml", &patch);
     for (job_type, style) in [
         ("WAITING", "async"),
         ("MATCH", "cpu"),
@@ -162,5 +162,5 @@ fn a_worker_that_runs_a_program_is_built_from_a_git_repository() {
         .with("sdk", "git")
         .with("sdk_git", format!("file://{}", repository.path().display()))
         .with("handler_style", "program");
-    Project::new(&answers, Vec::new()).check();
+    Project::new(&answers).check();
 }

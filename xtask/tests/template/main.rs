@@ -7,6 +7,7 @@ mod building;
 mod example;
 mod files;
 mod handler;
+mod images;
 mod linting;
 mod packages;
 mod refused;

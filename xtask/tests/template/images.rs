@@ -28,10 +28,9 @@ impl Store {
         // Quick builds of slow programs.
         run(Command::new(root().join("xtask/images/base-images.sh"))
             .arg(store.0.path())
-            .args([
-                "CARGO_PROFILE_RELEASE_OPT_LEVEL=0",
-                "CARGO_PROFILE_RELEASE_DEBUG=0",
-            ]));
+            .args(
+                ["OPT_LEVEL=0", "LTO=off"].map(|quick| format!("CARGO_PROFILE_RELEASE_{quick}")),
+            ));
         Some(store)
     }
 
@@ -135,11 +134,18 @@ impl Drop for Store {
 }
 
 #[test]
-fn images_of_generated_workers_are_built_and_do_a_job() {
-    let Some(store) = Store::with_bases() else {
-        return;
-    };
-    let repository = Repository::of_the_working_tree();
+fn images_are_built_and_their_workers_do_a_job() {
+    if let Some(store) = Store::with_bases() {
+        let repository = Repository::of_the_working_tree();
+        generated(&store, &repository);
+        store.build(repository.path(), &[], "example");
+        let payload = json!({ "id": 1 });
+        store.check("example", "/usr/local/bin/worker", "TEST", payload);
+    }
+}
+
+/// Of a worker that runs a program, and of one that does not.
+fn generated(store: &Store, repository: &Repository) {
     let sdk = repository.path().to_str().unwrap();
     for style in ["program", "async"] {
         let answers = Answers::new()
@@ -157,19 +163,4 @@ fn images_of_generated_workers_are_built_and_do_a_job() {
         let payload = json!({ "values": [-1.0, -3.0] });
         store.check(style, &program, "MEAN_DEPTH", payload);
     }
-}
-
-#[test]
-fn the_image_of_a_worker_of_this_repository_is_built_and_does_a_job() {
-    let Some(store) = Store::with_bases() else {
-        return;
-    };
-    let repository = Repository::of_the_working_tree();
-    store.build(repository.path(), &[], "example");
-    store.check(
-        "example",
-        "/usr/local/bin/worker",
-        "TEST",
-        json!({ "id": 1 }),
-    );
 }

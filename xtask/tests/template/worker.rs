@@ -80,7 +80,7 @@ impl Worker {
         Self::generate_by(name, |command| {
             command
                 .arg("--path")
-                .args([root().as_os_str(), "template".as_ref()])
+                .arg(root().join("template"))
                 .args(answers.arguments());
         })
     }
@@ -119,7 +119,7 @@ impl Worker {
         try_run(
             cargo_generate()
                 .arg("--path")
-                .args([root().as_os_str(), "template-handler".as_ref()])
+                .arg(root().join("template-handler"))
                 .args(["--allow-commands", "--name", "handler", "--define"])
                 .arg(format!("job_type={job_type}"))
                 .args(["--define", &format!("handler_style={style}")])

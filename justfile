@@ -19,6 +19,21 @@ worker *ARGS:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
+# The templates: generates workers, builds and tries them (needs cargo-generate)
+template-check *FILTER:
+    cargo xtask template-check {{FILTER}}
+
+# The example worker anew from the template, but for handlers and payloads
+example:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cargo generate --path . template --name example-worker --silent --vcs none --no-workspace \
+        --values-file examples/example-worker/template-answers.toml --destination "$folder"
+    rm -r "$folder"/example-worker/{payloads,src/handlers}
+    cp -r "$folder"/example-worker/. examples/example-worker/
+
 # Format and lint
 lint:
     cargo fmt --all
@@ -27,6 +42,10 @@ lint:
 # API documentation, opened in a browser
 doc:
     cargo doc --workspace --no-deps --open
+
+# The container image of a worker of this repository
+image WORKER="example-worker":
+    docker build --build-arg WORKER={{WORKER}} --tag {{WORKER}} .
 
 # What the gate runs: all of it, or single steps
 ci *STEPS:

@@ -5,6 +5,7 @@ mod failure;
 mod process;
 mod proxy;
 mod session;
+mod template_check;
 
 use std::process::ExitCode;
 
@@ -21,11 +22,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Chore {
     Demo(demo::Options),
+    TemplateCheck(template_check::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo(options) => demo::demo(options),
+        Chore::TemplateCheck(options) => template_check::template_check(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! How a lab is set up.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Sets up a [`Lab`]. The defaults are the real server's.
 #[derive(Debug, Clone)]
 pub struct LabBuilder {
+    host: IpAddr,
     port: u16,
     s3_port: u16,
     data: Option<PathBuf>,
@@ -51,6 +52,7 @@ pub struct LabBuilder {
 impl Default for LabBuilder {
     fn default() -> Self {
         Self {
+            host: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             s3_port: 0,
             data: None,
@@ -68,14 +70,22 @@ impl Default for LabBuilder {
 }
 
 impl LabBuilder {
-    /// The API's port on 127.0.0.1 (default 0: a free one).
+    /// The address both servers listen on (default 127.0.0.1). In a container it is `0.0.0.0`, all of the container's;
+    /// the lab guards nothing from those who reach it there.
+    #[must_use]
+    pub fn host(mut self, address: impl Into<IpAddr>) -> Self {
+        self.host = address.into();
+        self
+    }
+
+    /// The API's port (default 0: a free one).
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The S3 server's port on 127.0.0.1 (default 0: a free one).
+    /// The S3 server's port (default 0: a free one).
     #[must_use]
     pub fn s3_port(mut self, port: u16) -> Self {
         self.s3_port = port;
@@ -161,8 +171,9 @@ impl LabBuilder {
     /// When a port is taken, the data folder cannot be used, or a schema is no JSON Schema.
     pub async fn start(self) -> Result<Lab, LabError> {
         let types = JobTypes::new(&self.job_types, self.any_job_type)?;
-        let (api_listener, api_endpoint) = bind(Side::Api, self.port).await?;
-        let (s3_listener, s3_endpoint) = bind(Side::S3, self.s3_port).await?;
+        let (api_listener, api_address) = bind(Side::Api, self.host, self.port).await?;
+        let (s3_listener, s3_address) = bind(Side::S3, self.host, self.s3_port).await?;
+        let api_endpoint = format!("http://{api_address}");
         let (folder, temporary) = self.folder()?;
 
         let changes = watch::Sender::new(0);
@@ -198,7 +209,8 @@ impl LabBuilder {
             race: self.assign_race,
             objects: Objects {
                 store: Arc::clone(&objects),
-                endpoint: s3_endpoint.clone(),
+                endpoint: format!("http://{s3_address}"),
+                port: s3_address.port(),
                 region: REGION,
                 bucket: self.bucket,
                 credentials: credentials.clone(),
@@ -264,13 +276,23 @@ impl LabBuilder {
     }
 }
 
-async fn bind(side: Side, port: u16) -> Result<(TcpListener, String), LabError> {
-    let failed = |source| LabError::Bind { side, port, source };
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        .await
-        .map_err(failed)?;
-    let endpoint = format!("http://{}", listener.local_addr().map_err(failed)?);
-    Ok((listener, endpoint))
+/// A listener, and the address at which this machine reaches it.
+async fn bind(side: Side, host: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), LabError> {
+    let address = SocketAddr::new(host, port);
+    let failed = |source| LabError::Bind {
+        side,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let mut bound = listener.local_addr().map_err(failed)?;
+    if host.is_unspecified() {
+        bound.set_ip(match host {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok((listener, bound))
 }
 
 /// The real server's hourly task: jobs made over two hours ago are TIMED_OUT, whether assigned or not.

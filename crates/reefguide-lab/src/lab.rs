@@ -1,5 +1,6 @@
 //! A running lab.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,15 +22,15 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a lab did not start, or did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
-    /// A server could not listen on its port.
+    /// A server could not listen on its address.
     #[error(
-        "the {side} server cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"
+        "the {side} server cannot listen on {address}; choose another port (0 for a free one) or host"
     )]
     Bind {
         /// Which server.
         side: Side,
-        /// The port it was to have.
-        port: u16,
+        /// The address it was to have.
+        address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
     },
@@ -77,7 +78,7 @@ impl LabError {
     }
 }
 
-/// A running lab: the job API and the S3 server on ports of 127.0.0.1. Dropping it stops both at once.
+/// A running lab: the job API and the S3 server. Dropping it stops both at once.
 #[derive(Debug)]
 pub struct Lab {
     pub(crate) api: Arc<Api>,
@@ -94,12 +95,12 @@ impl Lab {
         LabBuilder::default()
     }
 
-    /// Where the API is, such as `http://127.0.0.1:5000`; its routes are under `/api` from there.
+    /// Where this machine reaches the API, such as `http://127.0.0.1:5000`; its routes are under `/api` from there.
     pub fn api_endpoint(&self) -> &str {
         &self.api_endpoint
     }
 
-    /// Where the S3 server is, such as `http://127.0.0.1:9000`; buckets are addressed by path.
+    /// Where this machine reaches the S3 server, such as `http://127.0.0.1:9000`; buckets are addressed by path.
     pub fn s3_endpoint(&self) -> &str {
         &self.api.objects.endpoint
     }
@@ -109,7 +110,7 @@ impl Lab {
         &self.api.objects.bucket
     }
 
-    /// What goes into a worker's `.env`, names and values.
+    /// What goes into the `.env` of a worker on this machine, names and values.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         vec![
             ("API_ENDPOINT", self.api_endpoint.clone()),
@@ -139,16 +140,8 @@ impl Lab {
     /// # Errors
     /// When the job type is unknown or the payload does not fit its schema.
     pub fn submit(&self, job_type: &str, payload: Value) -> Result<i64, LabError> {
-        if !self.api.types.accepts(job_type) {
-            return Err(LabError::refused(format!(
-                "no job type is called {job_type}"
-            )));
-        }
-        let created = self
-            .api
-            .submit(WORKER.id, job_type, payload)
-            .map_err(LabError::refused)?;
-        Ok(created.job_id)
+        let created = self.api.submit_any(WORKER.id, job_type, payload);
+        Ok(created.map_err(LabError::refused)?.job_id)
     }
 
     /// A job with its assignments and their results, as `GET /jobs/{id}` shows it under `job`.

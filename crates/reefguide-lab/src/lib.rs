@@ -3,6 +3,7 @@
 mod account;
 mod api;
 mod builder;
+mod command;
 mod fault;
 mod gate;
 mod job_type;
@@ -16,6 +17,7 @@ mod store;
 mod token;
 
 pub use builder::LabBuilder;
+pub use command::main;
 pub use fault::{Fault, FaultId, FaultKind, Faults, SetFault};
 pub use job_type::JobTypeSpec;
 pub use lab::{Lab, LabError};

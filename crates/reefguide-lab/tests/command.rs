@@ -5,6 +5,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use reefguide_lab::Lab;
+use serde_json::{Value, json};
+
 const COMMAND: &str = env!("CARGO_BIN_EXE_reefguide-lab");
 
 /// A lab on free ports, stopped with the test.
@@ -122,17 +125,78 @@ async fn a_lab_shows_its_requests_obeys_its_dials_and_ends_with_ctrl_c() {
 }
 
 #[test]
+fn a_lab_on_all_addresses_ends_with_sigterm_and_keeps_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let mut up = Up::start(&["--host", "0.0.0.0", "--data", data]);
+    assert!(up.endpoint.starts_with("http://127.0.0.1:"));
+    assert!(up.stop("TERM"));
+    assert!(folder.path().join("jobs.sqlite").is_file());
+}
+
+#[tokio::test]
+async fn a_job_is_submitted_once_and_watched_to_its_end() {
+    let lab = Lab::builder().any_job_type().start().await.unwrap();
+    let endpoint = lab.api_endpoint().to_owned();
+    let submit = |input: &'static str, watch: bool| {
+        let endpoint = endpoint.clone();
+        let arguments = ["submit", "COUNT", "--lab", &endpoint, "--input", input];
+        let watch = watch.then_some("--watch");
+        let arguments: Vec<String> = arguments.into_iter().chain(watch).map(Into::into).collect();
+        tokio::task::spawn_blocking(move || {
+            run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+    };
+    let submitted = submit(r#"{"reef": 1}"#, false).await.unwrap();
+    assert_eq!(submitted, (true, "job 1 is submitted".to_owned()));
+    assert_eq!(lab.job(1).unwrap()["input_payload"], json!({ "reef": 1 }));
+
+    let watching = submit(r#"{"reef": 1}"#, true);
+    let client = reqwest::Client::new();
+    let account = json!({ "email": "worker@email.com", "password": "password" });
+    let login = client.post(format!("{endpoint}/api/auth/login"));
+    let login: Value = login
+        .json(&account)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let cancel = client.post(format!("{endpoint}/api/jobs/1/cancel"));
+    let cancel = cancel.bearer_auth(login["token"].as_str().unwrap());
+    assert!(cancel.send().await.unwrap().status().is_success());
+    let (succeeded, shown) = watching.await.unwrap();
+    assert!(!succeeded);
+    let (first, job) = shown.split_once('\n').unwrap();
+    assert_eq!(
+        first,
+        "job 1 has the same type and payload: the API makes no second one"
+    );
+    let job: Value = serde_json::from_str(job).unwrap();
+    assert_eq!(job["status"], "CANCELLED");
+}
+
+#[test]
 fn what_goes_wrong_is_named_with_its_remedy() {
     let up = Up::start(&[]);
     let port = up.endpoint.rsplit(':').next().unwrap();
     let mask = |text: String| text.replace(port, "PORT");
-    insta::assert_snapshot!(mask(run(&["up", "--port", port]).1), @"error: the api server cannot listen on 127.0.0.1:PORT; choose another port, or 0 for a free one: Address already in use (os error N)");
+    insta::assert_snapshot!(mask(run(&["up", "--port", port]).1), @"error: the api server cannot listen on 127.0.0.1:PORT; choose another port (0 for a free one) or host: Address already in use (os error N)");
+    insta::assert_snapshot!(mask(run(&["up", "--host", "0.0.0.0", "--port", port]).1), @r"
+    warning: listening on 0.0.0.0: other machines may reach the lab, its passwords are public and nothing is guarded
+    error: the api server cannot listen on 0.0.0.0:PORT; choose another port (0 for a free one) or host: Address already in use (os error N)
+    ");
     insta::assert_snapshot!(run(&["up", "--port", "0", "--s3-port", "0", "--schema", "MINE=missing.json"]).1, @"error: the schema file missing.json cannot be read: No such file or directory (os error N)");
     insta::assert_snapshot!(run(&["up", "--schema", "MINE"]).1, @r#"
     error: invalid value 'MINE' for '--schema <NAME=FILE>': expected NAME=FILE, such as COUNT_CORAL=count-coral.json
 
     For more information, try '--help'.
     "#);
+    let submit = |input| run(&["submit", "COUNT", "--input", input, "--lab", &up.endpoint]).1;
+    insta::assert_snapshot!(submit("{}"), @"error: the lab refused with 400 Bad Request: no job type is called COUNT");
+    insta::assert_snapshot!(submit("{"), @"error: payload in {: not JSON: EOF while parsing an object at line 1 column 1");
+    insta::assert_snapshot!(submit("missing.json"), @"error: payload in missing.json: No such file or directory (os error N)");
     drop(up);
     insta::assert_snapshot!(run(&["fault", "poll", "reset", "--lab", "http://127.0.0.1:1"]).1, @"error: no lab answers at http://127.0.0.1:1/; start one with `reefguide-lab up`, or name its API with --lab: Connection refused (os error N)");
     insta::assert_snapshot!(run(&["fault", "nowhere", "reset"]).1, @r#"
@@ -150,8 +214,9 @@ fn help_says_what_each_option_does() {
     Usage: reefguide-lab up [OPTIONS]
 
     Options:
-          --port <PORT>         Port of the job API on 127.0.0.1; 0 takes a free one [default: 5000]
-          --s3-port <S3_PORT>   Port of the S3 server on 127.0.0.1; 0 takes a free one [default: 9000]
+          --host <ADDRESS>      Address that both servers listen on; in a container 0.0.0.0 [default: 127.0.0.1]
+          --port <PORT>         Port of the job API; 0 takes a free one [default: 5000]
+          --s3-port <S3_PORT>   Port of the S3 server; 0 takes a free one [default: 9000]
           --data <DIR>          Keep jobs and objects in this folder, and begin with what is there
           --any-type            Accept jobs of every type name
           --job-type <NAME>     Accept jobs of this type too, with any payload; may be repeated
@@ -159,6 +224,20 @@ fn help_says_what_each_option_does() {
           --quiet               Show no requests
       -h, --help                Print help
     "#);
+    insta::assert_snapshot!(run(&["submit", "--help"]).1, @r"
+    Give a job to a running lab, with no account
+
+    Usage: reefguide-lab submit [OPTIONS] --input <JSON|FILE|-> <JOB_TYPE>
+
+    Arguments:
+      <JOB_TYPE>  The job type
+
+    Options:
+          --input <JSON|FILE|->  The payload: JSON, a file with it, or `-` for stdin
+          --watch                Wait for the job's end and show it; exit with 0 if it succeeded
+          --lab <URL>            The lab's API [env: API_ENDPOINT=] [default: http://127.0.0.1:5000]
+      -h, --help                 Print help
+    ");
     insta::assert_snapshot!(run(&["fault", "--help"]).1, @r#"
     Set a fault dial of a running lab
 

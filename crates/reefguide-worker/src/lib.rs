@@ -1,4 +1,17 @@
+// The README is read where links into the API do not work: those that do are here.
 #![doc = include_str!("../README.md")]
+//!
+//! ## The rooms
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`handler`] | [`JobHandler`](handler::JobHandler) and [its kin](handler::BlockingJobHandler), [errors](handler::JobError), [the context](handler::JobContext), the registry, [programs](handler::Program) in other languages |
+//! | [`testing`] | the [harness](testing::Harness) for handlers |
+//! | [`storage`] | URIs, S3 and folders, [outputs](storage::Outputs) and their publication |
+//! | [`job`] | the words: job, assignment, claim, outcome |
+//! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
+//! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
+//! | [`service`] | configuration, logging, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
 
 #[cfg(doctest)]
 mod book;

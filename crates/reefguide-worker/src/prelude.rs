@@ -7,6 +7,6 @@ pub use schemars::{self, JsonSchema};
 pub use serde::{self, Deserialize, Serialize};
 pub use serde_json::json;
 
-pub use crate::handler::{BlockingJobHandler, JobContext, JobError, JobHandler, Registry};
+pub use crate::handler::{BlockingJobHandler, JobContext, JobError, JobHandler, Program, Registry};
 pub use crate::runtime::Worker;
 pub use crate::storage::StorageUri;

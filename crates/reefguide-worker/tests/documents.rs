@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use reefguide_lab::Lab;
 use reefguide_worker::service::config::{Config, WhenUnset};
 
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");
 const FIRST_WORKER: &str = include_str!("../../../docs/src/first-worker.md");
 const CONFIGURATION: &str = include_str!("../../../docs/src/configuration.md");
+const ENV_DIST: &str = include_str!("../../../template/.env.dist");
 
 /// What stands between two marks.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
@@ -48,4 +50,47 @@ fn the_first_worker_is_the_same_everywhere() {
     let worker = |page| between(page, "```rust,no_run\n", "```").unwrap();
     assert_eq!(worker(README), worker(CRATE_README));
     assert_eq!(worker(README), worker(FIRST_WORKER));
+}
+
+/// Every variable, explained; those of the lab with the values that it prints.
+fn env_dist(lab: &[(&str, String)]) -> String {
+    let mut text = String::from(
+        "# Every setting of the worker. As it stands this file is for the lab on this machine; copy it to .env, which is not\n\
+         # committed, and change what is different for you. The environment goes before .env.\n",
+    );
+    for variable in Config::variables() {
+        let (name, description, needs) = (variable.name, variable.description, variable.needs());
+        let _ = writeln!(text, "\n# {description}\n# Needs {needs}.");
+        let _ = match (
+            lab.iter().find(|(set, _)| *set == name),
+            variable.when_unset,
+        ) {
+            (Some((_, value)), _) => writeln!(text, "{name}={value}"),
+            (None, WhenUnset::Value(value)) => writeln!(text, "#{name}={value}"),
+            (None, unset) => writeln!(text, "# When unset: {unset}.\n#{name}="),
+        };
+    }
+    text
+}
+
+#[tokio::test]
+async fn the_template_explains_every_setting() {
+    let lab = Lab::builder().start().await.unwrap();
+    // The ports that `reefguide-lab up` takes by default.
+    let env: Vec<_> = lab
+        .env()
+        .into_iter()
+        .map(|(name, value)| {
+            let value = value.replace(lab.api_endpoint(), "http://127.0.0.1:5000");
+            (
+                name,
+                value.replace(lab.s3_endpoint(), "http://127.0.0.1:9000"),
+            )
+        })
+        .collect();
+    let text = env_dist(&env);
+    assert!(
+        ENV_DIST == text,
+        "template/.env.dist is out of date; it must be:\n\n{text}"
+    );
 }

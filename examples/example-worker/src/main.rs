@@ -1,4 +1,6 @@
-//! A worker for two job types. `example-worker --help` says what it can do.
+//! A worker made with reefguide-worker: one trivial job type and one that does real work.
+//!
+//! `cargo run -- --help` says what the program can do.
 
 mod handlers;
 

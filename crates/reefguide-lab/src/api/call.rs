@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::extract::{FromRequest, Query, Request};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,8 @@ pub(crate) struct Call {
     /// The query as an object: a string for each name, an array for one given more than once.
     pub(crate) query: Value,
     pub(crate) client: IpAddr,
+    /// The `Host` header.
+    pub(crate) host: Option<String>,
     bearer: Option<String>,
 }
 
@@ -79,6 +81,7 @@ impl<S: Sync> FromRequest<S> for Call {
             body: parse(&parts.headers, &bytes)?,
             query: gather(pairs.0),
             client,
+            host: header(&parts.headers, HOST.as_str()).map(str::to_owned),
             bearer,
         })
     }

@@ -77,9 +77,10 @@ pub(super) async fn download(
         .and_then(|text| call::id(text).ok())
         .and_then(|seconds| seconds.try_into().ok())
         .unwrap_or(URL_LIFE_SECONDS);
+    let endpoint = objects.endpoint_at(call.host.as_deref());
     let url = |key: &str| {
         s3::presign_get(
-            &objects.endpoint,
+            &endpoint,
             objects.region,
             &objects.credentials,
             &objects.bucket,

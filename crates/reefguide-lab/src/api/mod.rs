@@ -20,6 +20,7 @@ use axum::extract::Request;
 use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use http::uri::Authority;
 use http::{StatusCode, Uri};
 use hyper::body::Incoming;
 use tower::util::MapRequest;
@@ -52,9 +53,22 @@ pub(crate) struct Api {
 pub(crate) struct Objects {
     pub(crate) store: Arc<s3::Store>,
     pub(crate) endpoint: String,
+    pub(crate) port: u16,
     pub(crate) region: &'static str,
     pub(crate) bucket: String,
     pub(crate) credentials: s3::Credentials,
+}
+
+impl Objects {
+    /// The S3 server's endpoint for a client that calls this machine `host`. Inside and outside a container the names
+    /// differ, and a presigned URL is good for one of them only.
+    fn endpoint_at(&self, host: Option<&str>) -> String {
+        let authority = host.and_then(|host| host.parse::<Authority>().ok());
+        authority.map_or_else(
+            || self.endpoint.clone(),
+            |authority| format!("http://{}:{}", authority.host(), self.port),
+        )
+    }
 }
 
 impl std::fmt::Debug for Objects {
@@ -98,6 +112,8 @@ pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
         )
         .route("/lab/faults/{id}", delete(control::remove_fault))
         .route("/lab/requests", get(control::requests))
+        .route("/lab/jobs", post(control::submit))
+        .route("/lab/jobs/{id}", get(control::job))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .layer(from_fn(answer::not_modified))

@@ -3,16 +3,14 @@
 use std::error::Error;
 
 use clap::{Args, ValueEnum};
-use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Request, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
-use reefguide_lab::{Fault, FaultKind, Route};
-use tokio::net::TcpStream;
+use http::Method;
+
+use super::client::Client;
+use crate::{Fault, FaultKind, Route};
 
 /// Set a fault dial of a running lab
 #[derive(Debug, Args)]
-pub(crate) struct SetFault {
+pub(super) struct SetFault {
     /// Where it strikes: login, token, create, poll, assign, job, result, download, s3-put, s3-upload-part,
     /// s3-complete-upload, s3-get, any-api, any-s3, any, …
     #[arg(required_unless_present = "clear")]
@@ -38,14 +36,8 @@ pub(crate) struct SetFault {
     /// Clear all dials first; with no route and kind, only that
     #[arg(long)]
     clear: bool,
-    /// The lab's API
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "API_ENDPOINT",
-        default_value = "http://127.0.0.1:5000"
-    )]
-    lab: Uri,
+    #[command(flatten)]
+    lab: Client,
 }
 
 /// What goes wrong.
@@ -67,25 +59,12 @@ enum Kind {
     SlowBody,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum FaultError {
-    #[error(
-        "no lab answers at {lab}; start one with `reefguide-lab up`, or name its API with --lab"
-    )]
-    Unreachable { lab: Uri, source: std::io::Error },
-    #[error("{0} is no URL of a lab, such as http://127.0.0.1:5000")]
-    NoHost(Uri),
-    #[error("the lab refused with {status}: {text}")]
-    Refused {
-        status: http::StatusCode,
-        text: String,
-    },
-}
-
 impl SetFault {
-    pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
         if self.clear {
-            self.send(Method::DELETE, String::new()).await?;
+            self.lab
+                .ask(Method::DELETE, "/lab/faults", String::new())
+                .await?;
             println!("all dials cleared");
         }
         if let (Some(route), Some(kind)) = (self.route, self.kind) {
@@ -94,7 +73,8 @@ impl SetFault {
             if let Some(count) = self.count {
                 fault = fault.times(count);
             }
-            self.send(Method::POST, serde_json::to_string(&fault)?)
+            self.lab
+                .ask(Method::POST, "/lab/faults", serde_json::to_string(&fault)?)
                 .await?;
             println!("{route}: {kind}");
         }
@@ -113,37 +93,6 @@ impl SetFault {
             Kind::StaleKeepAlive => FaultKind::StaleKeepAlive,
             Kind::ExpireTokens => FaultKind::ExpireTokens,
             Kind::SlowBody => FaultKind::SlowBody { ms: self.ms },
-        }
-    }
-
-    async fn send(&self, method: Method, body: String) -> Result<(), Box<dyn Error>> {
-        let host = self
-            .lab
-            .host()
-            .ok_or_else(|| FaultError::NoHost(self.lab.clone()))?;
-        let port = self.lab.port_u16().unwrap_or(80);
-        let stream = TcpStream::connect((host, port)).await;
-        let stream = stream.map_err(|source| FaultError::Unreachable {
-            lab: self.lab.clone(),
-            source,
-        })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri("/lab/faults")
-            .header(HOST, format!("{host}:{port}"))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(bytes::Bytes::from(body)))?;
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let text =
-            String::from_utf8_lossy(&answer.into_body().collect().await?.to_bytes()).into_owned();
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(FaultError::Refused { status, text }.into())
         }
     }
 }

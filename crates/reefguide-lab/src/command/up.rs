@@ -2,21 +2,26 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::{JobTypeSpec, Lab, RequestRecord};
 use clap::Args;
-use reefguide_lab::{JobTypeSpec, Lab, RequestRecord};
 use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Start a lab and show its requests until Ctrl-C
 #[derive(Debug, Args)]
-pub(crate) struct Up {
-    /// Port of the job API on 127.0.0.1; 0 takes a free one
+pub(super) struct Up {
+    /// Address that both servers listen on; in a container 0.0.0.0
+    #[arg(long, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into())]
+    host: IpAddr,
+    /// Port of the job API; 0 takes a free one
     #[arg(long, default_value_t = 5000)]
     port: u16,
-    /// Port of the S3 server on 127.0.0.1; 0 takes a free one
+    /// Port of the S3 server; 0 takes a free one
     #[arg(long, default_value_t = 9000)]
     s3_port: u16,
     /// Keep jobs and objects in this folder, and begin with what is there
@@ -64,10 +69,7 @@ impl FromStr for SchemaFile {
 #[derive(Debug, thiserror::Error)]
 enum UpError {
     #[error("the schema file {} cannot be read", file.display())]
-    Read {
-        file: PathBuf,
-        source: std::io::Error,
-    },
+    Read { file: PathBuf, source: io::Error },
     #[error("the schema file {} is no JSON", file.display())]
     Json {
         file: PathBuf,
@@ -91,8 +93,14 @@ impl SchemaFile {
 }
 
 impl Up {
-    pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let mut builder = Lab::builder().port(self.port).s3_port(self.s3_port);
+    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
+        // Before all else: as a container's first process it hears only the signals it asks for.
+        let stopped = stopped()?;
+        tokio::pin!(stopped);
+        let mut builder = Lab::builder()
+            .host(self.host)
+            .port(self.port)
+            .s3_port(self.s3_port);
         if let Some(folder) = self.data {
             builder = builder.data(folder);
         }
@@ -105,24 +113,31 @@ impl Up {
         for schema in &self.schema {
             builder = builder.job_type(schema.spec()?);
         }
-        let lab = builder.start().await?;
-        println!("# Put this into the worker's .env:");
-        for (name, value) in lab.env() {
-            println!("{name}={value}");
+        if !self.host.is_loopback() {
+            eprintln!(
+                "warning: listening on {}: other machines may reach the lab, its passwords are public and nothing is guarded",
+                self.host
+            );
         }
-        println!("\n# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
-        let stopped = stopped();
-        tokio::pin!(stopped);
+        let lab = builder.start().await?;
+        // Whoever reads this may leave; the lab stays.
+        let say = |line: &dyn fmt::Display| {
+            let _ = writeln!(io::stdout(), "{line}");
+        };
+        say(&"# Put this into the worker's .env:");
+        for (name, value) in lab.env() {
+            say(&format_args!("{name}={value}"));
+        }
+        say(&"\n# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
         let mut requests = lab.live_requests();
         loop {
             tokio::select! {
-                stopped = &mut stopped => {
-                    stopped?;
-                    break;
-                }
+                () = &mut stopped => break,
                 request = requests.recv() => match request {
-                    Ok(request) if !self.quiet => println!("{}", Line(&request)),
-                    Err(RecvError::Lagged(missed)) if !self.quiet => println!("# {missed} requests are not shown"),
+                    Ok(request) if !self.quiet => say(&Line(&request)),
+                    Err(RecvError::Lagged(missed)) if !self.quiet => {
+                        say(&format_args!("# {missed} requests are not shown"));
+                    }
                     // The sender lives in `lab`, so the channel is open.
                     _ => {}
                 },
@@ -133,18 +148,27 @@ impl Up {
     }
 }
 
-/// Returns at the first SIGINT or SIGTERM.
-async fn stopped() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+/// Listens for SIGINT and SIGTERM from now on; the future ends at the first.
+#[cfg(unix)]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            interrupted = signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    signal::ctrl_c().await
+    })
+}
+
+/// Listens for Ctrl-C from now on; the future ends at the first.
+#[cfg(not(unix))]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal::windows::ctrl_c()?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }
 
 /// A request on one line.
@@ -180,7 +204,7 @@ impl fmt::Display for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reefguide_lab::{Route, Side};
+    use crate::{Route, Side};
 
     #[test]
     fn a_request_is_one_line() {

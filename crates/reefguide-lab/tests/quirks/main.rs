@@ -4,6 +4,7 @@
 mod access;
 mod claims;
 mod faults;
+mod hosts;
 mod jobs;
 mod session;
 mod transport;

@@ -6,16 +6,21 @@
 //!   [`JobContext::blocking`];
 //! - [`BlockingJobHandler`], for work that computes from beginning to end;
 //! - a closure ([`Registry::handler_fn`]), for tiny ones.
+//!
+//! In an asynchronous one the work may be done by a [`Program`] in another language.
 
 mod context;
 mod error;
+mod program;
 mod registry;
 
 pub use context::{Extensions, JobContext};
 pub use error::JobError;
+pub use program::{Program, WithheldVariables};
 pub use registry::{HandlerSchema, Registry};
 
 pub(crate) use context::ContextParts;
+pub(crate) use program::kill_all;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

@@ -98,7 +98,7 @@ impl Registry {
         let run = move |payload, ctx| -> Running {
             let handler = handler.clone();
             Box::pin(async move {
-                let output = handler(parse(payload)?, ctx).await?;
+                let output = handler(fitting(payload, "payload", "input")?, ctx).await?;
                 serde_json::to_value(output)
                     .map_err(|error| JobError::permanent(error).context("result is not JSON"))
             })
@@ -154,16 +154,20 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// The payload as the handler's input; the error says where it does not fit.
-fn parse<I: DeserializeOwned>(payload: Value) -> Result<I, JobError> {
-    serde_path_to_error::deserialize(payload).map_err(|error| {
+/// A value as a handler's input or output; the error says where it does not fit.
+pub(super) fn fitting<T: DeserializeOwned>(
+    value: Value,
+    what: &str,
+    handlers: &str,
+) -> Result<T, JobError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." {
-            "payload".into()
+            what.into()
         } else {
-            format!("payload at `{path}`")
+            format!("{what} at `{path}`")
         };
         JobError::permanent(error.into_inner())
-            .context(format!("{place} does not fit the handler's input"))
+            .context(format!("{place} does not fit the handler's {handlers}"))
     })
 }

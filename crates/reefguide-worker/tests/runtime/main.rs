@@ -7,3 +7,5 @@ mod claiming;
 mod delivering;
 mod rig;
 mod stopping;
+#[path = "../witness/mod.rs"]
+mod witness;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::rig::{Rig, Running, in_time};
+use crate::witness::Witness;
 
 #[tokio::test]
 async fn a_worker_asked_to_stop_lets_its_job_finish_and_claims_no_other() {
@@ -55,6 +56,28 @@ async fn a_job_that_does_not_finish_within_the_grace_is_reported_as_failed() {
     let stopped = worker.stop().await;
     assert_eq!(rig.status(job), "FAILED");
     assert_eq!(stopped.jobs.failed, 1);
+    assert!(rig.scratch_is_empty());
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_finish_within_the_grace_is_ended_and_its_job_failed() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let mut options = rig.options();
+    options.shutdown_grace = Duration::from_secs(4);
+    let mut witness = Witness::new();
+    let script = "trap 'echo asked >&9; exit 1' TERM; echo begun >&9; sleep 600 & wait";
+    let program = witness.watch(script);
+    let worker = rig.worker().await.options(options);
+    let worker = worker.handler_fn("TEST", move |input: Value, ctx: JobContext| {
+        let program = program.clone();
+        async move { program.run::<_, Value>(&input, &ctx).await }
+    });
+    let worker = Running::start(worker);
+    assert_eq!(witness.says().await, "begun");
+    worker.stop().await;
+    assert_eq!(witness.gone().await, ["asked"]);
+    assert_eq!(rig.status(job), "FAILED");
     assert!(rig.scratch_is_empty());
 }
 

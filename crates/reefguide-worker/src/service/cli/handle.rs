@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Problem, Program, client, say, scratch_problem, start_logging, storage};
-use crate::handler::ContextParts;
+use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::exit::Exit;
@@ -49,8 +49,11 @@ impl Program {
 
         let stop = CancellationToken::new();
         let remove = scratch.path().to_owned();
-        let remove_scratch = move || drop(std::fs::remove_dir_all(remove));
-        signals::watch(stop.clone(), remove_scratch)
+        let clean_up = move || {
+            kill_all();
+            let _ = std::fs::remove_dir_all(remove);
+        };
+        signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
         let mut extensions = self.builder.extensions.clone();

@@ -12,11 +12,12 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::config::{Config, ConfigError, ConfigSources};
+use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
 use super::telemetry::{self, TelemetryOptions};
 use super::{health, telemetry::TelemetryError};
 use crate::Chain;
+use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
 use crate::source::reefguide::{ApiError, Client};
@@ -96,8 +97,9 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             };
         }
     };
+    let withheld = withheld(&builder.extensions);
     let program = Program {
-        builder,
+        builder: builder.extension(withheld),
         files: cli.files,
     };
     let command = cli.command.unwrap_or(Command::Run);
@@ -150,6 +152,16 @@ fn variables() -> String {
         );
     }
     text
+}
+
+/// What the programs that handlers run must not see: what the author named, and the worker's secrets.
+fn withheld(extensions: &Extensions) -> WithheldVariables {
+    let named = extensions.get::<WithheldVariables>();
+    let named = named.iter().flat_map(|named| named.names());
+    // Half a pair of AWS keys would keep the AWS libraries from looking further, for the task's role.
+    let secret = |variable: &&Variable| variable.secret || variable.name == "AWS_ACCESS_KEY_ID";
+    let secrets = Config::variables().iter().filter(secret);
+    named.chain(secrets.map(|variable| variable.name)).collect()
 }
 
 /// The handlers, and where settings come from.
@@ -365,10 +377,70 @@ fn complain(message: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::process;
+
+    use serde_json::Value;
+
     use super::*;
+    use crate::handler::{self, JobContext};
+    use crate::runtime::Worker;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Set for the process that is looked into.
+    const CHILD: &str = "REEFGUIDE_WORKER_TEST_CHILD";
+
+    /// A worker whose handler writes down what a program sees.
+    #[tokio::test]
+    async fn child_with_secrets() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        let builder = Worker::builder()
+            .extension(WithheldVariables::from_iter(["TIDE_PASSWORD"]))
+            .handler_fn("ENV", |input: Value, ctx: JobContext| async move {
+                let program = handler::Program::new("sh");
+                let program = program.args(["-c", "env >\"$JOB_OUTPUT_DIR/env\""]);
+                program.run::<_, Value>(&input, &ctx).await
+            });
+        let args = "worker handle ENV --input - --output-dir out".split(' ');
+        assert_eq!(dispatch(builder, args.map(OsString::from)).await.code(), 0);
+    }
+
+    #[test]
+    fn a_handlers_program_sees_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let payload = folder.path().join("payload.json");
+        std::fs::write(&payload, "{}").unwrap();
+        let secrets = Config::variables()
+            .iter()
+            .filter(|variable| variable.secret);
+        let secrets = secrets.map(|variable| variable.name);
+        let child = process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "service::cli::tests::child_with_secrets"])
+            .envs(
+                secrets
+                    .chain(["TIDE_PASSWORD"])
+                    .map(|name| (name, "secret")),
+            )
+            .env("AWS_ACCESS_KEY_ID", "half a pair")
+            .env("MINIO_USERNAME", "minio")
+            .env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role")
+            .env(CHILD, "1")
+            .current_dir(&folder)
+            .stdin(std::fs::File::open(payload).unwrap())
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        let seen = std::fs::read_to_string(folder.path().join("out/env")).unwrap();
+        assert!(!seen.contains("=secret"), "{seen}");
+        assert!(!seen.contains("AWS_ACCESS_KEY_ID"), "{seen}");
+        assert!(
+            seen.contains("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/role"),
+            "{seen}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use super::{
     Problem, Program, api_problem, bucket_problem, client, scratch_problem, start_logging, storage,
 };
 use crate::Chain;
+use crate::handler::kill_all;
 use crate::health::Health;
 use crate::retry::RetryPolicy;
 use crate::runtime::{BuildError, RunOptions, StopReason, Stopped};
@@ -44,12 +45,13 @@ impl Program {
 
         let stop = CancellationToken::new();
         let (send_scratch, scratch) = std::sync::mpsc::channel::<std::path::PathBuf>();
-        let remove_scratch = move || {
+        let clean_up = move || {
+            kill_all();
             for folder in scratch.try_iter() {
                 let _ = std::fs::remove_dir_all(folder);
             }
         };
-        signals::watch(stop.clone(), remove_scratch)
+        signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
         let client = client(&config).map_err(|error| api_problem(&config, &error))?;

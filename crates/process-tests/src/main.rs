@@ -1,0 +1,69 @@
+//! The worker that the tests of this package run as a process: the least that shows what a worker does.
+
+use reefguide_worker::prelude::*;
+
+/// The payload of `TEST`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    /// Any number; it only tells one payload from another.
+    id: f64,
+}
+
+/// The result of `TEST`.
+#[derive(Serialize, JsonSchema)]
+struct Output {}
+
+/// Writes the number to a file. Unless it is 13: then it panics.
+struct Test;
+
+#[async_trait]
+impl JobHandler for Test {
+    const JOB_TYPE: &'static str = "TEST";
+    type Input = Input;
+    type Output = Output;
+
+    async fn handle(&self, input: Input, ctx: &JobContext) -> Result<Output, JobError> {
+        assert!(input.id != 13.0, "13 brings bad luck");
+        ctx.outputs()
+            .write_json("test.json", &json!({ "id": input.id }))
+            .await?;
+        Ok(Output {})
+    }
+}
+
+/// The payload of `COPY`.
+#[derive(Deserialize, JsonSchema)]
+struct CopyInput {
+    /// The object to read.
+    source: StorageUri,
+}
+
+/// The result of `COPY`.
+#[derive(Serialize, JsonSchema)]
+struct CopyOutput {
+    /// The size of the object.
+    bytes: u64,
+}
+
+/// Reads an object from storage into an output.
+struct Copy;
+
+#[async_trait]
+impl JobHandler for Copy {
+    const JOB_TYPE: &'static str = "COPY";
+    type Input = CopyInput;
+    type Output = CopyOutput;
+
+    async fn handle(&self, input: CopyInput, ctx: &JobContext) -> Result<CopyOutput, JobError> {
+        let file = ctx.outputs().path("copy")?;
+        let bytes = ctx.storage().download_file(&input.source, &file).await?;
+        Ok(CopyOutput { bytes })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let worker = Worker::builder().handler(Test).handler(Copy);
+    worker.main().await
+}

@@ -1,0 +1,16 @@
+//! The worker as a deployment has it: a process of its own with an environment, signals, log lines and
+//! an exit code, against a lab.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod check;
+mod configuration;
+mod handle;
+mod healthcheck;
+mod help;
+mod logging;
+mod program;
+mod reference;
+mod rig;
+mod starting;
+mod stopping;

@@ -1,0 +1,210 @@
+//! The worker's program, run as a process with an environment and folders that hold what a test gives.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// No test waits longer than this for anything; it says so instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the process is given. Scratch folders come to a folder of its own, which has to be empty in the
+/// end.
+pub(crate) struct Program {
+    env: BTreeMap<String, String>,
+    secrets: Vec<String>,
+    folder: TempDir,
+    temporary: TempDir,
+}
+
+impl Program {
+    pub(crate) fn bare() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let tmpdir = temporary.path().to_str().unwrap().to_owned();
+        Self {
+            env: BTreeMap::from([("TMPDIR".to_owned(), tmpdir)]),
+            secrets: Vec::new(),
+            folder: tempfile::tempdir().unwrap(),
+            temporary,
+        }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn unset(mut self, name: &str) -> Self {
+        assert!(self.env.remove(name).is_some(), "{name} was not set");
+        self
+    }
+
+    /// A variable whose value must not be seen in anything that the process writes.
+    pub(crate) fn secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.push(value.to_owned());
+        self.env(name, value)
+    }
+
+    /// A file in the folder that the process runs in.
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.path(name), text).unwrap();
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn temporary_is_empty(&self) -> bool {
+        let mut entries = std::fs::read_dir(self.temporary.path()).unwrap();
+        entries.next().is_none()
+    }
+
+    pub(crate) fn start(&self, args: &[&str]) -> Running<'_> {
+        self.start_with_input(args, "")
+    }
+
+    pub(crate) fn start_with_input(&self, args: &[&str], input: &'static str) -> Running<'_> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_process-tests"))
+            .args(args)
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Not every command reads its input to the end.
+        tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Running {
+            program: self,
+            child,
+            stdout: tokio::spawn(read(stdout)),
+            stderr: follow(stderr),
+        }
+    }
+
+    pub(crate) async fn run(&self, args: &[&str]) -> Ended {
+        self.start(args).ended().await
+    }
+}
+
+/// The process, killed when dropped.
+pub(crate) struct Running<'a> {
+    program: &'a Program,
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: watch::Receiver<String>,
+}
+
+impl Running<'_> {
+    /// Waits until the process has written this to stderr.
+    pub(crate) async fn says(&mut self, text: &str) {
+        let said = in_time(self.stderr.wait_for(|stderr| stderr.contains(text)))
+            .await
+            .is_ok();
+        assert!(said, "ended without {text:?}:\n{}", *self.stderr.borrow());
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id().unwrap());
+        let sent = Command::new("sh").args(["-c", &kill]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    pub(crate) async fn ended(mut self) -> Ended {
+        let status = in_time(self.child.wait()).await.unwrap();
+        // The end of stderr is when its writer is gone.
+        while in_time(self.stderr.changed()).await.is_ok() {}
+        let ended = Ended {
+            code: status.code(),
+            stdout: in_time(self.stdout).await.unwrap(),
+            stderr: self.stderr.borrow().clone(),
+            folders: [&self.program.folder, &self.program.temporary]
+                .map(|folder| folder.path().to_str().unwrap().to_owned()),
+        };
+        for secret in &self.program.secrets {
+            assert!(!ended.stdout.contains(secret), "{secret} is on stdout");
+            assert!(!ended.stderr.contains(secret), "{secret} is on stderr");
+        }
+        assert!(
+            self.program.temporary_is_empty(),
+            "scratch is left behind:\n{}",
+            ended.stderr
+        );
+        ended
+    }
+}
+
+/// What is left of a process.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    folders: [String; 2],
+}
+
+impl Ended {
+    /// All that a person sees, for a snapshot; see [`assert_shown`](crate::rig::assert_shown).
+    pub(crate) fn shown(&self) -> String {
+        let mut shown = match self.code {
+            Some(code) => format!("exit {code}\n"),
+            None => "killed\n".to_owned(),
+        };
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                shown += &format!("--- {name}\n{text}");
+            }
+        }
+        let [folder, temporary] = &self.folders;
+        shown
+            .replace(folder, "[folder]")
+            .replace(temporary, "[tmp]")
+    }
+
+    /// The log lines, if they are all JSON.
+    pub(crate) fn log(&self) -> Vec<serde_json::Value> {
+        let lines = self.stderr.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+            .collect()
+    }
+}
+
+pub(crate) async fn in_time<F: Future>(waiting: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("waited long enough")
+}
+
+async fn read(mut from: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+/// What has been written so far, line by line, until the writer is gone.
+fn follow(from: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<String> {
+    let (all, followed) = watch::channel(String::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(from).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            all.send_modify(|all| {
+                all.push_str(&line);
+                all.push('\n');
+            });
+        }
+    });
+    followed
+}

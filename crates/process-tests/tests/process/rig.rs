@@ -1,0 +1,74 @@
+//! Labs, workers for them, and how their words are compared.
+
+use reefguide_lab::Lab;
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+
+use crate::program::{Program, in_time};
+
+/// What differs from one run to the next.
+pub(crate) const FILTERS: &[(&str, &str)] = &[
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
+    (r"on port \d+", "on port [port]"),
+    (r"(local/)[^/]+/\d+-[0-9a-f]{32}", "$1[host]/[process]"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
+    (r"results/test/(\d+)/\d+", "results/test/$1/[assigned]"),
+    (r"idle for \d+ s", "idle for [time]"),
+    (r"src/main\.rs:\d+:\d+", "src/main.rs:[line]"),
+    (
+        r"reefguide-worker \d+\.\d+\.\d+",
+        "reefguide-worker [version]",
+    ),
+    (r#"version="\d+\.\d+\.\d+""#, r#"version="[version]""#),
+];
+
+/// Compares with a snapshot, but for what differs from run to run.
+macro_rules! assert_shown {
+    ($shown:expr) => {
+        let shown = $shown;
+        insta::with_settings!({ filters => $crate::rig::FILTERS.to_vec(), omit_expression => true }, {
+            insta::assert_snapshot!(shown)
+        })
+    };
+}
+pub(crate) use assert_shown;
+
+pub(crate) async fn lab() -> Lab {
+    let lab = Lab::builder().any_job_type().login_limit(1_000).start();
+    in_time(lab).await.unwrap()
+}
+
+/// A program with the environment that a deployment would give it, quicker than by default.
+pub(crate) fn worker_for(lab: &Lab) -> Program {
+    let quick = [("POLL_INTERVAL_MS", "100"), ("CLAIM_SETTLE_MS", "50")];
+    let quick = quick.map(|(name, value)| (name, value.to_owned()));
+    lab.env()
+        .into_iter()
+        .chain(quick)
+        .fold(Program::bare(), |program, (name, value)| {
+            program.env(name, value)
+        })
+}
+
+pub(crate) fn submit_test(lab: &Lab, id: i64) -> i64 {
+    lab.submit("TEST", json!({ "id": id })).unwrap()
+}
+
+pub(crate) fn status(lab: &Lab, job: i64) -> String {
+    lab.job(job).unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+/// Waits for the job's end and returns its status.
+pub(crate) async fn ended(lab: &Lab, job: i64) -> String {
+    let ended = |job: &Value| !matches!(job["status"].as_str(), Some("PENDING" | "IN_PROGRESS"));
+    in_time(lab.wait_for(job, ended)).await.unwrap();
+    status(lab, job)
+}
+
+/// A port of 127.0.0.1 at which nobody answers, for as long as the socket is kept.
+pub(crate) fn nobody() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}

@@ -1,0 +1,104 @@
+//! `reefguide-lab submit`.
+
+use std::error::Error;
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::Client;
+
+/// Between two looks at a job that is watched.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Give a job to a running lab, with no account
+#[derive(Debug, Args)]
+pub(super) struct Submit {
+    /// The job type
+    job_type: String,
+    /// The payload: JSON, a file with it, or `-` for stdin
+    #[arg(long, value_name = "JSON|FILE|-")]
+    input: String,
+    /// Wait for the job's end and show it; exit with 0 if it succeeded
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    lab: Client,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SubmitError {
+    #[error("payload in {from}")]
+    Read {
+        from: String,
+        source: std::io::Error,
+    },
+    #[error("payload in {from}: not JSON")]
+    NotJson {
+        from: String,
+        source: serde_json::Error,
+    },
+}
+
+#[derive(Deserialize)]
+struct Created {
+    #[serde(rename = "jobId")]
+    id: i64,
+    cached: bool,
+}
+
+impl Submit {
+    pub(super) async fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let job = json!({ "type": self.job_type, "payload": payload(&self.input)? });
+        let created = self
+            .lab
+            .ask(Method::POST, "/lab/jobs", job.to_string())
+            .await?;
+        let Created { id, cached } = serde_json::from_str(&created)?;
+        if cached {
+            println!("job {id} has the same type and payload: the API makes no second one");
+        } else {
+            println!("job {id} is submitted");
+        }
+        if !self.watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let path = format!("/lab/jobs/{id}");
+        loop {
+            let job = self.lab.ask(Method::GET, &path, String::new()).await?;
+            let job: Value = serde_json::from_str(&job)?;
+            match job["status"].as_str() {
+                Some("PENDING" | "IN_PROGRESS") => tokio::time::sleep(WATCH_INTERVAL).await,
+                status => {
+                    println!("{job:#}");
+                    let succeeded = status == Some("SUCCEEDED");
+                    return Ok(ExitCode::from(u8::from(!succeeded)));
+                }
+            }
+        }
+    }
+}
+
+fn payload(input: &str) -> Result<Value, SubmitError> {
+    let read = |source| SubmitError::Read {
+        from: input.to_owned(),
+        source,
+    };
+    let text = match input {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(read)?;
+            text
+        }
+        json if json.trim_start().starts_with(['{', '[']) => json.to_owned(),
+        file => std::fs::read_to_string(file).map_err(read)?,
+    };
+    serde_json::from_str(&text).map_err(|source| SubmitError::NotJson {
+        from: input.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,119 @@
+//! What a program is given: folders, files, environment.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Serialize;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::Program;
+use crate::handler::JobContext;
+
+/// Names of environment variables that a [`Program`] does not inherit, given to the worker as an
+/// [`extension`](crate::runtime::WorkerBuilder::extension).
+///
+/// A program, every library in it, and the log it writes must not see the worker's password. A worker
+/// started by [`main`](crate::runtime::WorkerBuilder::main) withholds the secrets of its
+/// configuration, together with those named here.
+///
+/// ```no_run
+/// use reefguide_worker::handler::WithheldVariables;
+/// use reefguide_worker::prelude::*;
+///
+/// # #[tokio::main]
+/// # async fn main() -> ExitCode {
+/// Worker::builder()
+///     .extension(WithheldVariables::from_iter(["TIDE_DATABASE_PASSWORD"]))
+/// #   .main().await
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WithheldVariables(Vec<String>);
+
+impl<T: Into<String>> FromIterator<T> for WithheldVariables {
+    fn from_iter<I: IntoIterator<Item = T>>(names: I) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+}
+
+impl WithheldVariables {
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Program {
+    pub(super) fn command(&self, folder: &Folder, ctx: &JobContext) -> io::Result<Command> {
+        // Relative to the folder it runs in, a path would name nothing.
+        let program = match Path::new(&self.program) {
+            path if path.components().count() > 1 => std::path::absolute(path)?,
+            name => name.to_owned(),
+        };
+        let outputs = std::path::absolute(ctx.outputs().folder())?;
+        fs::create_dir_all(&outputs)?;
+        let scratch = std::path::absolute(ctx.scratch())?;
+        let mut command = Command::new(program);
+        command
+            .args(&self.args)
+            .current_dir(folder.work())
+            // The file and no pipe: nobody has to feed it, and it need not be read.
+            .stdin(File::open(folder.input())?)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in ctx
+            .extension::<WithheldVariables>()
+            .iter()
+            .flat_map(|names| &names.0)
+        {
+            command.env_remove(name);
+        }
+        match ctx.remaining() {
+            Some(left) => command.env("JOB_DEADLINE_SECONDS", left.as_secs().to_string()),
+            None => command.env_remove("JOB_DEADLINE_SECONDS"),
+        };
+        command
+            .env("JOB_INPUT", folder.input())
+            .env("JOB_OUTPUT_DIR", outputs)
+            .env("JOB_RESULT", folder.result())
+            .env("JOB_SCRATCH", &scratch)
+            .env("TMPDIR", scratch)
+            .env("JOB_ID", ctx.job().id.to_string())
+            .env("JOB_TYPE", ctx.job().job_type.as_str())
+            .env("JOB_ASSIGNMENT_ID", ctx.assignment().id.to_string())
+            .env("JOB_ATTEMPT", ctx.attempt().to_string())
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+}
+
+/// A run's folder, removed when dropped.
+pub(super) struct Folder(TempDir);
+
+impl Folder {
+    pub(super) fn create(ctx: &JobContext, input: &(impl Serialize + ?Sized)) -> io::Result<Self> {
+        let scratch = std::path::absolute(ctx.scratch())?;
+        let folder = tempfile::Builder::new()
+            .prefix("program-")
+            .tempdir_in(scratch)?;
+        let folder = Self(folder);
+        fs::create_dir(folder.work())?;
+        fs::write(folder.input(), serde_json::to_vec(input)?)?;
+        Ok(folder)
+    }
+
+    pub(super) fn work(&self) -> PathBuf {
+        self.0.path().join("work")
+    }
+
+    pub(super) fn input(&self) -> PathBuf {
+        self.0.path().join("input.json")
+    }
+
+    pub(super) fn result(&self) -> PathBuf {
+        self.0.path().join("result.json")
+    }
+}

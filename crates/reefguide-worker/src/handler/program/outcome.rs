@@ -1,0 +1,79 @@
+//! What came of a run: exit code and result.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::Program;
+use super::lines::Tail;
+use crate::handler::JobError;
+use crate::handler::registry::fitting;
+
+/// The largest result that is read.
+const RESULT_LIMIT: u64 = 16 << 20;
+/// The exit code of a program that wants to be tried again: `EX_TEMPFAIL` of `sysexits.h`.
+const TRY_AGAIN: i32 = 75;
+/// What a shell exits with when a program it ran was killed.
+const KILLED_IN_SHELL: i32 = 128 + 9;
+
+impl Program {
+    pub(super) fn check(&self, status: ExitStatus, stderr: Tail) -> Result<(), JobError> {
+        let ended = match status.code() {
+            Some(0) => return Ok(()),
+            Some(TRY_AGAIN) => format!("{self} asks for another try with exit code {TRY_AGAIN}"),
+            Some(code) => format!("{self} failed with exit code {code}"),
+            // The standard library's text, such as `signal: 9 (SIGKILL)`.
+            None => format!("{self} was ended by {status}").replacen("signal: ", "signal ", 1),
+        };
+        let memory = match (status.signal(), status.code()) {
+            (Some(9), _) | (_, Some(KILLED_IN_SHELL)) => ", perhaps because memory ran out",
+            _ => "",
+        };
+        let quoted = stderr.quoted();
+        let quoted = quoted.map_or("; it wrote nothing to stderr".into(), |tail| {
+            format!(": {tail}")
+        });
+        let said = format!("{ended}{memory}{quoted}");
+        match status.code() {
+            Some(TRY_AGAIN) => Err(JobError::retryable(said)),
+            _ => Err(JobError::permanent(said)),
+        }
+    }
+
+    pub(super) fn result<O: DeserializeOwned>(&self, file: &Path) -> Result<O, JobError> {
+        let what = format!("result of {self}");
+        let metadata = match fs::symlink_metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let empty = fitting(
+                    json!({}),
+                    &format!("{what}, which is `{{}}` as it wrote none,"),
+                    "output",
+                );
+                // `()` is sent as `{}`, but read from `null`.
+                return empty
+                    .or_else(|error| serde_json::from_value(Value::Null).map_err(|_| error));
+            }
+            metadata => metadata?,
+        };
+        if !metadata.is_file() {
+            let said = format!("{what} is not a plain file: write JSON to the path in JOB_RESULT");
+            return Err(JobError::permanent(said));
+        }
+        if metadata.len() > RESULT_LIMIT {
+            let size = metadata.len();
+            let said = format!(
+                "{what} has {size} bytes, more than {RESULT_LIMIT}: \
+                 what is large belongs in an output file"
+            );
+            return Err(JobError::permanent(said));
+        }
+        let result = serde_json::from_slice(&fs::read(file)?)
+            .map_err(|error| JobError::permanent(error).context(format!("{what} is not JSON")))?;
+        fitting(result, &what, "output")
+    }
+}

@@ -1,0 +1,36 @@
+//! The worker as a deployment has it: the program itself, against the job API and the S3 server of the lab.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reefguide_lab::Lab;
+use tokio::process::Command;
+
+/// The payloads are in `payloads/`, each in a file named for its job type.
+#[tokio::test]
+async fn every_sample_payload_succeeds() {
+    let lab = Lab::builder().any_job_type().start().await.unwrap();
+    let mut jobs = Vec::new();
+    for entry in Path::new("payloads").read_dir().unwrap() {
+        let file = entry.unwrap().path();
+        let job_type = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let payload = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        jobs.push((lab.submit(&job_type, payload).unwrap(), job_type));
+    }
+
+    // It leaves when no job has come for a second.
+    let worker = Command::new(env!("CARGO_BIN_EXE_example-worker"))
+        .args(["--env-file", "none", "--config", "none"])
+        .envs(lab.env())
+        .env("IDLE_TIMEOUT_MS", "1000")
+        .kill_on_drop(true)
+        .status();
+    let ended = tokio::time::timeout(Duration::from_secs(120), worker).await;
+    assert!(ended.expect("it ends").unwrap().success());
+
+    assert!(!jobs.is_empty());
+    for (id, job_type) in jobs {
+        let job = lab.job(id).unwrap();
+        assert_eq!(job["status"], "SUCCEEDED", "{job_type}: {job:#}");
+    }
+}

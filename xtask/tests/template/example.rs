@@ -1,0 +1,42 @@
+//! The example in the repository is a worker from the template, with handlers of its own.
+
+use crate::tools::root;
+use crate::worker::{Worker, files};
+
+const EXAMPLE: &str = "examples/example-worker";
+
+/// What an author writes.
+fn is_authored(file: &str) -> bool {
+    file.starts_with("src/handlers/") || file.starts_with("payloads/")
+}
+
+#[test]
+fn the_example_is_what_the_template_gives_for_its_answers() {
+    let example = root().join(EXAMPLE);
+    let generated = Worker::generate_by("example-worker", |command| {
+        command
+            .args([
+                "--path",
+                root().to_str().unwrap(),
+                "template",
+                "--values-file",
+            ])
+            .arg(example.join("template-answers.toml"));
+    })
+    .unwrap();
+    let ours = |files: Vec<String>| -> Vec<String> {
+        files
+            .into_iter()
+            .filter(|file| !is_authored(file))
+            .collect()
+    };
+    assert_eq!(ours(files(&example)), ours(generated.files()));
+    for file in ours(generated.files()) {
+        let text = std::fs::read_to_string(example.join(&file)).unwrap();
+        assert!(
+            text == generated.text(&file),
+            "{EXAMPLE}/{file} is not what the template gives; it gives:\n{}",
+            generated.text(&file)
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! One more handler.
+
+use std::process::Command;
+
+use crate::tools::{root, try_run};
+use crate::worker::{Answers, Worker, cargo_generate, files};
+
+#[test]
+fn handlers_are_added_with_payload_and_registration() {
+    let worker = Worker::generate(&Answers::new());
+    let before = worker.files();
+    worker.add_handler("CORAL_COUNT", "cpu").unwrap();
+    worker.add_handler("BLEACHING", "async").unwrap();
+    let said = worker.add_handler("MATCH", "program").unwrap();
+    assert!(said.contains("the container lacks the program"), "{said}");
+
+    let mut added = worker.files();
+    added.retain(|file| !before.contains(file));
+    insta::assert_snapshot!(added.join("\n"));
+    insta::assert_snapshot!(worker.text("src/handlers/mod.rs"));
+}
+
+#[test]
+fn a_list_that_its_author_has_changed_is_added_to() {
+    let worker = Worker::generate(&Answers::new());
+    worker.write(
+        "src/handlers/mod.rs",
+        "//! Handlers.\n\n\
+         /// Depths.\nmod mean_depth;\nmod model;\n\n\
+         use reefguide_worker::runtime::WorkerBuilder;\n\n\
+         /// Adds every handler to a worker.\n\
+         pub fn register(worker: WorkerBuilder) -> WorkerBuilder {\n    \
+             let model = model::load();\n    \
+             worker.extension(model).handler(mean_depth::MeanDepth {\n        \
+                 model: 1,\n    \
+             })\n\
+         }\n\n\
+         #[cfg(test)]\nmod tests {}\n",
+    );
+    worker.add_handler("CORAL_COUNT", "cpu").unwrap();
+    insta::assert_snapshot!(worker.text("src/handlers/mod.rs"));
+}
+
+/// What is in a worker, to see that nothing was touched.
+fn contents(worker: &Worker) -> Vec<(String, String)> {
+    let read = |file: String| (file.clone(), worker.text(&file));
+    worker.files().into_iter().map(read).collect()
+}
+
+#[test]
+fn a_handler_that_cannot_be_added_leaves_the_worker_as_it_was() {
+    let worker = Worker::generate(&Answers::new());
+    let refused = |job_type: &str| {
+        let before = contents(&worker);
+        let said = worker.add_handler(job_type, "cpu").unwrap_err();
+        assert_eq!(contents(&worker), before);
+        let reason = said.lines().find(|line| line.starts_with('⛔')).unwrap();
+        let (_, reason) = reason.split_once(" error: ").unwrap_or(("", reason));
+        let (reason, _) = reason.split_once(" (line ").unwrap_or((reason, ""));
+        reason.replace(worker.path.to_str().unwrap(), "[worker]")
+    };
+    insta::assert_snapshot!(refused("MEAN_DEPTH"), @"System command `sh register.sh '[worker]' MEAN_DEPTH mean_depth MeanDepth blocking_handler cpu` failed to execute: src/handlers/mean_depth.rs exists: choose another job type, or edit that file");
+    insta::assert_snapshot!(refused("mean_depth"), @"job_type is `mean_depth`: write it as the API does, in SCREAMING_SNAKE_CASE with A-Z, 0-9 and single `_` between, such as MEAN_DEPTH");
+    worker.write("src/handlers/mod.rs", "mod mean_depth;\n");
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking_handler cpu` failed to execute: src/handlers/mod.rs has no `mod …;` or no `fn register(…)`: add the handler by hand");
+    std::fs::remove_file(worker.path.join("src/handlers/mod.rs")).unwrap();
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking_handler cpu` failed to execute: [worker] is no worker, as it has no src/handlers/mod.rs: run cargo generate in the worker's folder");
+}
+
+#[test]
+fn without_leave_to_run_its_command_nothing_is_added() {
+    let worker = Worker::generate(&Answers::new());
+    let before = contents(&worker);
+    let mut command: Command = cargo_generate();
+    command
+        .args(["--path", root().to_str().unwrap(), "template-handler"])
+        .args(["--name", "handler", "--define", "job_type=CORAL_COUNT"])
+        .current_dir(&worker.path);
+    let said = try_run(&mut command).unwrap_err();
+    assert!(said.contains("--allow-commands"), "{said}");
+    assert_eq!(contents(&worker), before);
+}
+
+/// A handler that is added is the handler that a new worker begins with.
+#[test]
+fn both_templates_have_the_same_handlers_and_names() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let worker = |file: &str| read(&format!("template/{file}"));
+    let handler = |file: &str| read(&format!("template-handler/{file}"));
+    for folder in ["payloads", "programs", "src/handlers"] {
+        for file in files(&root().join("template-handler").join(folder)) {
+            let file = format!("{folder}/{file}");
+            assert!(worker(&file) == handler(&file), "{file} differs");
+        }
+    }
+    assert!(
+        worker("hooks/names.rhai") == handler("names.rhai"),
+        "names.rhai differs"
+    );
+}

@@ -1,0 +1,166 @@
+//! Images are built from the Dockerfiles and run, where buildah is; on stand-ins for their bases, as no registry is asked.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use reefguide_lab::Lab;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::repository::Repository;
+use crate::tools::{has, root, run};
+use crate::worker::{Answers, NAME, Worker};
+
+/// Images of one test, apart from the machine's own.
+struct Store(TempDir);
+
+impl Store {
+    /// With stand-ins for the bases; nothing where they cannot be made.
+    fn with_bases() -> Option<Self> {
+        if !has("buildah") {
+            return None;
+        }
+        if !rustix::process::geteuid().is_root() || !has("dpkg") {
+            eprintln!("SKIPPED: base images are made by root, on a Debian");
+            return None;
+        }
+        let store = Self(tempfile::tempdir().unwrap());
+        // Quick builds of slow programs.
+        run(Command::new(root().join("xtask/images/base-images.sh"))
+            .arg(store.0.path())
+            .args(
+                ["OPT_LEVEL=0", "LTO=off"].map(|quick| format!("CARGO_PROFILE_RELEASE_{quick}")),
+            ));
+        Some(store)
+    }
+
+    fn buildah(&self) -> Command {
+        let folder = self.0.path();
+        let mut command = Command::new("buildah");
+        command
+            .arg("--root")
+            .arg(folder.join("root"))
+            .arg("--runroot")
+            .arg(folder.join("run"))
+            .env("TMPDIR", folder);
+        command
+    }
+
+    fn build(&self, context: &Path, arguments: &[&str], tag: &str) {
+        // The crates that cargo has on this machine, for a build without the network.
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cargo"));
+        let registry = home.join("registry");
+        run(self
+            .buildah()
+            .args([
+                "bud",
+                "--layers",
+                "--isolation",
+                "chroot",
+                "--format",
+                "docker",
+            ])
+            .arg(format!(
+                "--volume={}:/host-cargo/registry",
+                registry.display()
+            ))
+            .args(arguments)
+            .args(["--tag", tag, "."])
+            .current_dir(context));
+    }
+
+    /// What the image says about itself.
+    fn config(&self, tag: &str) -> Value {
+        let inspect = run(self.buildah().args(["inspect", "--type", "image", tag]));
+        let image: Value = serde_json::from_str(&inspect).unwrap();
+        image["Docker"]["config"].clone()
+    }
+
+    /// Runs a program of the image; what it said.
+    fn run(&self, tag: &str, env: &[(&str, String)], arguments: &[&str]) -> String {
+        let container = run(self.buildah().args(["from", tag]));
+        let env = env
+            .iter()
+            .map(|(name, value)| format!("--env={name}={value}"));
+        run(self
+            .buildah()
+            .args(["run", "--isolation", "chroot"])
+            .args(env)
+            .args([container.trim(), "--"])
+            .args(arguments))
+    }
+
+    /// The image is as a deployment wants it, and its worker does a job.
+    fn check(&self, tag: &str, program: &str, job_type: &str, payload: Value) {
+        let config = self.config(tag);
+        assert_eq!(config["User"], "65532", "{config:#}");
+        assert_eq!(config["StopSignal"], "SIGTERM");
+        assert_eq!(
+            config["Healthcheck"]["Test"],
+            json!(["CMD", program, "healthcheck"])
+        );
+        assert_eq!(config["Entrypoint"], json!([program]));
+        assert_eq!(config["Volumes"], json!({ "/tmp": {} }));
+        assert!(
+            config["Env"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("PORT=8080"))
+        );
+        assert!(config["Labels"]["org.opencontainers.image.title"].is_string());
+
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let lab = Lab::builder().any_job_type().start();
+        let lab = runtime.block_on(lab).unwrap();
+        let job = lab.submit(job_type, payload).unwrap();
+        let mut env = lab.env();
+        // It shares this machine's ports with other tests, and leaves when no job has come for a second.
+        env.extend([
+            ("PORT", String::new()),
+            ("IDLE_TIMEOUT_MS", "1000".to_owned()),
+        ]);
+        let said = self.run(tag, &env, &[program]);
+        assert_eq!(lab.job(job).unwrap()["status"], "SUCCEEDED", "{said}");
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // What is mounted cannot be removed as a folder.
+        let _ = self.buildah().args(["rm", "--all"]).output();
+        let _ = self.buildah().args(["rmi", "--all", "--force"]).output();
+    }
+}
+
+#[test]
+fn images_are_built_and_their_workers_do_a_job() {
+    if let Some(store) = Store::with_bases() {
+        let repository = Repository::of_the_working_tree();
+        generated(&store, &repository);
+        store.build(repository.path(), &[], "example");
+        let payload = json!({ "id": 1 });
+        store.check("example", "/usr/local/bin/worker", "TEST", payload);
+    }
+}
+
+/// Of a worker that runs a program, and of one that does not.
+fn generated(store: &Store, repository: &Repository) {
+    let sdk = repository.path().to_str().unwrap();
+    for style in ["program", "async"] {
+        let answers = Answers::new()
+            .with("sdk_path", sdk)
+            .with("handler_style", style);
+        let worker = Worker::generate(&answers);
+        std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
+        let mut prune = Command::new("cargo");
+        prune.args(["metadata", "--offline", "--quiet", "--format-version=1"]);
+        run(prune.current_dir(&worker.path));
+        let context = format!("--build-context=sdk={sdk}");
+        let arguments = [&context, "--build-arg=LTO=off", "--target=worker"];
+        store.build(&worker.path, &arguments, style);
+        let program = format!("/usr/local/bin/{NAME}");
+        let payload = json!({ "values": [-1.0, -3.0] });
+        store.check(style, &program, "MEAN_DEPTH", payload);
+    }
+}

@@ -1,0 +1,17 @@
+//! What `cargo generate` makes of the templates: `cargo xtask template-check` runs these tests. They need the command
+//! cargo-generate and build whole workers, so `cargo test` leaves them out.
+
+#![expect(clippy::unwrap_used, reason = "tests and what they share")]
+
+mod building;
+mod example;
+mod files;
+mod handler;
+mod images;
+mod linting;
+mod packages;
+mod refused;
+mod repository;
+mod tools;
+mod update;
+mod worker;

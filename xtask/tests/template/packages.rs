@@ -1,0 +1,47 @@
+//! What goes to crates.io.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::tools::{root, run};
+
+const CRATES: [&str; 2] = ["reefguide-lab", "reefguide-worker"];
+
+/// The crates as they would be published, unpacked, by name. They are verified by the worker that is built from them.
+pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 2] {
+    let mut publish = Command::new("cargo");
+    publish
+        .args([
+            "publish",
+            "--dry-run",
+            "--no-verify",
+            "--allow-dirty",
+            "--locked",
+        ])
+        .args(CRATES.iter().flat_map(|name| ["--package", name]))
+        .env("CARGO_TARGET_DIR", into)
+        .current_dir(root());
+    run(&mut publish);
+    CRATES.map(|name| {
+        let package = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
+        let archive = into
+            .join("package/tmp-crate")
+            .join(format!("{package}.crate"));
+        run(Command::new("tar")
+            .arg("-xzf")
+            .arg(archive)
+            .arg("-C")
+            .arg(into));
+        (name, into.join(package))
+    })
+}
+
+#[test]
+fn a_package_has_no_stray_files() {
+    for name in CRATES {
+        let mut list = Command::new("cargo");
+        list.args(["package", "--list", "--allow-dirty", "--package", name])
+            .current_dir(root());
+        insta::assert_snapshot!(name, run(&mut list));
+    }
+}

@@ -1,0 +1,171 @@
+//! Workers made from the template in the working tree.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::tools::{root, run, try_run};
+
+pub(crate) const NAME: &str = "reef-depths";
+
+/// Answers to the template's questions; what is not answered takes its default.
+#[derive(Clone, Default)]
+pub(crate) struct Answers(BTreeMap<&'static str, String>);
+
+impl Answers {
+    /// With the SDK from the working tree.
+    pub(crate) fn new() -> Self {
+        Self::default()
+            .with("sdk", "path")
+            .with("sdk_path", root().to_str().unwrap())
+    }
+
+    pub(crate) fn with(mut self, question: &'static str, answer: impl Into<String>) -> Self {
+        self.0.insert(question, answer.into());
+        self
+    }
+
+    /// Every handler style, with container, deployment and CI on and off. ECS needs a container.
+    pub(crate) fn combinations() -> Vec<(String, Self)> {
+        let mut all = Vec::new();
+        for style in ["async", "cpu", "program"] {
+            for (container, deployment) in [("false", "none"), ("true", "none"), ("true", "ecs")] {
+                for ci in ["github", "none"] {
+                    let answers = Self::new()
+                        .with("handler_style", style)
+                        .with("container", container)
+                        .with("deployment", deployment)
+                        .with("ci", ci);
+                    let name = format!("{style}, container {container}, {deployment}, ci {ci}");
+                    all.push((name, answers));
+                }
+            }
+        }
+        all
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = String> {
+        let define = |(question, answer): (&&str, &String)| {
+            ["--define".to_owned(), format!("{question}={answer}")]
+        };
+        self.0.iter().flat_map(define)
+    }
+}
+
+/// `cargo generate`, free of what the person at this machine has configured for it.
+pub(crate) fn cargo_generate() -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .args(["generate", "--config", "/dev/null", "--silent"])
+        // It wants to know an author, though the template asks for none.
+        .env("USER", "author");
+    command
+}
+
+/// A generated worker, in a folder of its own outside the repository.
+pub(crate) struct Worker {
+    pub(crate) path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Worker {
+    pub(crate) fn generate(answers: &Answers) -> Self {
+        Self::try_generate(NAME, answers).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// What `cargo generate` says when it refuses.
+    pub(crate) fn try_generate(name: &str, answers: &Answers) -> Result<Self, String> {
+        Self::generate_by(name, |command| {
+            command
+                .arg("--path")
+                .arg(root().join("template"))
+                .args(answers.arguments());
+        })
+    }
+
+    /// With a template and answers from elsewhere.
+    pub(crate) fn generate_by(
+        name: &str,
+        arguments: impl FnOnce(&mut Command),
+    ) -> Result<Self, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = cargo_generate();
+        command.args(["--vcs", "none", "--name", name, "--destination"]);
+        arguments(command.arg(folder.path()));
+        try_run(&mut command).map_err(|said| said.replace(folder.path().to_str().unwrap(), "…"))?;
+        Ok(Self {
+            path: folder.path().join(name),
+            _folder: folder,
+        })
+    }
+
+    /// Every file's path, in order.
+    pub(crate) fn files(&self) -> Vec<String> {
+        files(&self.path)
+    }
+
+    pub(crate) fn text(&self, file: &str) -> String {
+        std::fs::read_to_string(self.path.join(file)).unwrap_or_else(|_| panic!("{file}"))
+    }
+
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.path.join(file), text).unwrap();
+    }
+
+    /// The second template, run in the worker's folder.
+    pub(crate) fn add_handler(&self, job_type: &str, style: &str) -> Result<String, String> {
+        try_run(
+            cargo_generate()
+                .arg("--path")
+                .arg(root().join("template-handler"))
+                .args(["--allow-commands", "--name", "handler", "--define"])
+                .arg(format!("job_type={job_type}"))
+                .args(["--define", &format!("handler_style={style}")])
+                .current_dir(&self.path),
+        )
+    }
+
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        git(&self.path, arguments)
+    }
+}
+
+/// Every file's path below a folder, in order; not those of git and cargo.
+pub(crate) fn files(folder: &Path) -> Vec<String> {
+    fn visit(folder: &Path, below: &str, files: &mut Vec<String>) {
+        for entry in folder.read_dir().unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if below.is_empty() && [".git", "target"].contains(&name.as_str()) {
+                continue;
+            }
+            let path = format!("{below}{name}");
+            if entry.file_type().unwrap().is_dir() {
+                visit(&entry.path(), &format!("{path}/"), files);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let mut all = Vec::new();
+    visit(folder, "", &mut all);
+    all.sort();
+    all
+}
+
+/// git with an identity, and without the configuration of the person at this machine.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+    run(Command::new("git")
+        .args([
+            "-c",
+            "user.name=author",
+            "-c",
+            "user.email=author@email.com",
+        ])
+        .args(["-c", "init.defaultBranch=main"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .current_dir(folder))
+}

@@ -19,6 +19,11 @@ worker *ARGS:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
+# A worker of your own, beside this clone and with its library: just new reef-depths --define job_type=REEF_DEPTHS
+new NAME *ANSWERS:
+    cargo generate --path . template --name {{NAME}} --destination .. \
+        --define sdk=path --define sdk_path=../{{file_name(justfile_directory())}} {{ANSWERS}}
+
 # The templates: generates workers, builds and tries them (needs cargo-generate)
 template-check *FILTER:
     cargo xtask template-check {{FILTER}}
@@ -42,6 +47,10 @@ lint:
 # API documentation, opened in a browser
 doc:
     cargo doc --workspace --no-deps --open
+
+# The book, in a browser (needs mdbook)
+book:
+    mdbook serve docs --open
 
 # The container image of a worker of this repository
 image WORKER="example-worker":

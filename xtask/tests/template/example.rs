@@ -13,17 +13,7 @@ fn is_authored(file: &str) -> bool {
 #[test]
 fn the_example_is_what_the_template_gives_for_its_answers() {
     let example = root().join(EXAMPLE);
-    let generated = Worker::generate_by("example-worker", |command| {
-        command
-            .args([
-                "--path",
-                root().to_str().unwrap(),
-                "template",
-                "--values-file",
-            ])
-            .arg(example.join("template-answers.toml"));
-    })
-    .unwrap();
+    let generated = Worker::generate_again("example-worker", &example);
     let ours = |files: Vec<String>| -> Vec<String> {
         files
             .into_iter()

@@ -185,17 +185,7 @@ fn recorded_answers_give_the_same_worker_again() {
         .with("handler_style", "program")
         .with("deployment", "ecs");
     let first = Worker::generate(&answers);
-    let again = Worker::generate_by(NAME, |command| {
-        command
-            .args([
-                "--path",
-                root().to_str().unwrap(),
-                "template",
-                "--values-file",
-            ])
-            .arg(first.path.join("template-answers.toml"));
-    })
-    .unwrap();
+    let again = Worker::generate_again(NAME, &first.path);
     assert_eq!(first.files(), again.files());
     for file in first.files() {
         assert_eq!(first.text(&file), again.text(&file), "{file}");

@@ -85,6 +85,18 @@ impl Worker {
         })
     }
 
+    /// With the answers that a worker has recorded.
+    pub(crate) fn generate_again(name: &str, worker: &Path) -> Self {
+        let given = Self::generate_by(name, |command| {
+            command
+                .arg("--path")
+                .arg(root().join("template"))
+                .arg("--values-file")
+                .arg(worker.join("template-answers.toml"));
+        });
+        given.unwrap_or_else(|said| panic!("{said}"))
+    }
+
     /// With a template and answers from elsewhere.
     pub(crate) fn generate_by(
         name: &str,

@@ -168,6 +168,7 @@ impl Harness {
         let limit = Limit {
             shutdown: &self.cancellation,
             lease: deadline,
+            ended: None,
         };
         let result = call(&self.registry, parts, limit, COOPERATION).await?;
         Ok(Finished { result, folder })

@@ -1,6 +1,7 @@
 //! One claimed job, from its payload to its outcome.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::call::{COOPERATION, call};
 use super::delivery::deliver;
 use super::limits::Limit;
 use super::shutdown::{Shutdown, reserve};
+use super::watch;
 use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{ContextParts, JobError};
@@ -34,13 +36,14 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
         storage_uri = claim.assignment.storage_uri,
         "job claimed"
     );
-    let outcome = match attempt(shared, shutdown, &claim).await {
-        Ok(result) => Outcome::Succeeded { result },
-        Err(reason) => Outcome::Failed { reason },
+    let Some(outcome) = watched(shared, shutdown, &claim).await else {
+        shared.counters.given_up.fetch_add(1, Ordering::Relaxed);
+        return;
     };
     let limit = Limit {
         shutdown: &shutdown.give_up,
         lease: claim.lease_end(),
+        ended: None,
     };
     let delivered = deliver(&*shared.source, &claim, outcome, limit).await;
     let seconds = started.elapsed().as_secs_f64();
@@ -61,8 +64,35 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// The outcome of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
+async fn watched(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Option<Outcome> {
+    let ended = CancellationToken::new();
+    let mut attempting = pin!(attempt(shared, shutdown, claim, &ended));
+    let interval = shared.options.watch_interval;
+    let attempted = tokio::select! {
+        biased;
+        attempted = &mut attempting => attempted,
+        reason = watch::ended(&*shared.source, claim, interval) => {
+            tracing::warn!(reason, "job given up");
+            ended.cancel();
+            // The handler is let go as ever; what it may still return is not stored.
+            let _ = attempting.await;
+            return None;
+        }
+    };
+    Some(match attempted {
+        Ok(result) => Outcome::Succeeded { result },
+        Err(reason) => Outcome::Failed { reason },
+    })
+}
+
 /// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
-async fn attempt(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Result<Value, String> {
+async fn attempt(
+    shared: &Shared,
+    shutdown: &Shutdown,
+    claim: &Claim,
+    ended: &CancellationToken,
+) -> Result<Value, String> {
     let destination: StorageUri = claim
         .assignment
         .storage_uri
@@ -73,10 +103,12 @@ async fn attempt(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Result<
     let handling = Limit {
         shutdown: &shutdown.cancel_jobs,
         lease: before_lease_ends(margin),
+        ended: Some(ended),
     };
     let publishing = Limit {
         shutdown: &shutdown.end_uploads,
         lease: before_lease_ends(margin / 2),
+        ended: Some(ended),
     };
 
     let (result, scratch) = handle(shared, handling, claim).await?;

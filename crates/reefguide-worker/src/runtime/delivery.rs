@@ -159,6 +159,7 @@ mod tests {
         let limit = Limit {
             shutdown: &shutdown,
             lease: claim.lease_end(),
+            ended: None,
         };
         deliver(
             source,

@@ -1,4 +1,4 @@
-//! What may cut a step of a job short: its lease, or the worker's shutdown.
+//! What may cut a step of a job short: its lease, its claim's end, or the worker's shutdown.
 
 use std::fmt;
 
@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Limit<'a> {
     pub(crate) shutdown: &'a CancellationToken,
     pub(crate) lease: Option<Instant>,
+    /// Fires when nobody waits for the outcome any more.
+    pub(crate) ended: Option<&'a CancellationToken>,
 }
 
 /// Which limit was reached.
@@ -18,6 +20,7 @@ pub(crate) struct Limit<'a> {
 pub(crate) enum Reached {
     Shutdown,
     Lease,
+    Ended,
 }
 
 impl fmt::Display for Reached {
@@ -25,6 +28,7 @@ impl fmt::Display for Reached {
         f.write_str(match self {
             Self::Shutdown => "the worker is shutting down",
             Self::Lease => "its lease is running out",
+            Self::Ended => "its claim has ended",
         })
     }
 }
@@ -38,9 +42,16 @@ impl Limit<'_> {
                 None => std::future::pending().await,
             }
         };
+        let ended = async {
+            match self.ended {
+                Some(ended) => ended.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.shutdown.cancelled() => Reached::Shutdown,
             () = lease => Reached::Lease,
+            () = ended => Reached::Ended,
         }
     }
 
@@ -70,6 +81,7 @@ mod tests {
         let limit = Limit {
             shutdown: &shutdown,
             lease,
+            ended: None,
         };
         assert_eq!(limit.run(async { "done" }).await, Ok("done"));
         tokio::time::advance(Duration::from_secs(2)).await;
@@ -78,6 +90,7 @@ mod tests {
         let unlimited = Limit {
             shutdown: &shutdown,
             lease: None,
+            ended: None,
         };
         assert_eq!(
             unlimited.run(async { "done" }).await,
@@ -92,6 +105,7 @@ mod tests {
         let limit = Limit {
             shutdown: &shutdown,
             lease,
+            ended: None,
         };
         let endless = std::future::pending::<()>();
         assert_eq!(limit.run(endless).await, Err(Reached::Lease));

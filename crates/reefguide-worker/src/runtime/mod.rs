@@ -18,6 +18,7 @@ mod limits;
 mod options;
 mod shutdown;
 mod stopped;
+mod watch;
 mod worker;
 
 pub use builder::{BuildError, WorkerBuilder};

@@ -48,6 +48,8 @@ pub struct JobCounts {
     pub succeeded: u64,
     /// Recorded as a failure.
     pub failed: u64,
+    /// Given up, as nobody waited for the outcome any more.
+    pub given_up: u64,
     /// Claimed, but the outcome could not be delivered while this worker had a say in it.
     pub undelivered: u64,
 }
@@ -57,6 +59,7 @@ pub struct JobCounts {
 pub(super) struct Counters {
     pub(super) succeeded: AtomicU64,
     pub(super) failed: AtomicU64,
+    pub(super) given_up: AtomicU64,
     pub(super) undelivered: AtomicU64,
 }
 
@@ -65,6 +68,7 @@ impl Counters {
         JobCounts {
             succeeded: self.succeeded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            given_up: self.given_up.load(Ordering::Relaxed),
             undelivered: self.undelivered.load(Ordering::Relaxed),
         }
     }

@@ -113,6 +113,7 @@ impl Worker {
             %reason,
             succeeded = counts.succeeded,
             failed = counts.failed,
+            given_up = counts.given_up,
             undelivered = counts.undelivered,
             "worker stopped"
         );

@@ -33,6 +33,14 @@ pub trait JobSource: Send + Sync + 'static {
     /// Not cancel safe: dropped halfway, the job may stay assigned to a worker that does not run it.
     async fn claim(&self, job: &Job) -> Result<Option<Claim>, SourceError>;
 
+    /// Whether a claim still stands, asked now and then while its job runs; by default it does.
+    ///
+    /// Cancel safe.
+    async fn standing(&self, claim: &Claim) -> Result<Standing, SourceError> {
+        let _ = claim;
+        Ok(Standing::Held)
+    }
+
     /// Whether the source could take this outcome at all (its size, its form), before any output is
     /// stored for it. The source may still refuse it when it is delivered.
     fn check(&self, outcome: &Outcome) -> Result<(), SourceError> {
@@ -44,6 +52,18 @@ pub trait JobSource: Send + Sync + 'static {
     ///
     /// Safe to repeat: an outcome that was recorded before is [`Delivery::AlreadyRecorded`].
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError>;
+}
+
+/// Whether a claim stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The job is this worker's.
+    Held,
+    /// Nobody waits for this worker's outcome any more.
+    Ended {
+        /// What happened, such as `the job is CANCELLED`.
+        reason: String,
+    },
 }
 
 /// What became of a delivered outcome.

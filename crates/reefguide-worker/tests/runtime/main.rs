@@ -7,5 +7,6 @@ mod claiming;
 mod delivering;
 mod rig;
 mod stopping;
+mod watching;
 #[path = "../witness/mod.rs"]
 mod witness;

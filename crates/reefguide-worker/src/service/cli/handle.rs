@@ -89,6 +89,7 @@ impl Program {
         let limit = Limit {
             shutdown: &stop,
             lease: None,
+            ended: None,
         };
         let result = call(&self.builder.registry, parts, limit, COOPERATION)
             .await

@@ -98,6 +98,7 @@ fn options(config: &Config) -> RunOptions {
         idle_timeout: config.idle_timeout,
         shutdown_grace: config.shutdown_grace,
         deadline_margin: config.deadline_margin,
+        watch_interval: config.watch_interval,
         scratch: config.data_scratch_space.clone(),
         ..RunOptions::default()
     }

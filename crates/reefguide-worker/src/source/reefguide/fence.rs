@@ -17,7 +17,7 @@ use super::wire::{AssignmentRecord, JobDetails};
 use crate::Chain;
 use crate::job::{AssignmentId, Claim, Job, JobId, JobType, Outcome};
 use crate::retry::RetryPolicy;
-use crate::source::{Delivery, JobSource, SourceError};
+use crate::source::{Delivery, JobSource, SourceError, Standing};
 
 /// How long an assignment holds if the API does not say: its own default.
 const DEFAULT_LEASE: Duration = Duration::from_secs(60 * 60);
@@ -135,6 +135,17 @@ fn may_go_on(details: &JobDetails, ours: &AssignmentRecord) -> bool {
             .all(|record| ours.id <= record.id)
 }
 
+/// Why nobody waits for the outcome of the assignment `ours` any more, if so.
+fn why_ended(details: &JobDetails, ours: &AssignmentId) -> Option<String> {
+    let status = &details.job.status;
+    if status.is_final() {
+        return Some(format!("the job is {status}"));
+    }
+    let mut records = details.assignments.iter();
+    let reported = records.any(|record| record.id == *ours && record.completed_at.is_some());
+    reported.then(|| "its assignment has a result".to_owned())
+}
+
 #[async_trait]
 impl JobSource for ReefGuide {
     async fn poll(&self, job_type: &JobType) -> Result<Vec<Job>, SourceError> {
@@ -171,6 +182,15 @@ impl JobSource for ReefGuide {
             claimed_at,
             lease: Some(lease),
         }))
+    }
+
+    async fn standing(&self, claim: &Claim) -> Result<Standing, SourceError> {
+        let ended = match self.client.job(&claim.job.id).await {
+            Ok(details) => why_ended(&details, &claim.assignment.id),
+            Err(ApiError::NotFound { .. }) => Some("the job is gone".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(ended.map_or(Standing::Held, |reason| Standing::Ended { reason }))
     }
 
     fn check(&self, outcome: &Outcome) -> Result<(), SourceError> {
@@ -287,6 +307,20 @@ mod tests {
             &details("IN_PROGRESS", false, &[(1, true), (2, false)]),
             2
         ));
+    }
+
+    #[test]
+    fn a_claim_ends_with_its_job_or_with_a_result() {
+        let why = |status, completed| {
+            let details = details(status, true, &[(1, completed), (2, false)]);
+            why_ended(&details, &1.into())
+        };
+        assert_eq!(why("IN_PROGRESS", false), None);
+        for status in ["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"] {
+            assert_eq!(why(status, false), Some(format!("the job is {status}")));
+        }
+        let reported = Some("its assignment has a result".to_owned());
+        assert_eq!(why("IN_PROGRESS", true), reported);
     }
 
     #[test]

@@ -1,0 +1,24 @@
+//! Watching whether the claim of a running job still stands.
+
+use std::time::Duration;
+
+use crate::Chain;
+use crate::job::Claim;
+use crate::source::{JobSource, Standing};
+
+/// Asks every now and then, and returns why nobody waits for the outcome any more. Cancel safe.
+pub(super) async fn ended(source: &dyn JobSource, claim: &Claim, interval: Duration) -> String {
+    loop {
+        // At random, so that a fleet's questions spread.
+        let wait = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
+        tokio::time::sleep(wait).await;
+        match source.standing(claim).await {
+            Ok(Standing::Held) => {}
+            Ok(Standing::Ended { reason }) => return reason,
+            // The job goes on: whether it is wanted will be seen next time, or when it is reported.
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "cannot tell whether the claim stands")
+            }
+        }
+    }
+}

@@ -20,7 +20,8 @@ pub struct RunOptions {
     /// How long before its lease ends an attempt is ended, so that there is time to report; 30 s.
     pub deadline_margin: Duration,
     /// How often the source is asked whether it still waits for a running job, a quarter more or less; 30 s.
-    pub watch_interval: Duration,
+    /// `None`: never, and a job is run and reported whatever has become of it.
+    pub watch_interval: Option<Duration>,
     /// How often a handler whose error is retryable is tried within one attempt at the job; 3 times.
     pub handler_retry: RetryPolicy,
     /// Where scratch folders are made; the system's folder for temporary files.
@@ -35,7 +36,7 @@ impl Default for RunOptions {
             idle_timeout: Some(Duration::from_secs(300)),
             shutdown_grace: Duration::from_secs(25),
             deadline_margin: Duration::from_secs(30),
-            watch_interval: Duration::from_secs(30),
+            watch_interval: Some(Duration::from_secs(30)),
             handler_retry: RetryPolicy::new(Duration::from_secs(2)).tries(3),
             scratch: std::env::temp_dir(),
         }

@@ -7,7 +7,14 @@ use crate::job::Claim;
 use crate::source::{JobSource, Standing};
 
 /// Asks every now and then, and returns why nobody waits for the outcome any more. Cancel safe.
-pub(super) async fn ended(source: &dyn JobSource, claim: &Claim, interval: Duration) -> String {
+pub(super) async fn ended(
+    source: &dyn JobSource,
+    claim: &Claim,
+    interval: Option<Duration>,
+) -> String {
+    let Some(interval) = interval else {
+        return std::future::pending().await;
+    };
     loop {
         // At random, so that a fleet's questions spread.
         let wait = interval.mul_f64(0.75 + fastrand::f64() / 2.0);

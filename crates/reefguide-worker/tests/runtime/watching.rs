@@ -31,7 +31,7 @@ impl Watched {
 
     async fn worker(&self, rig: &Rig) -> WorkerBuilder {
         let mut options = rig.options();
-        options.watch_interval = Duration::from_millis(50);
+        options.watch_interval = Some(Duration::from_millis(50));
         let worker = rig.worker().await.options(options);
         let (begun, cancelled) = (self.begun.clone(), self.cancelled.clone());
         let let_go = self.let_go.clone();

@@ -138,7 +138,7 @@ configuration! {
     /// How long before its lease ends an attempt is ended.
     pub deadline_margin: Duration = DEADLINE_MARGIN_MS, default "30000", Milliseconds(0..=LONGEST);
     /// How often the API is asked whether a running job is still wanted.
-    pub watch_interval: Duration = WATCH_INTERVAL_MS, default "30000", Milliseconds(1_000..=LONGEST);
+    pub watch_interval: Option<Duration> = WATCH_INTERVAL_MS, default "30000", MillisecondsOrNever;
     /// Time limit of one request to the API.
     pub api_timeout: Duration = API_TIMEOUT_MS, default "30000", Milliseconds(1..=LONGEST);
     /// How long a starting worker keeps trying to reach API and bucket.

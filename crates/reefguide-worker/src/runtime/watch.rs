@@ -24,7 +24,7 @@ pub(super) async fn ended(
             Ok(Standing::Ended { reason }) => return reason,
             // The job goes on: whether it is wanted will be seen next time, or when it is reported.
             Err(error) => {
-                tracing::debug!(error = %Chain(&error), "cannot tell whether the claim stands")
+                tracing::debug!(error = %Chain(&error), "cannot tell whether the claim stands");
             }
         }
     }

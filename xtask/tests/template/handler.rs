@@ -83,7 +83,7 @@ fn without_leave_to_run_its_command_nothing_is_added() {
 
 /// A handler that is added is the handler that a new worker begins with.
 #[test]
-fn both_templates_have_the_same_handlers_and_names() {
+fn both_templates_have_the_same_handlers() {
     let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
     let worker = |file: &str| read(&format!("template/{file}"));
     let handler = |file: &str| read(&format!("template-handler/{file}"));
@@ -94,7 +94,7 @@ fn both_templates_have_the_same_handlers_and_names() {
         }
     }
     assert!(
-        worker("hooks/names.rhai") == handler("names.rhai"),
-        "names.rhai differs"
+        worker("hooks/handler.rhai") == handler("handler.rhai"),
+        "handler.rhai differs"
     );
 }

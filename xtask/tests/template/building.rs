@@ -52,7 +52,7 @@ impl Project {
     }
 }
 
-/// A program started by `cargo run`, told to stop with the test.
+/// A program that is told to stop with the test.
 struct Running(Child);
 
 impl Running {
@@ -76,7 +76,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_as_its_readme_says() {
+fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_of_a_running_lab() {
     let project = Project::new(&Answers::new());
     project.check();
 

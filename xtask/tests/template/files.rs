@@ -6,12 +6,6 @@ use crate::repository::Repository;
 use crate::tools::root;
 use crate::worker::{Answers, NAME, Worker};
 
-fn in_repository(answers: Answers) -> Answers {
-    answers
-        .with("sdk", "git")
-        .with("sdk_git", "https://github.com/open-AIMS/reefguide-worker")
-}
-
 #[test]
 fn every_combination_has_the_files_that_were_asked_for() {
     let mut trees = String::new();
@@ -72,9 +66,8 @@ fn each_file_with_options_is_as_reviewed() {
         .with("container", "false")
         .with("ci", "none")
         .with("licence", "none");
-    let minimal = in_repository(minimal);
-    let usual = in_repository(Answers::default());
-    let full = in_repository(Answers::default())
+    let usual = Answers::default();
+    let full = Answers::default()
         .with("description", "Counts corals, 100 % of them")
         .with("job_type", "CORAL_COUNT_2")
         .with("handler_style", "program")

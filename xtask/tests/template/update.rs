@@ -48,8 +48,12 @@ fn two_releases() -> Repository {
     repository
 }
 
-/// A worker of the old release, to which its author has done some work.
-fn authored(repository: &Repository) -> Worker {
+/// A worker of the old release, to which its author has done some work; nothing where the recipe cannot be run.
+fn authored() -> Option<(Repository, Worker)> {
+    if !has("just") {
+        return None;
+    }
+    let repository = two_releases();
     let answers = [
         "sdk=path".to_owned(),
         format!("sdk_path={}", repository.path().display()),
@@ -83,7 +87,7 @@ fn authored(repository: &Repository) -> Worker {
     );
     worker.git(&["add", "--all"]);
     worker.git(&["commit", "--quiet", "--message", "My work"]);
-    worker
+    Some((repository, worker))
 }
 
 fn update(worker: &Worker) -> Result<String, String> {
@@ -98,11 +102,9 @@ fn update(worker: &Worker) -> Result<String, String> {
 
 #[test]
 fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
-    if !has("just") {
+    let Some((repository, worker)) = authored() else {
         return;
-    }
-    let repository = two_releases();
-    let worker = authored(&repository);
+    };
     let handlers = ["mod", "mean_depth", "coral_count"]
         .map(|name| format!("src/handlers/{name}.rs"))
         .map(|file| (worker.text(&file), file));
@@ -133,11 +135,9 @@ fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
 
 #[test]
 fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
-    if !has("just") {
+    let Some((_repository, worker)) = authored() else {
         return;
-    }
-    let repository = two_releases();
-    let worker = authored(&repository);
+    };
     let main = worker.text("src/main.rs");
     worker.write("src/main.rs", &main.replace("// old", "// mine"));
     worker.git(&["commit", "--quiet", "--all", "--message", "My main"]);
@@ -156,11 +156,9 @@ fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
 
 #[test]
 fn an_update_to_a_release_that_does_not_exist_changes_nothing() {
-    if !has("just") {
+    let Some((repository, worker)) = authored() else {
         return;
-    }
-    let repository = two_releases();
-    let worker = authored(&repository);
+    };
     repository.untag("v0.1.0");
     let said = update(&worker).unwrap_err();
     assert!(!said.contains("updated"), "{said}");
@@ -169,11 +167,9 @@ fn an_update_to_a_release_that_does_not_exist_changes_nothing() {
 
 #[test]
 fn an_update_waits_for_a_clean_tree() {
-    if !has("just") {
+    let Some((_repository, worker)) = authored() else {
         return;
-    }
-    let repository = two_releases();
-    let worker = authored(&repository);
+    };
     worker.write("notes.txt", "mine\n");
     let said = update(&worker).unwrap_err();
     assert!(

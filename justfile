@@ -42,7 +42,7 @@ example:
 # Format and lint
 lint:
     cargo fmt --all
-    cargo clippy --workspace --all-targets -- -D warnings
+    .ci/run lint
 
 # API documentation, opened in a browser
 doc:

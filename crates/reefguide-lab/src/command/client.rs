@@ -73,7 +73,7 @@ impl Client {
         } else {
             let answer: Value = serde_json::from_str(&text).unwrap_or_default();
             let reason = answer["message"].as_str().or(answer["error"].as_str());
-            let text = reason.map_or(text.clone(), str::to_owned);
+            let text = reason.map(str::to_owned).unwrap_or(text);
             Err(ClientError::Refused { status, text })
         }
     }

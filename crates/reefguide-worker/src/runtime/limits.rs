@@ -74,23 +74,25 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn for_a_second(shutdown: &CancellationToken) -> Limit<'_> {
+        Limit {
+            shutdown,
+            lease: Some(Instant::now() + Duration::from_secs(1)),
+            ended: None,
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn past_its_limit_a_step_is_not_begun() {
         let shutdown = CancellationToken::new();
-        let lease = Some(Instant::now() + Duration::from_secs(1));
-        let limit = Limit {
-            shutdown: &shutdown,
-            lease,
-            ended: None,
-        };
+        let limit = for_a_second(&shutdown);
         assert_eq!(limit.run(async { "done" }).await, Ok("done"));
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(limit.run(async { "done" }).await, Err(Reached::Lease));
         shutdown.cancel();
         let unlimited = Limit {
-            shutdown: &shutdown,
             lease: None,
-            ended: None,
+            ..for_a_second(&shutdown)
         };
         assert_eq!(
             unlimited.run(async { "done" }).await,
@@ -101,12 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_step_that_takes_longer_is_dropped() {
         let shutdown = CancellationToken::new();
-        let lease = Some(Instant::now() + Duration::from_secs(1));
-        let limit = Limit {
-            shutdown: &shutdown,
-            lease,
-            ended: None,
-        };
+        let limit = for_a_second(&shutdown);
         let endless = std::future::pending::<()>();
         assert_eq!(limit.run(endless).await, Err(Reached::Lease));
     }

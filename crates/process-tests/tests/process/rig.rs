@@ -14,7 +14,10 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
     (r"results/test/(\d+)/\d+", "results/test/$1/[assigned]"),
     (r"idle for \d+ s", "idle for [time]"),
-    (r"src/main\.rs:\d+:\d+", "src/main.rs:[line]"),
+    (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
+    (r"pid=\d+", "pid=[pid]"),
+    // Of a process that ends soon it is not always seen.
+    (r", peak memory \d+ MiB| peak_mib=\d+", ""),
     (
         r"reefguide-worker \d+\.\d+\.\d+",
         "reefguide-worker [version]",

@@ -26,5 +26,5 @@ pub use options::RunOptions;
 pub use stopped::{JobCounts, StopReason, Stopped};
 pub use worker::Worker;
 
-pub(crate) use call::{COOPERATION, call};
+pub(crate) use call::{COOPERATION, call, job_span};
 pub(crate) use limits::Limit;

@@ -13,6 +13,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 use super::attempt;
+use super::call::job_span;
 use super::options::RunOptions;
 use super::shutdown::Shutdown;
 use super::stopped::{Counters, StopReason, Stopped};
@@ -277,12 +278,7 @@ impl Claiming {
 
     fn start(&self, claim: Claim, slot: OwnedSemaphorePermit) {
         let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
-        let span = tracing::info_span!(
-            "job",
-            job_id = %claim.job.id,
-            job_type = %claim.job.job_type,
-            assignment_id = %claim.assignment.id,
-        );
+        let span = job_span(&claim.job, &claim.assignment);
         let job = async move {
             shared.health.job_started();
             attempt::work(&shared, &shutdown, claim).await;

@@ -83,7 +83,7 @@ impl Program {
         };
         let limit = Limit {
             shutdown: &stop,
-            lease: None,
+            end: None,
             ended: None,
         };
         let result = call(&registry, parts, limit, COOPERATION)

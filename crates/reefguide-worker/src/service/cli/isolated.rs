@@ -60,7 +60,7 @@ impl Program {
         // At its limit the worker ends this process.
         let limit = Limit {
             shutdown: &cancellation,
-            lease: None,
+            end: None,
             ended: None,
         };
         let calling = call(&self.builder.registry, parts, limit, COOPERATION / 2);

@@ -326,7 +326,7 @@ async fn storage(config: &Config) -> Storage {
         credentials: config.s3_credentials(),
         ..S3Options::default()
     };
-    Storage::s3(options).await
+    Box::pin(Storage::s3(options)).await
 }
 
 /// A folder in place of S3, if there is one.

@@ -63,12 +63,13 @@ impl JobError {
     /// ```
     /// use reefguide_worker::prelude::*;
     ///
-    /// fn sum() -> Result<u64, JobError> {
-    ///     let thread = std::thread::spawn(|| [1, 2].iter().sum::<u64>() + [0][3]);
+    /// fn first(depths: Vec<f64>) -> Result<f64, JobError> {
+    ///     let thread = std::thread::spawn(move || depths[0]);
     ///     thread.join().map_err(JobError::panicked)
     /// }
     ///
-    /// assert!(sum().unwrap_err().to_string().starts_with("a thread panicked: index out of bounds"));
+    /// let error = first(Vec::new()).unwrap_err();
+    /// assert!(error.to_string().starts_with("a thread panicked: index out of bounds"));
     /// ```
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub fn panicked(panic: Box<dyn Any + Send>) -> Self {

@@ -292,6 +292,54 @@ async fn a_program_of_a_process_that_has_ended_is_ended_too() {
 }
 
 #[tokio::test]
+async fn a_program_that_ends_before_it_calls_the_handler_is_told_of() {
+    let lab = lab().await;
+    let job = submit(&lab, json!("fail"));
+    let program = unruly(&lab).env("RUINED", "1");
+    let log = work(&lab, &program, &[job]).await.log();
+    let reason = reason(&log, job);
+    let (ended, lines) = reason.split_once(';').unwrap();
+    assert!(
+        ended.starts_with("isolated handler ended with exit code 4"),
+        "{reason}"
+    );
+    assert_eq!(lines, " last log lines: no model is there");
+}
+
+#[tokio::test]
+async fn what_the_handler_has_returned_counts_whatever_its_process_does_then() {
+    let lab = lab().await;
+    let jobs = ["linger", "crumble"].map(|does| submit(&lab, json!(does)));
+    let program = unruly(&lab);
+    let log = work(&lab, &program, &jobs).await.log();
+    assert_eq!(jobs.map(|job| status(&lab, job)), ["SUCCEEDED"; 2]);
+    let oddly: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(oddly.len(), 1, "{oddly:?}");
+    insta::assert_snapshot!(oddly[0]["message"].as_str().unwrap(), @"isolated handler was ended by signal 6 (SIGABRT) after it had a result, which counts");
+}
+
+#[tokio::test]
+async fn its_storage_is_that_of_the_worker() {
+    let lab = lab().await;
+    let source = format!("s3://{}/none.csv", lab.bucket());
+    let job = submit(&lab, json!({ "read": source }));
+    let program = unruly(&lab);
+    let log = work(&lab, &program, &[job]).await.log();
+    insta::assert_snapshot!(reason(&log, job), @"cannot read s3://reefguide-dev/none.csv: there is no such object");
+
+    let program = Program::bare().unruly();
+    std::fs::create_dir_all(program.path("store/bucket")).unwrap();
+    let program = program
+        .file("store/bucket/soundings.csv", "heron,-4\n")
+        .file("payload.json", r#"{ "read": "s3://bucket/soundings.csv" }"#);
+    let args = "handle CRASH --input payload.json --output-dir out --storage-dir store";
+    let args: Vec<_> = args.split(' ').collect();
+    let ended = program.run(&args).await;
+    let result: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(result, json!({ "bytes": 9 }));
+}
+
+#[tokio::test]
 async fn handle_runs_it_in_its_own_process_too() {
     let program = Program::bare().unruly().env("LOG_FORMAT", "human");
     let args = ["handle", "CRASH", "--input", "-", "--output-dir", "out"];

@@ -37,6 +37,12 @@ pub(crate) enum Does {
     },
     /// Uses all ways to write.
     Chatter,
+    /// Says how large an object is.
+    Read(StorageUri),
+    /// Returns while a thread of tokio's goes on.
+    Linger,
+    /// Returns, and ends the process by the by.
+    Crumble,
     /// Waits until it is cancelled, and then tidies up.
     Wait {
         /// A named pipe that is held open meanwhile, also by a program.
@@ -127,6 +133,20 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
             std::io::stdin().read_line(&mut input)?;
             return Ok(json!({ "input": input }));
         }
+        Does::Read(source) => {
+            let bytes = ctx.storage().read(&source, 1 << 20).await?;
+            return Ok(json!({ "bytes": bytes.len() }));
+        }
+        Does::Linger => {
+            tokio::task::spawn_blocking(std::thread::park);
+        }
+        Does::Crumble => {
+            let ruin = Ruin;
+            tokio::spawn(async move {
+                let _ruin = ruin;
+                std::future::pending::<()>().await;
+            });
+        }
         Does::Wait { pipe } => {
             let mut file = File::options().write(true).open(&pipe)?;
             writeln!(file, "waiting")?;
@@ -148,6 +168,15 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
         }
     }
     Ok(json!({}))
+}
+
+/// Ends the process when it is dropped.
+struct Ruin;
+
+impl Drop for Ruin {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
 }
 
 /// A program that holds a pipe open.

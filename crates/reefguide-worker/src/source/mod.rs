@@ -60,6 +60,12 @@ pub trait JobSource: Send + Sync + 'static {
         Ok(())
     }
 
+    /// How many outputs of a job its users can be shown; by default any number. A job with more is
+    /// stored all the same, with a warning.
+    fn most_outputs(&self) -> Option<usize> {
+        None
+    }
+
     /// Hands over the outcome of a claim.
     ///
     /// Safe to repeat: an outcome that was recorded before is [`Delivery::AlreadyRecorded`].

@@ -29,6 +29,9 @@ const READ_BACK: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
 /// How many answers that cannot be read are enough.
 const READ_BACK_REFUSALS: usize = 5;
 
+/// With more files than that, the API lets users download none of them (contract, section 3).
+const MOST_OUTPUTS: usize = 25;
+
 /// The ReefGuide API as a source of jobs.
 #[derive(Clone, Debug)]
 pub struct ReefGuide {
@@ -249,6 +252,10 @@ impl JobSource for ReefGuide {
             }
             Outcome::Failed { .. } => Ok(()),
         }
+    }
+
+    fn most_outputs(&self) -> Option<usize> {
+        Some(MOST_OUTPUTS)
     }
 
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError> {

@@ -505,7 +505,7 @@ async fn a_clock_that_is_off_is_measured_against_the_answers() {
     for (minutes, off) in [(0, 0..=0), (10, 595..=600), (-10, -600..=-595)] {
         let date = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
-        let mut answer = server
+        let answer = server
             .mock_async(|when, then| {
                 when.method(GET).path("/api/");
                 then.status(200).header("date", date.unwrap());

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{COOPERATION, call};
-use super::delivery::deliver;
+use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
 use super::records::OpenRecord;
 use super::shutdown::{Shutdown, reserve};
@@ -58,6 +58,10 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
             tracing::error!(seconds, reason, "job failed");
             &shared.counters.failed
         }
+        Err(error @ DeliveryError::Superseded(_)) => {
+            tracing::error!(seconds, error = %Chain(error), "job given up");
+            &shared.counters.given_up
+        }
         Err(error) => {
             tracing::error!(seconds, error = %Chain(error), "job left without a result");
             &shared.counters.undelivered
@@ -65,7 +69,7 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
     };
     counter.fetch_add(1, Ordering::Relaxed);
     match delivered {
-        Ok(_) => record.remove().await,
+        Ok(_) | Err(DeliveryError::Superseded(_)) => record.remove().await,
         // The record stays, for whoever can deliver it later.
         Err(_) => drop(record),
     }

@@ -273,7 +273,10 @@ impl JobSource for ReefGuide {
             Err(ApiError::Refused { message, .. })
                 if message == "Assignment already completed!" =>
             {
-                Ok(Delivery::AlreadyRecorded)
+                let details = self.client.job(&claim.job.id).await;
+                Ok(Delivery::AlreadyRecorded(
+                    details.ok().map(|details| details.job.status),
+                ))
             }
             Err(error @ (ApiError::Refused { .. } | ApiError::Invalid { .. })) => {
                 Err(SourceError::ResultRefused {

@@ -73,7 +73,7 @@ async fn in_a_destructor_when_the_job_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_worker_goes_on_after_every_kind() {
+async fn a_worker_goes_on_after_every_kind_of_panic() {
     let lab = lab().await;
     let places = [
         "async",

@@ -19,6 +19,10 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     // Of a process that ends soon it is not always seen.
     (r", peak memory \d+ MiB| peak_mib=\d+", ""),
     (
+        r#"((?:finish|cancel|deliver|settle)_s"?[=:])[0-9.e-]+"#,
+        "$1[s]",
+    ),
+    (
         r"reefguide-worker \d+\.\d+\.\d+",
         "reefguide-worker [version]",
     ),

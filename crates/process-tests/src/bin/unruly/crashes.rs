@@ -190,7 +190,7 @@ fn signal(name: &str) {
 }
 
 /// A script that ends its parent. Again and again, since Rust takes a first SEGV that was sent for a
-/// mistake.
+/// mistake; quietly, since it would end itself by writing when nobody reads any more.
 fn killing(signal: &str) -> String {
-    format!("while kill -{signal} $PPID; do sleep 0.01; done")
+    format!("while kill -{signal} $PPID 2>/dev/null; do sleep 0.01; done")
 }

@@ -2,7 +2,7 @@
 //! that the process is given as stdin. Nothing that a handler prints can get between.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::handler::JobError;
 use crate::handler::process::{kill_all, on_change};
+use crate::handler::{JobContext, JobError};
 use crate::job::{Assignment, Job};
 
 /// What the worker says first. All that it may say after it is an empty line: the attempt has to end.
@@ -49,6 +49,21 @@ pub(super) enum Said {
 static WORKER: OnceLock<Mutex<UnixStream>> = OnceLock::new();
 
 impl Call {
+    /// In the worker: the call for a context's job, as it is sent.
+    pub(super) fn line(ctx: &JobContext) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(&Self {
+            job: ctx.job().clone(),
+            assignment: ctx.assignment().clone(),
+            attempt: ctx.attempt(),
+            scratch: ctx.scratch().to_owned(),
+            outputs: ctx.outputs().folder().to_owned(),
+            remaining: ctx.remaining(),
+            terminal: io::stderr().is_terminal(),
+        })?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
     /// In the process: takes the call from stdin, which is empty from then on. `cancellation` fires
     /// when the worker says so; when the worker is gone, the process is, too.
     pub(crate) fn take(cancellation: CancellationToken) -> io::Result<Self> {

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::Notify;
 
 use super::channel::Said;
@@ -38,8 +39,21 @@ impl Heard {
         }
     }
 
+    /// Listens to the process until it has ended.
+    pub(super) async fn listen(&self, to: impl AsyncRead + Unpin) -> io::Result<()> {
+        let mut lines = BufReader::new(to).lines();
+        loop {
+            match lines.next_line().await {
+                Ok(Some(line)) => self.said(&line)?,
+                // It ended, and had not read all that it was told.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                ended => return ended.map(drop),
+            }
+        }
+    }
+
     /// Takes note of what the process says.
-    pub(super) fn said(&self, line: &str) -> io::Result<()> {
+    fn said(&self, line: &str) -> io::Result<()> {
         let answer = match serde_json::from_str(line)? {
             Said::Log(lines) => {
                 // With colours they are for a terminal, where they can be seen.

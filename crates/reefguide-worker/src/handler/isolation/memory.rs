@@ -25,7 +25,10 @@ fn kills_below(root: &Path) -> Option<u64> {
     [
         cgroups.join(group("0::/")).join("memory.events"),
         // Version 1, and that in a container, which sees its own group only.
-        cgroups.join("memory").join(group(":memory:/")).join("memory.oom_control"),
+        cgroups
+            .join("memory")
+            .join(group(":memory:/"))
+            .join("memory.oom_control"),
         cgroups.join("memory/memory.oom_control"),
     ]
     .iter()

@@ -7,7 +7,7 @@ mod memory;
 pub(crate) use channel::{Call, LogLines, answer};
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Pair;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
@@ -58,20 +58,8 @@ impl Launcher {
     pub(super) async fn run(&self, ctx: &JobContext) -> Result<Value, JobError> {
         ctx.check_cancelled()?;
         let preparing = |error| JobError::from(error).context("preparing the handler's process");
-        let (ours, theirs) = Pair::pair().map_err(preparing)?;
-        let mut call = serde_json::to_vec(&Call {
-            job: ctx.job().clone(),
-            assignment: ctx.assignment().clone(),
-            attempt: ctx.attempt(),
-            scratch: ctx.scratch().to_owned(),
-            outputs: ctx.outputs().folder().to_owned(),
-            remaining: ctx.remaining(),
-            terminal: io::stderr().is_terminal(),
-        })
-        .map_err(|error| preparing(error.into()))?;
-        call.push(b'\n');
-        ours.set_nonblocking(true).map_err(preparing)?;
-        let mut socket = UnixStream::from_std(ours).map_err(preparing)?;
+        let call = Call::line(ctx).map_err(preparing)?;
+        let (mut socket, theirs) = sockets().map_err(preparing)?;
         let (said, mut says) = socket.split();
 
         let kills = memory::kills();
@@ -79,27 +67,15 @@ impl Launcher {
             // There may be room for another process later.
             JobError::retryable(error).context("starting a process for the handler")
         })?;
-        // Dropped after the process is gone, with the groups that this has started.
+        // Dropped after the group: when the process is gone, so are the groups that it has started.
         let (heard, mut group) = (Heard::of(group.leader().id()), group);
         let leader = group.leader();
         tracing::info!(pid = leader.id(), "isolated handler started");
         let stdout = log("stdout", leader.stdout.take(), |line| heard.line(line));
         let stderr = log("stderr", leader.stderr.take(), |line| heard.line(line));
-        let listening = async {
-            let mut lines = BufReader::new(said).lines();
-            loop {
-                match lines.next_line().await {
-                    Ok(Some(line)) => {
-                        heard.said(&line)?;
-                    }
-                    // It ended, and had not read all that it was told.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break Ok(()),
-                    ended => break ended.map(drop),
-                }
-            }
-        };
+        let listening = heard.listen(said);
         let talking = async {
-            // A process that does not listen has ended, or will be told so by `enough`.
+            // If it cannot be told, it has ended, or is ended by `enough`.
             let _ = says.write_all(&call).await;
             ctx.cancellation().cancelled().await;
             let _ = says.write_all(b"\n").await;
@@ -144,4 +120,11 @@ impl Launcher {
             .stderr(Stdio::piped());
         Group::start(&mut command)
     }
+}
+
+/// The two ends of the line between worker and process.
+fn sockets() -> io::Result<(UnixStream, Pair)> {
+    let (ours, theirs) = Pair::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs))
 }

@@ -50,6 +50,8 @@ async fn whatever_ends_its_process_fails_the_job_with_the_reason_and_the_next_jo
         json!({ "signal": "SEGV" }),
         json!({ "signal": "KILL" }),
         json!("abort"),
+        json!("exhaust"),
+        json!("overflow"),
         json!({ "exit": 3 }),
         json!({ "exit": 0 }),
         json!("panic"),
@@ -221,6 +223,21 @@ async fn a_handler_that_does_not_listen_is_ended_with_its_process() {
     assert_eq!(ended(&lab, job).await, "FAILED");
     let log = worker.ended().await.log();
     assert_eq!(reason(&log, job), "cancelled: the worker is shutting down");
+}
+
+#[tokio::test]
+async fn what_a_cancelled_handler_holds_is_dropped_before_its_process_ends() {
+    let mut pipe = Pipe::new();
+    let payload = json!({ "sleep": { "pipe": pipe.path } }).to_string();
+    let program = Program::bare().unruly().file("payload.json", &payload);
+    let args = "handle CRASH --input payload.json --output-dir out";
+    let args: Vec<_> = args.split(' ').collect();
+    let worker = program.start(&args);
+    pipe.says("sleeping").await;
+    worker.signal("TERM").await;
+    pipe.says("dropped").await;
+    pipe.let_go().await;
+    assert_eq!(worker.ended().await.code, Some(1));
 }
 
 #[tokio::test]

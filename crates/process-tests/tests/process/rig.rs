@@ -16,6 +16,12 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"idle for \d+ s", "idle for [time]"),
     (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
     (r"pid=\d+", "pid=[pid]"),
+    // Not said on every machine, or by every version of Rust.
+    (
+        r" \(core dumped\)|(?: \| )?note: run with `RUST_BACKTRACE=1`[^\n]*",
+        "",
+    ),
+    (r"' \(\d+\) has", "' has"),
     // Of a process that ends soon it is not always seen.
     (r", peak memory \d+ MiB| peak_mib=\d+", ""),
     (

@@ -25,6 +25,10 @@ pub(crate) enum Does {
     /// Sends a signal to its process.
     Signal(String),
     Abort,
+    /// Asks for more memory than there is.
+    Exhaust,
+    /// Calls itself until the stack is full.
+    Overflow,
     Exit(i32),
     Panic,
     /// Fails for good.
@@ -46,6 +50,10 @@ pub(crate) enum Does {
     /// Waits until it is cancelled, and then tidies up.
     Wait {
         /// A named pipe that is held open meanwhile, also by a program.
+        pipe: PathBuf,
+    },
+    /// Waits and does not look whether it is cancelled.
+    Sleep {
         pipe: PathBuf,
     },
     /// Computes and listens to nobody.
@@ -114,6 +122,8 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
             eprint!("double free or corruption");
             std::process::abort();
         }
+        Does::Exhaust => drop(Vec::<u8>::with_capacity(isize::MAX.unsigned_abs())),
+        Does::Overflow => drop(deeper(0)),
         Does::Exit(code) => std::process::exit(code),
         Does::Panic => panic!("a reef is missing"),
         Does::Fail => return Err(JobError::permanent("there are no depths").context("mean")),
@@ -155,6 +165,12 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
             ctx.cancellation().cancelled().await;
             writeln!(file, "tidied up")?;
         }
+        Does::Sleep { pipe } => {
+            let mut file = File::options().write(true).open(&pipe)?;
+            writeln!(file, "sleeping")?;
+            let _farewell = Farewell(file);
+            std::future::pending::<()>().await;
+        }
         Does::Spin { pipe } => {
             let mut file = File::options().write(true).open(&pipe)?;
             writeln!(file, "spinning")?;
@@ -168,6 +184,24 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
         }
     }
     Ok(json!({}))
+}
+
+/// Calls itself with ever more on the stack.
+fn deeper(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 1024]);
+    match depth {
+        u64::MAX => depth,
+        _ => deeper(depth + 1) + frame[0],
+    }
+}
+
+/// Says when it is dropped.
+struct Farewell(File);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let _ = writeln!(self.0, "dropped");
+    }
 }
 
 /// Ends the process when it is dropped.

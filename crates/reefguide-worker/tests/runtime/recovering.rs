@@ -227,7 +227,7 @@ async fn a_worker_that_stops_settles_what_it_could_not_confirm() {
     slow.record_interval = Duration::from_secs(3600);
     let worker = Running::start(storing(&rig).await.options(slow));
     answered(&rig, 5, |request| request.route == Route::Job).await;
-    worker.stop().await;
+    assert_eq!(worker.stop().await.jobs.recovered, 1);
     assert_eq!(rig.status(job), "FAILED");
     assert_eq!(rig.unsettled().await, 0);
 }

@@ -89,11 +89,14 @@ impl ReefGuide {
         &self.client
     }
 
-    /// Reads the job back, again and again while the API is away, until the lease has run out.
+    /// Reads the job back, again and again until the lease has run out: as long as nobody knows whether the claim
+    /// holds, giving up might leave the job to nobody. Only a job that is gone needs no answer.
     async fn read_back(&self, job: &JobId, claimed_at: Instant) -> Result<JobDetails, ApiError> {
         (|| self.client.job(job))
             .retry(READ_BACK)
-            .when(|error: &ApiError| error.is_retryable() && claimed_at.elapsed() < DEFAULT_LEASE)
+            .when(|error: &ApiError| {
+                !matches!(error, ApiError::NotFound { .. }) && claimed_at.elapsed() < DEFAULT_LEASE
+            })
             .adjust(|error, delay| delay.map(|delay| delay.max(error.retry_after().unwrap_or_default())))
             .notify(|error, delay| {
                 let error = Chain(error);

@@ -200,7 +200,8 @@ impl Claim {
 }
 
 /// How an attempt ended, as it is delivered to the source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
     /// The handler returned this result, and every output is stored.
     Succeeded {

@@ -49,7 +49,7 @@ use crate::handler::{
     BlockingJobHandler, ContextParts, Extensions, JobContext, JobError, JobHandler, Registry,
 };
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
-use crate::runtime::{COOPERATION, Limit, call};
+use crate::runtime::{COOPERATION, Limit, Reached, call};
 use crate::storage::{Outputs, Storage, StorageUri};
 
 /// Runs one handler, as the worker would.
@@ -167,7 +167,7 @@ impl Harness {
         };
         let limit = Limit {
             shutdown: &self.cancellation,
-            lease: deadline,
+            end: deadline.map(|end| (end, Reached::Lease)),
             ended: None,
         };
         let result = call(&self.registry, parts, limit, COOPERATION).await?;

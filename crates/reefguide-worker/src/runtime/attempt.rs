@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{COOPERATION, call};
 use super::delivery::deliver;
-use super::limits::Limit;
+use super::limits::{Limit, Reached};
+use super::records::OpenRecord;
 use super::shutdown::{Shutdown, reserve};
 use super::watch;
 use super::worker::Shared;
@@ -28,8 +29,8 @@ const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
     .cap(Duration::from_secs(30))
     .unlimited();
 
-/// Runs a claimed job and delivers its outcome.
-pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
+/// Runs a claimed job, delivers its outcome and closes its record.
+pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, record: OpenRecord) {
     let started = Instant::now();
     tracing::info!(
         lease_s = claim.lease.map(|lease| lease.as_secs()),
@@ -38,16 +39,17 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
     );
     let Some(outcome) = watched(shared, shutdown, &claim).await else {
         shared.counters.given_up.fetch_add(1, Ordering::Relaxed);
+        record.remove().await;
         return;
     };
     let limit = Limit {
         shutdown: &shutdown.give_up,
-        lease: claim.lease_end(),
+        end: claim.lease_end().map(|end| (end, Reached::Lease)),
         ended: None,
     };
-    let delivered = deliver(&*shared.source, &claim, outcome, limit).await;
+    let delivered = deliver(&*shared.source, &claim, outcome, &record, limit).await;
     let seconds = started.elapsed().as_secs_f64();
-    let counter = match delivered {
+    let counter = match &delivered {
         Ok(Outcome::Succeeded { .. }) => {
             tracing::info!(seconds, "job succeeded");
             &shared.counters.succeeded
@@ -57,11 +59,16 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim) {
             &shared.counters.failed
         }
         Err(error) => {
-            tracing::error!(seconds, error = %Chain(&error), "job left without a result");
+            tracing::error!(seconds, error = %Chain(error), "job left without a result");
             &shared.counters.undelivered
         }
     };
     counter.fetch_add(1, Ordering::Relaxed);
+    match delivered {
+        Ok(_) => record.remove().await,
+        // The record stays, for whoever can deliver it later.
+        Err(_) => drop(record),
+    }
 }
 
 /// The outcome of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
@@ -99,15 +106,27 @@ async fn attempt(
         .parse()
         .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
     let margin = shared.options.deadline_margin;
-    let before_lease_ends = |margin| claim.lease_end().and_then(|end| end.checked_sub(margin));
+    let before_lease_ends = |margin| {
+        let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
+        end.map(|end| (end, Reached::Lease))
+    };
+    let time_limit = shared
+        .options
+        .of(&claim.job.job_type)
+        .time_limit
+        .and_then(|limit| Instant::now().checked_add(limit))
+        .map(|end| (end, Reached::TimeLimit));
     let handling = Limit {
         shutdown: &shutdown.cancel_jobs,
-        lease: before_lease_ends(margin),
+        end: [before_lease_ends(margin), time_limit]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(end, _)| *end),
         ended: Some(ended),
     };
     let publishing = Limit {
         shutdown: &shutdown.end_uploads,
-        lease: before_lease_ends(margin / 2),
+        end: before_lease_ends(margin / 2),
         ended: Some(ended),
     };
 
@@ -154,7 +173,7 @@ async fn handle(
     // Cancelling must leave time to report, in a shutdown and before the lease ends.
     let time = reserve(options.shutdown_grace).min(options.deadline_margin);
     let cooperation = COOPERATION.min(time / 4);
-    let mut delays = options.handler_retry.delays();
+    let mut delays = options.retry_of(&claim.job.job_type).delays();
     let mut attempt = 1;
     loop {
         let scratch = Scratch::create(shared, claim)?;
@@ -167,7 +186,7 @@ async fn handle(
             storage: shared.storage.clone(),
             extensions: shared.extensions.clone(),
             cancellation: CancellationToken::new(),
-            deadline: limit.lease,
+            deadline: limit.end.map(|(end, _)| end),
         };
         let error = match call(&shared.registry, parts, limit, cooperation).await {
             Ok(result) => return Ok((result, scratch)),

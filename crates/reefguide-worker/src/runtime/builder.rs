@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::options::RunOptions;
+use super::records::Records;
+use super::shutdown::reserve;
 use super::stopped::Counters;
 use super::worker::{Shared, Worker};
 use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
@@ -41,8 +43,8 @@ pub enum BuildError {
     /// Two handlers for one job type.
     #[error("job type {0} has two handlers; remove one")]
     DuplicateHandler(JobType),
-    /// A job type is to be polled that nobody handles.
-    #[error("job type {0} is to be polled but has no handler")]
+    /// A job type is to be polled, or has options, that nobody handles.
+    #[error("job type {0} is named in the options but has no handler")]
     NoHandlerFor(JobType),
     /// A part is missing.
     #[error("the worker has no {0}; give it one with `.{0}(…)`, or start it with `.main()`")]
@@ -165,13 +167,15 @@ impl WorkerBuilder {
         }
         if let Some(unhandled) = job_types
             .iter()
+            .chain(options.types.keys())
             .find(|job_type| !registry.handles(job_type))
         {
             return Err(BuildError::NoHandlerFor(unhandled.clone()));
         }
         let source = source.ok_or(BuildError::Missing("source"))?;
         let storage = storage.ok_or(BuildError::Missing("storage"))?;
-        if options.slots == 0 {
+        let slots_of_types = options.types.values().filter_map(|options| options.slots);
+        if options.slots == 0 || slots_of_types.min() == Some(0) {
             return Err(BuildError::Option {
                 option: "slots",
                 value: 0,
@@ -189,9 +193,15 @@ impl WorkerBuilder {
                 source,
             })?;
         let health = health.unwrap_or_else(|| Health::new(options.slots));
+        let records = options.records.clone().map(|folder| {
+            // A call that takes longer would eat up what a shutdown keeps for ending.
+            let limit = reserve(options.shutdown_grace) / 2;
+            Records::new(storage.clone(), folder, limit)
+        });
         let shared = Arc::new(Shared {
             source,
             storage,
+            records,
             registry,
             extensions,
             options,

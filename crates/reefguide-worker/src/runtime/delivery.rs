@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::limits::{Limit, Reached};
+use super::records::OpenRecord;
 use crate::Chain;
 use crate::job::{Claim, Outcome};
 use crate::retry::RetryPolicy;
@@ -11,6 +12,9 @@ use crate::source::{Delivery, JobSource, SourceError};
 const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(15))
     .unlimited();
+
+/// How often the source may refuse a failure.
+const REFUSALS: usize = 5;
 
 /// Why an outcome was not delivered.
 #[derive(Debug, thiserror::Error)]
@@ -28,15 +32,22 @@ pub(super) enum DeliveryError {
 }
 
 /// Delivers an outcome; a result that the source does not take becomes a failure. Returns the outcome
-/// that was recorded.
+/// that was recorded. Success is noted in the record before the source is told, a failure once telling
+/// has failed: without a note it is one.
 pub(super) async fn deliver(
     source: &dyn JobSource,
     claim: &Claim,
     mut outcome: Outcome,
+    record: &OpenRecord,
     limit: Limit<'_>,
 ) -> Result<Outcome, DeliveryError> {
     let mut delays = RETRY.delays();
     let mut last = None;
+    let mut refusals = 0;
+    let mut noted = false;
+    if let Outcome::Succeeded { .. } = outcome {
+        noted = limit.run(record.note(&outcome)).await.is_ok();
+    }
     loop {
         let error = match limit.run(source.deliver(claim, &outcome)).await {
             Ok(Ok(Delivery::Recorded)) => return Ok(outcome),
@@ -54,16 +65,25 @@ pub(super) async fn deliver(
                 let reason = Chain(&error).to_string();
                 tracing::error!(
                     error = reason,
-                    "result refused, reporting the job as failed"
+                    outputs = claim.assignment.storage_uri,
+                    "result refused, reporting the job as failed; its outputs are kept"
                 );
                 outcome = Outcome::Failed { reason };
+                noted = limit.run(record.note(&outcome)).await.is_ok();
                 continue;
             }
+            // There is nothing in a failure that could be wrong; but whoever insists is believed.
             SourceError::ResultRefused { .. } | SourceError::Refused { .. } => {
-                return Err(DeliveryError::Refused(error));
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return Err(DeliveryError::Refused(error));
+                }
             }
             // An account that is denied now may be let in again before the lease ends.
             SourceError::Unavailable { .. } | SourceError::Denied { .. } => {}
+        }
+        if !noted {
+            noted = limit.run(record.note(&outcome)).await.is_ok();
         }
         let delay = delays
             .next()
@@ -91,7 +111,8 @@ mod tests {
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
 
-    use crate::job::{Assignment, Job, JobType};
+    use crate::job::{Assignment, Job, JobId, JobType};
+    use crate::source::Claimed;
 
     /// Answers deliveries as scripted, then records.
     #[derive(Default)]
@@ -115,7 +136,15 @@ mod tests {
             Ok(Vec::new())
         }
 
-        async fn claim(&self, _: &Job) -> Result<Option<Claim>, SourceError> {
+        async fn claim(&self, _: &Job) -> Result<Claimed, SourceError> {
+            Ok(Claimed::Taken)
+        }
+
+        fn claimant(&self) -> &str {
+            "scripted"
+        }
+
+        async fn recover(&self, _: &JobId, _: &str) -> Result<Option<Claim>, SourceError> {
             Ok(None)
         }
 
@@ -158,13 +187,14 @@ mod tests {
         let (claim, shutdown) = (claim(), CancellationToken::new());
         let limit = Limit {
             shutdown: &shutdown,
-            lease: claim.lease_end(),
+            end: claim.lease_end().map(|end| (end, Reached::Lease)),
             ended: None,
         };
         deliver(
             source,
             &claim,
             Outcome::Succeeded { result: json!({}) },
+            &OpenRecord::none(),
             limit,
         )
         .await
@@ -206,13 +236,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_failure_is_not_tried_again() {
+    async fn a_refused_failure_is_tried_again_but_not_for_ever() {
         let refused = || SourceError::ResultRefused {
             source: "no".into(),
         };
-        let source = Scripted::new([refused(), refused(), refused()]);
+        let source = Scripted::new((0..REFUSALS).map(|_| refused()));
+        let outcome = delivered(&source).await.unwrap();
+        assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+        let source = Scripted::new((0..100).map(|_| refused()));
         let error = delivered(&source).await.unwrap_err();
         assert!(matches!(error, DeliveryError::Refused(_)), "{error}");
-        assert_eq!(source.delivered.lock().unwrap().len(), 2);
+        assert_eq!(source.delivered.lock().unwrap().len(), 1 + REFUSALS);
     }
 }

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit<'a> {
     pub(crate) shutdown: &'a CancellationToken,
-    pub(crate) lease: Option<Instant>,
+    /// The moment after which it is too late, and why.
+    pub(crate) end: Option<(Instant, Reached)>,
     /// Fires when nobody waits for the outcome any more.
     pub(crate) ended: Option<&'a CancellationToken>,
 }
@@ -20,6 +21,10 @@ pub(crate) struct Limit<'a> {
 pub(crate) enum Reached {
     Shutdown,
     Lease,
+    /// The time that its type's jobs may take.
+    TimeLimit,
+    /// The time for settling one claim of a dead worker.
+    Recovery,
     Ended,
 }
 
@@ -28,6 +33,8 @@ impl fmt::Display for Reached {
         f.write_str(match self {
             Self::Shutdown => "the worker is shutting down",
             Self::Lease => "its lease is running out",
+            Self::TimeLimit => "its time limit is over",
+            Self::Recovery => "it takes too long for now",
             Self::Ended => "its claim has ended",
         })
     }
@@ -36,9 +43,12 @@ impl fmt::Display for Reached {
 impl Limit<'_> {
     /// Waits until the limit is reached.
     pub(crate) async fn reached(self) -> Reached {
-        let lease = async {
-            match self.lease {
-                Some(end) => tokio::time::sleep_until(end).await,
+        let end = async {
+            match self.end {
+                Some((end, reached)) => {
+                    tokio::time::sleep_until(end).await;
+                    reached
+                }
                 None => std::future::pending().await,
             }
         };
@@ -50,7 +60,7 @@ impl Limit<'_> {
         };
         tokio::select! {
             () = self.shutdown.cancelled() => Reached::Shutdown,
-            () = lease => Reached::Lease,
+            reached = end => reached,
             () = ended => Reached::Ended,
         }
     }
@@ -77,7 +87,7 @@ mod tests {
     fn for_a_second(shutdown: &CancellationToken) -> Limit<'_> {
         Limit {
             shutdown,
-            lease: Some(Instant::now() + Duration::from_secs(1)),
+            end: Some((Instant::now() + Duration::from_secs(1), Reached::Lease)),
             ended: None,
         }
     }
@@ -91,7 +101,7 @@ mod tests {
         assert_eq!(limit.run(async { "done" }).await, Err(Reached::Lease));
         shutdown.cancel();
         let unlimited = Limit {
-            lease: None,
+            end: None,
             ..for_a_second(&shutdown)
         };
         assert_eq!(

@@ -13,18 +13,23 @@
 mod attempt;
 mod builder;
 mod call;
+mod claiming;
 mod delivery;
 mod limits;
 mod options;
+mod records;
+mod recovery;
 mod shutdown;
 mod stopped;
 mod watch;
 mod worker;
 
 pub use builder::{BuildError, WorkerBuilder};
-pub use options::RunOptions;
+pub use options::{RunOptions, TypeOptions};
+pub use records::{Record, RecordError};
+pub use recovery::{Look, Recovery, RecoveryError, Settled};
 pub use stopped::{JobCounts, StopReason, Stopped};
 pub use worker::Worker;
 
 pub(crate) use call::{COOPERATION, call};
-pub(crate) use limits::Limit;
+pub(crate) use limits::{Limit, Reached};

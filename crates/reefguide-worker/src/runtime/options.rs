@@ -1,9 +1,12 @@
 //! How a worker runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::job::JobType;
 use crate::retry::RetryPolicy;
+use crate::storage::StorageUri;
 
 /// How a worker runs; the defaults suit a worker on ECS Fargate.
 #[derive(Clone, Debug)]
@@ -24,8 +27,43 @@ pub struct RunOptions {
     pub watch_interval: Option<Duration>,
     /// How often a handler whose error is retryable is tried within one attempt at the job; 3 times.
     pub handler_retry: RetryPolicy,
+    /// What is different for jobs of one type; nothing.
+    pub types: BTreeMap<JobType, TypeOptions>,
+    /// The worker stops after so many jobs. `None`: never for this reason.
+    pub max_jobs: Option<usize>,
+    /// The worker stops when there is no further job; no.
+    pub drain: bool,
+    /// The folder of the records of claims, by which the claims of workers that died are settled. It
+    /// must be outside of what jobs store. `None`: a job whose worker dies is left hanging.
+    pub records: Option<StorageUri>,
+    /// How often the record of a claim is renewed, and records of others are looked at; 30 s. After five
+    /// times as long without a renewal a worker counts as dead.
+    pub record_interval: Duration,
     /// Where scratch folders are made; the system's folder for temporary files.
     pub scratch: PathBuf,
+}
+
+/// How jobs of one type run; `None` is as for all types.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TypeOptions {
+    /// How many of them run at the same time, at the most; of the total number of slots.
+    pub slots: Option<usize>,
+    /// How long one of them may take from its claim to the end of its handler, all tries together. The
+    /// lease limits it as well.
+    pub time_limit: Option<Duration>,
+    /// How often and how far apart its handler is tried when its error is retryable.
+    pub retry: Option<RetryPolicy>,
+}
+
+impl RunOptions {
+    pub(super) fn of(&self, job_type: &JobType) -> TypeOptions {
+        self.types.get(job_type).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn retry_of(&self, job_type: &JobType) -> RetryPolicy {
+        self.of(job_type).retry.unwrap_or(self.handler_retry)
+    }
 }
 
 impl Default for RunOptions {
@@ -38,6 +76,11 @@ impl Default for RunOptions {
             deadline_margin: Duration::from_secs(30),
             watch_interval: Some(Duration::from_secs(30)),
             handler_retry: RetryPolicy::new(Duration::from_secs(2)).tries(3),
+            types: BTreeMap::new(),
+            max_jobs: None,
+            drain: false,
+            records: None,
+            record_interval: Duration::from_secs(30),
             scratch: std::env::temp_dir(),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::recovery::{Look, Settled};
 use crate::source::SourceError;
 
 /// The end of a run.
@@ -24,6 +25,10 @@ pub enum StopReason {
     Requested,
     /// There was no job for so long.
     Idle(Duration),
+    /// It was to stop when there is no further job.
+    Drained,
+    /// It was to stop after so many jobs.
+    MaxJobs(usize),
     /// The source could not be reached for as long as the worker would have been idle.
     Unreachable(SourceError),
     /// The source refused the worker's account.
@@ -35,6 +40,8 @@ impl fmt::Display for StopReason {
         match self {
             Self::Requested => f.write_str("asked to stop"),
             Self::Idle(time) => write!(f, "idle for {} s", time.as_secs()),
+            Self::Drained => f.write_str("no further job"),
+            Self::MaxJobs(jobs) => write!(f, "all of its {jobs} jobs were claimed"),
             Self::Unreachable(error) | Self::Denied(error) => crate::Chain(error).fmt(f),
         }
     }
@@ -52,6 +59,10 @@ pub struct JobCounts {
     pub given_up: u64,
     /// Claimed, but the outcome could not be delivered while this worker had a say in it.
     pub undelivered: u64,
+    /// Assignments that were wasted: another worker had a lower one and runs the job.
+    pub fenced: u64,
+    /// Claims of dead workers, or left over by this one, that were settled.
+    pub recovered: u64,
 }
 
 /// Counts of a worker at work.
@@ -61,15 +72,26 @@ pub(super) struct Counters {
     pub(super) failed: AtomicU64,
     pub(super) given_up: AtomicU64,
     pub(super) undelivered: AtomicU64,
+    pub(super) fenced: AtomicU64,
+    pub(super) recovered: AtomicU64,
 }
 
 impl Counters {
+    /// Counts what a look settled.
+    pub(super) fn recovered(&self, look: &Look) {
+        let delivered = |settled: &&_| matches!(settled, (_, Ok(Settled::Delivered(_))));
+        let delivered = look.dead.iter().filter(delivered).count() as u64;
+        self.recovered.fetch_add(delivered, Ordering::Relaxed);
+    }
+
     pub(super) fn read(&self) -> JobCounts {
         JobCounts {
             succeeded: self.succeeded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             given_up: self.given_up.load(Ordering::Relaxed),
             undelivered: self.undelivered.load(Ordering::Relaxed),
+            fenced: self.fenced.load(Ordering::Relaxed),
+            recovered: self.recovered.load(Ordering::Relaxed),
         }
     }
 }

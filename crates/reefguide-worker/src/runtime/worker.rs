@@ -1,39 +1,26 @@
-//! The loop that claims jobs.
+//! A worker, and what its parts share.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::FutureExt;
 use tempfile::TempDir;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::Instrument;
 
-use super::attempt;
+use super::claiming::Claiming;
+use super::limits::{Limit, Reached};
 use super::options::RunOptions;
+use super::records::Records;
+use super::recovery;
 use super::shutdown::Shutdown;
-use super::stopped::{Counters, StopReason, Stopped};
-use crate::Chain;
+use super::stopped::{Counters, Stopped};
 use crate::handler::{Extensions, Registry};
 use crate::health::Health;
-use crate::job::{Claim, JobType};
-use crate::retry::RetryPolicy;
-use crate::source::{JobSource, SourceError};
+use crate::job::JobType;
+use crate::source::JobSource;
 use crate::storage::Storage;
-
-/// Between polls that failed.
-const POLL_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
-    .cap(Duration::from_secs(30))
-    .unlimited();
-
-/// After a claim that another worker won, up to this long, so that a fleet spreads.
-const CONTENTION: Duration = Duration::from_millis(200);
-
-/// How many of the offered jobs are tried before polling again.
-const CLAIMS_A_POLL: usize = 3;
 
 /// A worker, ready to run. See [`Worker::builder`].
 #[derive(Debug)]
@@ -47,6 +34,8 @@ pub struct Worker {
 pub(super) struct Shared {
     pub(super) source: Arc<dyn JobSource>,
     pub(super) storage: Storage,
+    /// `None`: none are kept.
+    pub(super) records: Option<Records>,
     pub(super) registry: Registry,
     pub(super) extensions: Extensions,
     pub(super) options: RunOptions,
@@ -65,16 +54,6 @@ impl std::fmt::Debug for Shared {
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
-}
-
-/// What one round of polling brought.
-enum Round {
-    Claimed(Box<Claim>),
-    /// Others were faster.
-    Lost,
-    /// There is no job.
-    Empty,
-    Failed(SourceError),
 }
 
 impl Worker {
@@ -97,10 +76,17 @@ impl Worker {
         let _driver = AbortOnDropHandle::new(tokio::spawn(shutdown.clone().drive(grace)));
         let jobs = TaskTracker::new();
         let shared = self.shared.clone();
+        let stop_looking = CancellationToken::new();
+        let looking = shared.records.clone().map(|records| {
+            let looking = recovery::keep_looking(shared.clone(), records, stop_looking.clone());
+            AbortOnDropHandle::new(tokio::spawn(looking))
+        });
 
         let reason = Claiming::new(self, shutdown.clone(), jobs.clone())
             .run()
             .await;
+        let stopping = Instant::now();
+        stop_looking.cancel();
         if !jobs.is_empty() {
             tracing::info!(%reason, running = jobs.len(), "waiting for running jobs");
             // Nothing is polled from here on.
@@ -108,6 +94,17 @@ impl Worker {
         }
         jobs.close();
         jobs.wait().await;
+        let jobs_ended = Instant::now();
+        if let (Some(looking), Some(records)) = (looking, &shared.records) {
+            let limit = Limit {
+                shutdown: &shutdown.give_up,
+                end: Some((jobs_ended + grace, Reached::Recovery)),
+                ended: None,
+            };
+            // Past the limit it is aborted; the records stay.
+            let _ = limit.run(looking).await;
+            recovery::settle_orphans(&shared, records, limit).await;
+        }
         let counts = shared.counters.read();
         tracing::info!(
             %reason,
@@ -115,6 +112,10 @@ impl Worker {
             failed = counts.failed,
             given_up = counts.given_up,
             undelivered = counts.undelivered,
+            fenced = counts.fenced,
+            recovered = counts.recovered,
+            jobs_s = (jobs_ended - stopping).as_secs_f64(),
+            claims_s = jobs_ended.elapsed().as_secs_f64(),
             "worker stopped"
         );
         Stopped {
@@ -122,180 +123,4 @@ impl Worker {
             jobs: counts,
         }
     }
-}
-
-/// The claiming side of a run.
-struct Claiming {
-    shared: Arc<Shared>,
-    job_types: Vec<JobType>,
-    shutdown: Shutdown,
-    jobs: TaskTracker,
-    /// Types the source does not take; each is complained about once.
-    refused: Vec<JobType>,
-}
-
-impl Claiming {
-    fn new(worker: Worker, shutdown: Shutdown, jobs: TaskTracker) -> Self {
-        let Worker {
-            shared, job_types, ..
-        } = worker;
-        Self {
-            shared,
-            job_types,
-            shutdown,
-            jobs,
-            refused: Vec::new(),
-        }
-    }
-
-    /// Claims jobs until there is a reason to stop.
-    async fn run(mut self) -> StopReason {
-        let slots = Arc::new(Semaphore::new(self.shared.options.slots));
-        let mut failures = POLL_RETRY.delays();
-        let mut idle_since = Instant::now();
-        loop {
-            let Some(slot) = self.free_slot(&slots).await else {
-                return StopReason::Requested;
-            };
-            // A job that ended before this round needs no further one.
-            let ended = self.shared.ended.notified().now_or_never().is_some();
-            if ended || !self.jobs.is_empty() {
-                idle_since = Instant::now();
-            }
-            let round = self.round().await;
-            self.shared.health.polled();
-            if !matches!(round, Round::Failed(_)) {
-                failures = POLL_RETRY.delays();
-            }
-            let mut unreachable = None;
-            let wait = match round {
-                Round::Claimed(claim) => {
-                    self.start(*claim, slot);
-                    idle_since = Instant::now();
-                    continue;
-                }
-                Round::Lost => jitter(CONTENTION),
-                Round::Empty => {
-                    let interval = self.shared.options.poll_interval;
-                    interval / 2 + jitter(interval / 2)
-                }
-                Round::Failed(error @ SourceError::Denied { .. }) => {
-                    return StopReason::Denied(error);
-                }
-                Round::Failed(error) => {
-                    let asked = error.retry_after().unwrap_or_default();
-                    self.shared.health.rest(asked);
-                    let delay = failures.next().unwrap_or_default().max(asked);
-                    tracing::warn!(error = %Chain(&error), ?delay, "polling or claiming failed, trying again");
-                    unreachable = Some(error);
-                    delay
-                }
-            };
-            drop(slot);
-            // Idle is decided here alone, after a round that claimed nothing: it cannot race a claim.
-            let idle_left = match self.shared.options.idle_timeout {
-                Some(timeout) if self.jobs.is_empty() => {
-                    let idle = idle_since.elapsed();
-                    if idle >= timeout {
-                        return match unreachable {
-                            Some(error) => StopReason::Unreachable(error),
-                            None => StopReason::Idle(idle),
-                        };
-                    }
-                    timeout - idle
-                }
-                _ => Duration::MAX,
-            };
-            tokio::select! {
-                () = self.shutdown.stop.cancelled() => return StopReason::Requested,
-                // A slot that is free again is a reason to look for work, not to press a source in trouble.
-                () = self.shared.ended.notified(), if unreachable.is_none() => {
-                    idle_since = Instant::now();
-                }
-                () = tokio::time::sleep(wait.min(idle_left)) => {}
-            }
-        }
-    }
-
-    /// Waits for a free slot; `None` when the worker has to stop.
-    async fn free_slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            () = self.shutdown.stop.cancelled() => None,
-            slot = slots.clone().acquire_owned() => slot.ok(),
-        }
-    }
-
-    /// Polls every type once, beginning with another one each time, until a job is claimed.
-    async fn round(&mut self) -> Round {
-        self.job_types.rotate_left(1);
-        let mut round = Round::Empty;
-        for job_type in self.job_types.clone() {
-            let polled = tokio::select! {
-                biased;
-                () = self.shutdown.stop.cancelled() => return Round::Empty,
-                polled = self.shared.source.poll(&job_type) => polled,
-            };
-            let mut offers = match polled {
-                Ok(offers) => offers,
-                Err(error @ SourceError::Refused { .. }) => {
-                    if !self.refused.contains(&job_type) {
-                        tracing::error!(%job_type, error = %Chain(&error), "source refused a job type");
-                        self.refused.push(job_type);
-                    }
-                    if matches!(round, Round::Empty) && self.refused.len() == self.job_types.len() {
-                        round = Round::Failed(error);
-                    }
-                    continue;
-                }
-                Err(error) => return Round::Failed(error),
-            };
-            self.shared.health.contact();
-            // A fleet that all picks the first job collides.
-            fastrand::shuffle(&mut offers);
-            for job in offers.into_iter().take(CLAIMS_A_POLL) {
-                if self.shutdown.stop.is_cancelled() {
-                    return round;
-                }
-                // A claim that was sent is seen through, also when the worker is to stop meanwhile.
-                let claim = tokio::select! {
-                    claim = self.shared.source.claim(&job) => claim,
-                    () = self.shutdown.give_up.cancelled() => {
-                        tracing::error!(job_id = %job.id, "gave up on a claim without an answer");
-                        return Round::Empty;
-                    }
-                };
-                match claim {
-                    Ok(Some(claim)) => return Round::Claimed(Box::new(claim)),
-                    Ok(None) => round = Round::Lost,
-                    Err(error) => return Round::Failed(error),
-                }
-            }
-        }
-        round
-    }
-
-    fn start(&self, claim: Claim, slot: OwnedSemaphorePermit) {
-        let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
-        let span = tracing::info_span!(
-            "job",
-            job_id = %claim.job.id,
-            job_type = %claim.job.job_type,
-            assignment_id = %claim.assignment.id,
-        );
-        let job = async move {
-            shared.health.job_started();
-            attempt::work(&shared, &shutdown, claim).await;
-            shared.health.job_ended();
-            // Before the slot: whoever takes that knows that the job has ended.
-            shared.ended.notify_one();
-            drop(slot);
-        };
-        self.jobs.spawn(job.instrument(span));
-    }
-}
-
-/// A random duration up to `longest`.
-fn jitter(longest: Duration) -> Duration {
-    longest.mul_f64(fastrand::f64())
 }

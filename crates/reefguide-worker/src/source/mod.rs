@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::job::{Claim, Job, JobType, Outcome};
+use crate::job::{Claim, Job, JobId, JobType, Outcome};
 
 /// A job system, seen from a worker.
 ///
@@ -24,14 +24,26 @@ pub trait JobSource: Send + Sync + 'static {
     /// Cancel safe.
     async fn poll(&self, job_type: &JobType) -> Result<Vec<Job>, SourceError>;
 
-    /// Tries to become the one worker that runs `job`; `None` when another worker has it.
+    /// Tries to become the one worker that runs `job`.
     ///
-    /// A claim is returned only when nobody else may hold one for the same job. When the answer to a
-    /// claim is lost, the implementation finds out what became of it, for as long as that takes within
-    /// the lease: an error means that this worker holds nothing, or that nobody can tell.
+    /// A claim is won only when nobody else may hold one for the same job. When the answer to a claim
+    /// is lost, the implementation finds out what became of it, for as long as that takes within the
+    /// lease. An error means that this worker holds nothing for sure; see [`Claimed::Unknown`].
     ///
-    /// Not cancel safe: dropped halfway, the job may stay assigned to a worker that does not run it.
-    async fn claim(&self, job: &Job) -> Result<Option<Claim>, SourceError>;
+    /// Not cancel safe: dropped halfway, the job may stay assigned to a worker that does not run it,
+    /// until its claim is [recovered](Self::recover).
+    async fn claim(&self, job: &Job) -> Result<Claimed, SourceError>;
+
+    /// What this process is called in its claims. No other process may be called the same.
+    fn claimant(&self) -> &str;
+
+    /// The claim that `claimant`, which has died, holds on a job: `None` when it holds none, lost it,
+    /// or the job has ended. Whoever asks may deliver an outcome for it, and nothing else.
+    ///
+    /// A source that hands out the jobs of dead workers again by itself returns `None`.
+    ///
+    /// Cancel safe.
+    async fn recover(&self, job: &JobId, claimant: &str) -> Result<Option<Claim>, SourceError>;
 
     /// Whether a claim still stands, asked now and then while its job runs; by default it does.
     ///
@@ -52,6 +64,20 @@ pub trait JobSource: Send + Sync + 'static {
     ///
     /// Safe to repeat: an outcome that was recorded before is [`Delivery::AlreadyRecorded`].
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError>;
+}
+
+/// What came of trying to claim a job.
+#[derive(Debug)]
+pub enum Claimed {
+    /// The job is this worker's.
+    Won(Claim),
+    /// Another worker was faster; nothing was assigned to this one.
+    Taken,
+    /// The job was assigned to this worker and to another who goes first: the assignment is wasted.
+    Fenced,
+    /// The job may be this worker's, now or in a moment, but the source did not say so. It must not be
+    /// run; [`JobSource::recover`] tells later.
+    Unknown(SourceError),
 }
 
 /// Whether a claim stands.

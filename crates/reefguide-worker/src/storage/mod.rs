@@ -190,6 +190,16 @@ impl Storage {
         self.backend.delete(uri).await
     }
 
+    /// Deletes every object below `folder`, several at a time, and returns how many there were. Nothing
+    /// there is no error.
+    ///
+    /// # Errors
+    /// The first deletion that fails. What was deleted until then is gone.
+    pub async fn delete_folder(&self, folder: &StorageUri) -> Result<u64, StorageError> {
+        self.accept(Action::Delete, folder)?;
+        transfer::delete(self, folder).await
+    }
+
     /// Asks whether `bucket` can be used: the server answers, knows the credentials, has the bucket
     /// and lets its objects be listed.
     pub async fn probe(&self, bucket: &str) -> Result<(), StorageError> {

@@ -107,6 +107,22 @@ pub(crate) async fn download(
     FolderTransfer::sum(sizes).await
 }
 
+/// Deletes every object below `folder`. The first failure stops the others.
+pub(crate) async fn delete(storage: &Storage, folder: &StorageUri) -> Result<u64, StorageError> {
+    storage
+        .pages(folder)?
+        .into_stream()
+        .map_ok(|page| stream::iter(page).map(Ok))
+        .try_flatten()
+        .map_ok(|object| {
+            let storage = storage.clone();
+            async move { storage.delete(&object.uri).await }
+        })
+        .try_buffer_unordered(FILES_AT_ONCE)
+        .try_fold(0, |deleted, ()| async move { Ok(deleted + 1) })
+        .await
+}
+
 fn path_below(prefix: &str, uri: &StorageUri) -> Result<ObjectPath, StorageError> {
     let relative = uri.key().strip_prefix(prefix).unwrap_or(uri.key());
     relative.parse().map_err(|_| StorageError::Unsupported {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reefguide_lab::{Outputs, RequestRecord, Route, Side, Violation};
+use reefguide_worker::Chain;
 use reefguide_worker::runtime::Stopped;
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -32,18 +33,46 @@ pub(crate) async fn after(
         let what = "the fault struck nobody: the case tests nothing";
         violations.push(Violation::new("struck", what));
     }
+    bench.lab.faults().clear();
     settled(bench, workers, violations).await;
-    violations.extend(bench.lab.audit(outputs).unwrap());
+    let requests = bench.lab.requests();
     run_by_one(bench, violations);
     counts(bench, stopped, violations);
     progress(case, bench, stopped, violations);
-    let requests = bench.lab.requests();
     sessions(case, &requests, violations);
     let late =
         |request: &&RequestRecord| request.side == Side::Api && began(request) > over + ON_ITS_WAY;
     if let Some(RequestRecord { method, path, .. }) = requests.iter().find(late) {
         let what = format!("{method} {path} came after the workers had stopped");
         violations.push(Violation::new("silence", what));
+    }
+    recovered(bench, violations).await;
+    violations.extend(bench.lab.audit(outputs).unwrap());
+    if (case.route, case.trouble) == (Route::Result, Trouble::Status(400)) {
+        // The outputs of a job whose result was refused are kept, to be looked at.
+        violations.retain(|violation| violation.invariant() != "leftovers");
+    }
+}
+
+/// What the workers left undone, their records say, and whoever comes after them does it.
+async fn recovered(bench: &Bench, violations: &mut Vec<Violation>) {
+    let mut recovery = bench.recovery().await;
+    let records = recovery.records().await.unwrap();
+    let recorded: Vec<_> = records
+        .iter()
+        .map(|(_, record)| record.as_ref().unwrap().job_id.to_string())
+        .collect();
+    for job in &bench.jobs {
+        if bench.status(*job) == "IN_PROGRESS" && !recorded.contains(&job.to_string()) {
+            let what = format!("job {job} is IN_PROGRESS, and no record says so");
+            violations.push(Violation::new("recorded", what));
+        }
+    }
+    for (record, settled) in recovery.look().await.unwrap().dead {
+        if let Err(error) = settled {
+            let what = format!("job {} is not settled: {}", record.job_id, Chain(&error));
+            violations.push(Violation::new("recovered", what));
+        }
     }
 }
 
@@ -104,27 +133,13 @@ fn counts(bench: &Bench, stopped: &[Stopped], violations: &mut Vec<Violation>) {
             .count() as u64
     };
     let workers = |count: fn(&Stopped) -> u64| stopped.iter().map(count).sum::<u64>();
-    let pairs = [
-        (
-            "succeeded",
-            workers(|s| s.jobs.succeeded),
-            server("SUCCEEDED"),
-        ),
-        ("failed", workers(|s| s.jobs.failed), server("FAILED")),
-        (
-            "left undelivered",
-            workers(|s| s.jobs.undelivered),
-            server("IN_PROGRESS"),
-        ),
-        ("given up", workers(|s| s.jobs.given_up), 0),
-    ];
-    for (what, counted, is) in pairs {
-        if counted != is {
-            violations.push(Violation::new(
-                "counts",
-                format!("the workers count {counted} {what}, the server {is}"),
-            ));
-        }
+    let delivered = workers(|s| s.jobs.succeeded + s.jobs.failed + s.jobs.recovered);
+    let ended = server("SUCCEEDED") + server("FAILED");
+    let succeeded = workers(|s| s.jobs.succeeded);
+    if delivered != ended || succeeded > server("SUCCEEDED") {
+        let counts: Vec<_> = stopped.iter().map(|stopped| stopped.jobs).collect();
+        let what = format!("{counts:?}, but there is {}", bench.statuses());
+        violations.push(Violation::new("counts", what));
     }
 }
 

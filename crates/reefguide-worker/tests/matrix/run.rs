@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use reefguide_lab::{Fault, JobTypeSpec, Lab, Route, Violation};
 use reefguide_worker::prelude::*;
 use reefguide_worker::retry::RetryPolicy;
-use reefguide_worker::runtime::{RunOptions, Stopped};
+use reefguide_worker::runtime::{Recovery, RunOptions, Stopped};
 use reefguide_worker::source::reefguide::{Client, ReefGuide};
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage};
+use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -73,6 +73,7 @@ impl Bench {
         let stopped = join_all(tasks);
         tokio::pin!(stopped);
         let mut violations = Vec::new();
+        let mut faults = 0;
         let done = timeout(PATIENCE, async {
             tokio::select! {
                 // Workers that the API turned away stop by themselves.
@@ -85,6 +86,7 @@ impl Bench {
         match done.await {
             Ok(ended) => {
                 let stopped: Vec<Stopped> = ended.into_iter().map(Result::unwrap).collect();
+                faults = bench.lab.faults().fired();
                 checks::after(case, &bench, &stopped, workers, &mut violations).await;
             }
             Err(_) => {
@@ -94,7 +96,6 @@ impl Bench {
             }
         }
         let jobs = bench.lab.jobs().unwrap();
-        let faults = bench.lab.faults().fired();
         bench.lab.shutdown().await;
         Ran {
             jobs,
@@ -141,8 +142,7 @@ impl Bench {
         workers: &Handle,
         stop: CancellationToken,
     ) -> JoinHandle<Stopped> {
-        let client = Client::builder(self.lab.api_endpoint(), "worker@email.com", "password");
-        let client = client.timeout(CLIENT_TIMEOUT).build().unwrap();
+        let client = self.client();
         let source = ReefGuide::builder(client.clone())
             .settle(Duration::from_millis(40))
             .build();
@@ -178,10 +178,29 @@ impl Bench {
         options.watch_interval = Some(Duration::from_millis(60));
         options.handler_retry = RetryPolicy::new(Duration::from_millis(20)).tries(3);
         options.scratch = self.scratch.path().to_owned();
+        options.records = Some(self.records());
+        options.record_interval = Duration::from_secs(1);
         if case.event == Event::Lease {
             options.deadline_margin = SHORT_LEASE.1;
         }
         options
+    }
+
+    /// Where claims are recorded.
+    fn records(&self) -> StorageUri {
+        let folder = format!("s3://{}/reefguide-worker/records", self.lab.bucket());
+        folder.parse().unwrap()
+    }
+
+    /// What settles the claims of workers that have ended.
+    pub(crate) async fn recovery(&self) -> Recovery {
+        let source = ReefGuide::builder(self.client()).build();
+        Recovery::new(source, self.storage().await, self.records()).dead_after(Duration::ZERO)
+    }
+
+    fn client(&self) -> Client {
+        let client = Client::builder(self.lab.api_endpoint(), "worker@email.com", "password");
+        client.timeout(CLIENT_TIMEOUT).build().unwrap()
     }
 
     async fn storage(&self) -> Storage {

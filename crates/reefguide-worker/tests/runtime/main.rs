@@ -5,6 +5,7 @@
 mod attempts;
 mod claiming;
 mod delivering;
+mod recovering;
 mod rig;
 mod stopping;
 mod watching;

@@ -8,6 +8,7 @@ use reefguide_worker::source::reefguide::{Client, ReefGuide, ReefGuideBuilder};
 use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,20 @@ impl Rig {
         options.poll_interval = Duration::from_millis(50);
         options.shutdown_grace = Duration::from_secs(10);
         options.scratch = self.scratch.path().to_owned();
+        options.records = Some(self.records());
         options
+    }
+
+    /// Where workers keep the records of their claims.
+    pub(crate) fn records(&self) -> StorageUri {
+        let folder = format!("s3://{}/reefguide-worker/records", self.lab.bucket());
+        folder.parse().unwrap()
+    }
+
+    /// How many claims are not settled.
+    pub(crate) async fn unsettled(&self) -> usize {
+        let records = self.storage().await.list(&self.records()).await;
+        records.unwrap().len()
     }
 
     /// A worker without handlers yet.
@@ -162,6 +176,26 @@ impl Running {
             stopped.reason
         );
         stopped
+    }
+}
+
+/// A worker that will die: on a runtime of its own, which takes everything with it.
+pub(crate) struct Doomed(Runtime);
+
+impl Doomed {
+    pub(crate) fn start(worker: WorkerBuilder) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.spawn(worker.build().unwrap().run());
+        Self(runtime)
+    }
+
+    /// Ends it as SIGKILL would: nothing is awaited any more.
+    pub(crate) fn kill(self) {
+        self.0.shutdown_background();
     }
 }
 

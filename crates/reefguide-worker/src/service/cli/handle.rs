@@ -88,7 +88,7 @@ impl Program {
         };
         let limit = Limit {
             shutdown: &stop,
-            lease: None,
+            end: None,
             ended: None,
         };
         let result = call(&self.builder.registry, parts, limit, COOPERATION)

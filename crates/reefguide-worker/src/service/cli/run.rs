@@ -168,11 +168,18 @@ async fn serve_health(port: u16, health: Health) -> Result<AbortOnDropHandle<()>
 
 fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
     let error = match stopped.reason {
-        StopReason::Requested | StopReason::Idle(_) => return Ok(Exit::Done),
+        StopReason::Requested
+        | StopReason::Idle(_)
+        | StopReason::Drained
+        | StopReason::MaxJobs(_) => return Ok(Exit::Done),
         StopReason::Unreachable(error) | StopReason::Denied(error) => error,
     };
     match error.source().and_then(<dyn Error>::downcast_ref) {
         Some(error) => Err(api_problem(config, error)),
+        // Of the storage, without which nothing is claimed.
+        None if error.is_retryable() => {
+            Err(Problem::new(Exit::Unreachable, Chain(&error).to_string()))
+        }
         None => Err(Problem::new(Exit::Internal, Chain(&error).to_string())),
     }
 }

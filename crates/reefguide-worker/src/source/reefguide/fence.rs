@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backon::Retryable;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -17,7 +16,7 @@ use super::wire::{AssignmentRecord, JobDetails};
 use crate::Chain;
 use crate::job::{AssignmentId, Claim, Job, JobId, JobType, Outcome};
 use crate::retry::RetryPolicy;
-use crate::source::{Delivery, JobSource, SourceError, Standing};
+use crate::source::{Claimed, Delivery, JobSource, SourceError, Standing};
 
 /// How long an assignment holds if the API does not say: its own default.
 const DEFAULT_LEASE: Duration = Duration::from_secs(60 * 60);
@@ -26,6 +25,9 @@ const DEFAULT_LEASE: Duration = Duration::from_secs(60 * 60);
 const READ_BACK: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(15))
     .unlimited();
+
+/// How many answers that cannot be read are enough.
+const READ_BACK_REFUSALS: usize = 5;
 
 /// The ReefGuide API as a source of jobs.
 #[derive(Clone, Debug)]
@@ -89,34 +91,44 @@ impl ReefGuide {
         &self.client
     }
 
-    /// Reads the job back, again and again until the lease has run out: as long as nobody knows whether the claim
-    /// holds, giving up might leave the job to nobody. Only a job that is gone needs no answer.
+    /// Reads the job back, again and again while the API is away, until the lease has run out; a few
+    /// times only when it answers with something else.
     async fn read_back(&self, job: &JobId, claimed_at: Instant) -> Result<JobDetails, ApiError> {
-        (|| self.client.job(job))
-            .retry(READ_BACK)
-            .when(|error: &ApiError| {
-                !matches!(error, ApiError::NotFound { .. }) && claimed_at.elapsed() < DEFAULT_LEASE
-            })
-            .adjust(|error, delay| delay.map(|delay| delay.max(error.retry_after().unwrap_or_default())))
-            .notify(|error, delay| {
-                let error = Chain(error);
-                tracing::warn!(job_id = %job, %error, ?delay, "claim not read back yet, trying again");
-            })
-            .await
+        let mut delays = READ_BACK.delays();
+        let mut refusals = 0;
+        loop {
+            let error = match self.client.job(job).await {
+                Ok(details) => return Ok(details),
+                Err(error) => error,
+            };
+            let hopeless = error.is_denied() || matches!(error, ApiError::NotFound { .. });
+            refusals += usize::from(!error.is_retryable());
+            if hopeless || refusals == READ_BACK_REFUSALS || claimed_at.elapsed() >= DEFAULT_LEASE {
+                return Err(error);
+            }
+            let asked = error.retry_after().unwrap_or_default();
+            let delay = delays.next().unwrap_or_default().max(asked);
+            tracing::warn!(job_id = %job, error = %Chain(&error), ?delay, "claim not read back yet, trying again");
+            tokio::time::sleep(delay).await;
+        }
     }
 
-    /// Our assignment, if it is the one that may go on.
-    fn winner(
-        &self,
-        details: &JobDetails,
-        ours: Option<&AssignmentId>,
-    ) -> Option<AssignmentRecord> {
-        let ours = details.assignments.iter().find(|record| match ours {
-            Some(id) => record.id == *id,
-            None => record.ecs_task_arn == self.task_arn && record.completed_at.is_none(),
-        })?;
-        (!self.fenced || may_go_on(details, ours)).then(|| ours.clone())
+    /// Whether the holder of the assignment `ours` may go on.
+    fn passes(&self, details: &JobDetails, ours: &AssignmentRecord) -> bool {
+        !self.fenced || may_go_on(details, ours)
     }
+}
+
+/// The open assignment of a job to `claimant`.
+fn held_by<'a>(details: &'a JobDetails, claimant: &str) -> Option<&'a AssignmentRecord> {
+    let held = |record: &&AssignmentRecord| {
+        record.ecs_task_arn == claimant && record.completed_at.is_none()
+    };
+    details
+        .assignments
+        .iter()
+        .filter(held)
+        .min_by_key(|record| &record.id)
 }
 
 /// Whether the holder of the assignment `ours` is the one who runs the job: nobody has done it, and
@@ -156,34 +168,68 @@ impl JobSource for ReefGuide {
         Ok(jobs.into_iter().map(Job::from).collect())
     }
 
-    async fn claim(&self, job: &Job) -> Result<Option<Claim>, SourceError> {
+    async fn claim(&self, job: &Job) -> Result<Claimed, SourceError> {
         let claimed_at = Instant::now();
-        let assigned = match self
+        let assigned = self
             .client
-            .assign(&job.id, &self.task_arn, &self.cluster_arn)
-            .await
-        {
-            Ok(record) => Some(record.id),
-            Err(ApiError::Refused { .. } | ApiError::NotFound { .. }) => return Ok(None),
+            .assign(&job.id, &self.task_arn, &self.cluster_arn);
+        let unanswered = match assigned.await {
+            Ok(_) => None,
+            Err(ApiError::Refused { .. } | ApiError::NotFound { .. }) => return Ok(Claimed::Taken),
             Err(error) if error.may_have_acted() => {
-                let error = Chain(&error);
-                tracing::warn!(job_id = %job.id, %error, "no answer to a claim, looking whether it holds");
-                None
+                tracing::warn!(
+                    job_id = %job.id,
+                    error = %Chain(&error),
+                    "no answer to a claim, looking whether it holds"
+                );
+                Some(error)
             }
             Err(error) => return Err(error.into()),
         };
         tokio::time::sleep(self.settle).await;
-        let details = self.read_back(&job.id, claimed_at).await?;
-        let Some(record) = self.winner(&details, assigned.as_ref()) else {
-            tracing::debug!(job_id = %job.id, assignment_id = assigned.map(tracing::field::display), "claim lost");
-            return Ok(None);
+        let details = match self.read_back(&job.id, claimed_at).await {
+            Ok(details) => details,
+            Err(ApiError::NotFound { .. }) => return Ok(Claimed::Taken),
+            Err(error) => return Ok(Claimed::Unknown(error.into())),
         };
-        let lease = lease(&record);
-        Ok(Some(Claim {
+        let Some(record) = held_by(&details, &self.task_arn) else {
+            return Ok(match unanswered {
+                // A server that is slow may still do what it was asked.
+                Some(error) if !details.job.status.is_final() => Claimed::Unknown(error.into()),
+                _ => Claimed::Taken,
+            });
+        };
+        if !self.passes(&details, record) {
+            tracing::debug!(job_id = %job.id, assignment_id = %record.id, "claim lost");
+            return Ok(Claimed::Fenced);
+        }
+        Ok(Claimed::Won(Claim {
             job: job.clone(),
-            assignment: record.into(),
+            assignment: record.clone().into(),
             claimed_at,
-            lease: Some(lease),
+            lease: Some(lease(record)),
+        }))
+    }
+
+    fn claimant(&self) -> &str {
+        &self.task_arn
+    }
+
+    /// The claim has no lease: the API takes a result as long as the job has none, and gives the job to
+    /// nobody else (contract, section 3).
+    async fn recover(&self, job: &JobId, claimant: &str) -> Result<Option<Claim>, SourceError> {
+        let details = match self.client.job(job).await {
+            Ok(details) => details,
+            Err(ApiError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let held = held_by(&details, claimant).filter(|record| self.passes(&details, record));
+        let assignment = held.map(|record| record.clone().into());
+        Ok(assignment.map(|assignment| Claim {
+            job: details.job.into(),
+            assignment,
+            claimed_at: Instant::now(),
+            lease: None,
         }))
     }
 

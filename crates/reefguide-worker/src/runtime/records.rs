@@ -1,0 +1,297 @@
+//! Records of claims: what is left of a claim when the worker that holds it dies.
+//!
+//! A record is written before a job is claimed and removed when the claim is lost or its outcome is
+//! recorded by the source; a claim whose record is there is not settled. Its worker renews it, so that
+//! everybody else sees that it lives, and notes the outcome in it as soon as that might be lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
+
+use crate::Chain;
+use crate::job::{Job, JobId, JobType, Outcome};
+use crate::storage::{ObjectInfo, Storage, StorageError, StorageUri};
+
+/// After so many intervals without a renewal, the worker that wrote a record counts as dead.
+pub(super) const DEAD_AFTER: u32 = 5;
+
+/// The largest record that is read: a result has 100 KiB at most, and may be longer once escaped.
+const LARGEST: u64 = 4 << 20;
+
+/// A claim that is not settled, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The job.
+    pub job_id: JobId,
+    /// What it asks for.
+    pub job_type: JobType,
+    /// What the worker is called in its claims; see [`JobSource::claimant`](crate::source::JobSource::claimant).
+    pub claimant: String,
+    /// When it was written last, by the worker's clock; for display only.
+    pub written_at: Timestamp,
+    /// How often it has been renewed.
+    pub renewals: u64,
+    /// How often the worker renews it, in milliseconds.
+    pub interval_ms: u64,
+    /// What the source is to be told; nothing while the job runs.
+    pub outcome: Option<Outcome>,
+}
+
+impl Record {
+    /// After how long without a renewal its worker counts as dead.
+    pub(super) fn dead_after(&self) -> Duration {
+        Duration::from_millis(self.interval_ms).saturating_mul(DEAD_AFTER)
+    }
+}
+
+/// Why a record could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The storage took too long.
+    #[error("record {uri}: the storage did not answer within {} s", .limit.as_secs_f64())]
+    Slow {
+        /// The record, or the folder of all of them.
+        uri: StorageUri,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// An object among the records is none.
+    #[error("{uri} is no record of a claim; remove it, or keep records elsewhere")]
+    Foreign {
+        /// The object.
+        uri: StorageUri,
+        /// Why it cannot be read as one.
+        source: serde_json::Error,
+    },
+}
+
+impl RecordError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.is_retryable(),
+            Self::Slow { .. } => true,
+            Self::Foreign { .. } => false,
+        }
+    }
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    storage: Storage,
+    folder: StorageUri,
+    /// How long one call to the storage may take.
+    limit: Duration,
+    own: Arc<Mutex<HashMap<StorageUri, Own>>>,
+}
+
+/// How a record of this process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// Its claim is being made or worked on.
+    Held,
+    /// Nobody works on the claim any more, since then, and yet it is not settled.
+    Orphan(Instant),
+}
+
+impl Records {
+    pub(super) fn new(storage: Storage, folder: StorageUri, limit: Duration) -> Self {
+        Self {
+            storage,
+            folder,
+            limit,
+            own: Arc::default(),
+        }
+    }
+
+    /// Records that a claim is about to be made. From then on the record is renewed.
+    pub(super) async fn open(
+        &self,
+        job: &Job,
+        claimant: &str,
+        interval: Duration,
+    ) -> Result<OpenRecord, RecordError> {
+        let readable = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        let id: String = job.id.to_string().chars().map(readable).take(64).collect();
+        let name = format!("{id}-{}.json", uuid::Uuid::new_v4());
+        let record = Record {
+            job_id: job.id.clone(),
+            job_type: job.job_type.clone(),
+            claimant: claimant.to_owned(),
+            written_at: Timestamp::now(),
+            renewals: 0,
+            interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
+            outcome: None,
+        };
+        let page = Arc::new(Page {
+            records: self.clone(),
+            uri: self.folder.join(&name)?,
+            record: tokio::sync::Mutex::new(Some(record)),
+        });
+        self.own().insert(page.uri.clone(), Own::Held);
+        let mut open = OpenRecord {
+            page: Some(page.clone()),
+            _renewing: None,
+        };
+        if let Err(error) = page.write(|_| {}).await {
+            // It may have arrived although nobody heard of it.
+            open.remove().await;
+            return Err(error);
+        }
+        let stop = CancellationToken::new();
+        let renewing = stop
+            .clone()
+            .run_until_cancelled_owned(renew(page, interval));
+        tokio::spawn(renewing.in_current_span());
+        open._renewing = Some(stop.drop_guard());
+        Ok(open)
+    }
+
+    /// Every record there is, of whatever worker.
+    pub(super) async fn list(&self) -> Result<Vec<ObjectInfo>, RecordError> {
+        self.limited(&self.folder, self.storage.list(&self.folder))
+            .await
+    }
+
+    /// What a record says; `None` if it is gone.
+    pub(super) async fn read(&self, uri: &StorageUri) -> Result<Option<Record>, RecordError> {
+        let read = self.limited(uri, self.storage.read(uri, LARGEST));
+        let bytes = match read.await {
+            Err(RecordError::Storage(StorageError::NoSuchObject { .. })) => return Ok(None),
+            read => read?,
+        };
+        let foreign = |source| RecordError::Foreign {
+            uri: uri.clone(),
+            source,
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(foreign)
+    }
+
+    pub(super) async fn remove(&self, uri: &StorageUri) -> Result<(), RecordError> {
+        self.limited(uri, self.storage.delete(uri)).await?;
+        self.own().remove(uri);
+        Ok(())
+    }
+
+    /// How a record stands, if it is of this process.
+    pub(super) fn standing(&self, uri: &StorageUri) -> Option<Own> {
+        self.own().get(uri).copied()
+    }
+
+    /// The records of this process that nobody works on.
+    pub(super) fn orphans(&self) -> Vec<StorageUri> {
+        let own = self.own();
+        let orphans = own.iter().filter(|(_, own)| **own != Own::Held);
+        orphans.map(|(uri, _)| uri.clone()).collect()
+    }
+
+    fn own(&self) -> MutexGuard<'_, HashMap<StorageUri, Own>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn limited<T>(
+        &self,
+        uri: &StorageUri,
+        call: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, RecordError> {
+        let slow = |_| RecordError::Slow {
+            uri: uri.clone(),
+            limit: self.limit,
+        };
+        Ok(timeout(self.limit, call).await.map_err(slow)??)
+    }
+}
+
+/// The record of a claim that this process makes or holds. Dropped without [`remove`](Self::remove),
+/// it stays as an orphan.
+#[derive(Debug, Default)]
+pub(super) struct OpenRecord {
+    page: Option<Arc<Page>>,
+    _renewing: Option<DropGuard>,
+}
+
+impl OpenRecord {
+    /// For a worker that keeps no records.
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    /// Notes what the source is to be told, so that it can be told when this process is gone.
+    pub(super) async fn note(&self, outcome: &Outcome) {
+        let Some(page) = &self.page else { return };
+        let noted = page.write(|record| record.outcome = Some(outcome.clone()));
+        if let Err(error) = noted.await {
+            tracing::warn!(error = %Chain(&error), "outcome not recorded, delivering it all the same");
+        }
+    }
+
+    /// Removes the record: there is nothing left to settle.
+    pub(super) async fn remove(self) {
+        let Some(page) = &self.page else { return };
+        // Whoever is about to renew it finds it closed.
+        *page.record.lock().await = None;
+        if let Err(error) = page.records.remove(&page.uri).await {
+            tracing::warn!(record = %page.uri, error = %Chain(&error), "record of a settled claim not removed");
+        }
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        if let Some(page) = &self.page
+            && let Some(own) = page.records.own().get_mut(&page.uri)
+        {
+            *own = Own::Orphan(Instant::now());
+        }
+    }
+}
+
+/// One record and its place; `None` once it is closed.
+#[derive(Debug)]
+struct Page {
+    records: Records,
+    uri: StorageUri,
+    record: tokio::sync::Mutex<Option<Record>>,
+}
+
+impl Page {
+    /// Writes the record with a change, one writer at a time, unless it is closed.
+    async fn write(&self, change: impl FnOnce(&mut Record)) -> Result<(), RecordError> {
+        let mut record = self.record.lock().await;
+        let Some(record) = record.as_mut() else {
+            return Ok(());
+        };
+        change(record);
+        record.written_at = Timestamp::now();
+        let text = serde_json::to_vec(record).map_err(|source| StorageError::Json {
+            path: self.uri.to_string(),
+            source,
+        })?;
+        let stored = self.records.storage.upload_bytes(text, &self.uri);
+        self.records.limited(&self.uri, stored).await?;
+        Ok(())
+    }
+}
+
+/// Shows every now and then that this process lives.
+async fn renew(page: Arc<Page>, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        let renewed = page.write(|record| record.renewals += 1);
+        if let Err(error) = renewed.await {
+            tracing::warn!(record = %page.uri, error = %Chain(&error), "record of a claim not renewed yet");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Settling the claims of dead workers, from their records.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::deliver;
+use super::limits::{Limit, Reached};
+use super::records::{OpenRecord, Own, Record, RecordError, Records};
+use super::worker::Shared;
+use crate::Chain;
+use crate::job::Outcome;
+use crate::source::{JobSource, SourceError};
+use crate::storage::{ObjectInfo, Storage, StorageError, StorageUri};
+
+/// How long delivering one outcome may take; the record is looked at again later.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// How long one call to the records may take, for whoever is not a worker.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Between two tries to settle what a stopping worker leaves.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// Looks after the claims whose workers have died: delivers what their records say, or reports the job
+/// as failed.
+///
+/// A worker counts as dead when it has not renewed a record for five of its own intervals *while
+/// somebody looked*: no clock is compared with another. So it takes several [looks](Self::look).
+/// Should a worker be alive all the same, the source takes one outcome only, and its job is given up.
+pub struct Recovery {
+    source: Arc<dyn JobSource>,
+    storage: Storage,
+    records: Records,
+    dead_after: Option<Duration>,
+    seen: HashMap<StorageUri, Seen>,
+    /// Ends a look after the record at hand.
+    stop: CancellationToken,
+}
+
+/// What was last seen of a record.
+#[derive(Debug)]
+struct Seen {
+    /// What of it changes when it is renewed.
+    mark: String,
+    since: Instant,
+    renewed: bool,
+    /// After how long without a renewal its worker counts as dead.
+    dead_after: Duration,
+}
+
+/// What a look at the records brought.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Look {
+    /// The records of dead workers, and what became of each.
+    pub dead: Vec<(Record, Result<Settled, RecoveryError>)>,
+    /// How many records have been renewed since they were first seen.
+    pub alive: usize,
+    /// How many have not, and not been seen for long enough.
+    pub undecided: usize,
+}
+
+/// How a claim was settled.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// This outcome was delivered.
+    Delivered(Outcome),
+    /// There was nothing to deliver: the claim was lost, or the job has ended.
+    Obsolete,
+}
+
+/// Why a claim could not be settled, yet.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryError {
+    /// Its record could not be read or removed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Nobody could tell whether it stands.
+    #[error("cannot tell whether the claim stands")]
+    Claim(#[source] SourceError),
+    /// What its worker had stored could not be removed.
+    #[error("outputs of a failed job not removed")]
+    Outputs(#[source] StorageError),
+    /// The outcome could not be delivered.
+    #[error("outcome not delivered")]
+    Outcome(#[source] Box<dyn Error + Send + Sync>),
+    /// Its worker may still be given the job.
+    #[error("the claim was not answered, and may be yet")]
+    Unanswered,
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery")
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RecoveryError {
+    /// Whether trying again soon may help.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Record(error) => error.is_retryable(),
+            Self::Claim(error) => error.is_retryable(),
+            Self::Outputs(error) => error.is_retryable(),
+            Self::Outcome(_) => true,
+            Self::Unanswered => false,
+        }
+    }
+}
+
+impl Recovery {
+    /// Looks after the records in `folder`, with access to `storage` for whatever they name.
+    pub fn new(source: impl JobSource, storage: Storage, folder: StorageUri) -> Self {
+        let records = Records::new(storage.clone(), folder, CALL_LIMIT);
+        Self::of(Arc::new(source), storage, records)
+    }
+
+    fn of(source: Arc<dyn JobSource>, storage: Storage, records: Records) -> Self {
+        Self {
+            source,
+            storage,
+            records,
+            dead_after: None,
+            seen: HashMap::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Takes a worker for dead after this long without a renewal, whatever its own interval; zero for
+    /// whoever knows that all of them are.
+    #[must_use]
+    pub fn dead_after(mut self, dead_after: Duration) -> Self {
+        self.dead_after = Some(dead_after);
+        self
+    }
+
+    /// Every record there is, with its place; those that cannot be read are errors.
+    ///
+    /// Cancel safe.
+    pub async fn records(
+        &self,
+    ) -> Result<Vec<(StorageUri, Result<Record, RecordError>)>, RecordError> {
+        let mut records = Vec::new();
+        for object in self.records.list().await? {
+            // One that is gone by now was settled.
+            if let Some(record) = self.records.read(&object.uri).await.transpose() {
+                records.push((object.uri, record));
+            }
+        }
+        Ok(records)
+    }
+
+    /// Looks at every record once, and settles those of dead workers.
+    ///
+    /// # Errors
+    /// When the records cannot be listed; what is wrong with a single one is in [`Look::dead`].
+    ///
+    /// # Cancel safety
+    /// Whatever was not settled is there for the next look.
+    pub async fn look(&mut self) -> Result<Look, RecordError> {
+        let objects = self.records.list().await?;
+        self.seen
+            .retain(|uri, _| objects.iter().any(|object| object.uri == *uri));
+        let mut look = Look::default();
+        for ObjectInfo { uri, etag, .. } in objects {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let orphan = match self.records.standing(&uri) {
+                Some(Own::Held) => continue,
+                Some(Own::Orphan(since)) => Some(since),
+                None => None,
+            };
+            if orphan.is_none() {
+                match self.sighting(&uri, etag).await {
+                    Ok(Sighting::Dead) => {}
+                    Ok(Sighting::Alive) => {
+                        look.alive += 1;
+                        continue;
+                    }
+                    Ok(Sighting::Undecided) => {
+                        look.undecided += 1;
+                        continue;
+                    }
+                    Ok(Sighting::Gone) => continue,
+                    Err(error) => {
+                        tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
+                        continue;
+                    }
+                }
+            }
+            look.dead.extend(self.settle(&uri, orphan).await);
+        }
+        Ok(look)
+    }
+
+    /// Whether a record of somebody else has been renewed since it was first seen.
+    async fn sighting(
+        &mut self,
+        uri: &StorageUri,
+        etag: Option<String>,
+    ) -> Result<Sighting, RecordError> {
+        let record = match (&etag, self.seen.contains_key(uri)) {
+            (Some(_), true) => None,
+            // A local folder makes no ETags: there it is the text that changes.
+            _ => match self.records.read(uri).await? {
+                None => return Ok(Sighting::Gone),
+                record => record,
+            },
+        };
+        let mark = etag.unwrap_or_else(|| format!("{record:?}"));
+        let seen = self.seen.entry(uri.clone()).or_insert_with(|| Seen {
+            mark: mark.clone(),
+            since: Instant::now(),
+            renewed: false,
+            dead_after: record.map_or(Duration::MAX, |record| record.dead_after()),
+        });
+        if seen.mark != mark {
+            seen.mark = mark;
+            seen.since = Instant::now();
+            seen.renewed = true;
+        }
+        let dead_after = self.dead_after.unwrap_or(seen.dead_after);
+        Ok(match seen.renewed {
+            _ if seen.since.elapsed() >= dead_after => Sighting::Dead,
+            true => Sighting::Alive,
+            false => Sighting::Undecided,
+        })
+    }
+
+    /// Settles the claim of a record; nothing if somebody else has, by now.
+    async fn settle(
+        &self,
+        uri: &StorageUri,
+        orphan: Option<Instant>,
+    ) -> Option<(Record, Result<Settled, RecoveryError>)> {
+        let record = match self.records.read(uri).await {
+            Ok(record) => record?,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
+                return None;
+            }
+        };
+        let settled = self.deliver(&record, orphan).await;
+        let settled = match settled {
+            Ok(settled) => self
+                .records
+                .remove(uri)
+                .await
+                .map(|()| settled)
+                .map_err(Into::into),
+            Err(error) => Err(error),
+        };
+        let (job_id, job_type) = (&record.job_id, &record.job_type);
+        match &settled {
+            Ok(Settled::Delivered(outcome)) => {
+                let status = outcome.status();
+                tracing::warn!(%job_id, %job_type, %status, claimant = record.claimant, "claim of a dead worker settled");
+            }
+            Ok(Settled::Obsolete) => {
+                tracing::debug!(%job_id, %job_type, claimant = record.claimant, "record of a settled claim removed");
+            }
+            Err(RecoveryError::Unanswered) => {}
+            Err(error) => {
+                tracing::warn!(%job_id, %job_type, error = %Chain(error), "claim of a dead worker not settled yet");
+            }
+        }
+        Some((record, settled))
+    }
+
+    /// Delivers what a record says, if its claim stands.
+    async fn deliver(
+        &self,
+        record: &Record,
+        orphan: Option<Instant>,
+    ) -> Result<Settled, RecoveryError> {
+        let claim = self.source.recover(&record.job_id, &record.claimant).await;
+        let Some(claim) = claim.map_err(RecoveryError::Claim)? else {
+            // A source that is slow may still answer a claim that was just sent.
+            let young = orphan.is_some_and(|since| since.elapsed() < record.dead_after());
+            return match young {
+                true => Err(RecoveryError::Unanswered),
+                false => Ok(Settled::Obsolete),
+            };
+        };
+        let outcome = record.outcome.clone().unwrap_or_else(|| Outcome::Failed {
+            reason: "its worker ended without reporting it".to_owned(),
+        });
+        if let (Outcome::Failed { .. }, Ok(outputs)) =
+            (&outcome, claim.assignment.storage_uri.parse())
+        {
+            let removed = self.storage.delete_folder(&outputs).await;
+            let removed = removed.map_err(RecoveryError::Outputs)?;
+            tracing::debug!(job_id = %record.job_id, removed, "outputs of a failed job removed");
+        }
+        let limit = Limit {
+            shutdown: &CancellationToken::new(),
+            end: Some((Instant::now() + DELIVERY, Reached::Recovery)),
+            ended: None,
+        };
+        let delivered = deliver(&*self.source, &claim, outcome, &OpenRecord::none(), limit).await;
+        delivered
+            .map(Settled::Delivered)
+            .map_err(|error| RecoveryError::Outcome(error.into()))
+    }
+}
+
+/// What can be said of a worker by its record.
+enum Sighting {
+    Dead,
+    Alive,
+    Undecided,
+    /// The record is gone.
+    Gone,
+}
+
+/// Looks after the claims of dead workers until it is to stop; what it has begun to settle, it settles.
+pub(super) async fn keep_looking(shared: Arc<Shared>, records: Records, stop: CancellationToken) {
+    let mut recovery = Recovery::of(shared.source.clone(), shared.storage.clone(), records);
+    recovery.stop = stop.clone();
+    let interval = shared.options.record_interval;
+    while !stop.is_cancelled() {
+        match recovery.look().await {
+            Ok(look) => shared.counters.recovered(&look),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "records of claims cannot be listed");
+            }
+        }
+        // At random, so that a fleet does not look at the same moment.
+        let wait = tokio::time::sleep(interval.mul_f64(0.75 + fastrand::f64() / 2.0));
+        stop.run_until_cancelled(wait).await;
+    }
+}
+
+/// Settles what this worker itself leaves behind, until nothing is left or `limit` is reached.
+pub(super) async fn settle_orphans(shared: &Shared, records: &Records, limit: Limit<'_>) {
+    let (source, storage) = (shared.source.clone(), shared.storage.clone());
+    let recovery = Recovery::of(source, storage, records.clone());
+    let settling = async {
+        loop {
+            let mut left = false;
+            for uri in records.orphans() {
+                let Some((record, settled)) = recovery.settle(&uri, Some(Instant::now())).await
+                else {
+                    continue;
+                };
+                left |= matches!(&settled, Err(error) if error.is_retryable());
+                let dead = vec![(record, settled)];
+                shared.counters.recovered(&Look {
+                    dead,
+                    ..Look::default()
+                });
+            }
+            if !left {
+                break;
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    };
+    if let Err(reached) = limit.run(settling).await {
+        tracing::warn!(%reached, left = records.orphans().len(), "claims left to be settled by their records");
+    }
+}

@@ -1,0 +1,259 @@
+//! The claims of workers that died are settled, from their records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reefguide_lab::{Fault, Lab, RequestRecord, Route};
+use reefguide_worker::prelude::*;
+use reefguide_worker::runtime::{Recovery, RunOptions, Settled, WorkerBuilder};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::rig::{Doomed, Rig, Running, in_time};
+
+/// Short enough for a test to see five of them pass.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+fn options(rig: &Rig) -> RunOptions {
+    let mut options = rig.options();
+    options.record_interval = INTERVAL;
+    options
+}
+
+/// A worker whose jobs store a file.
+async fn storing(rig: &Rig) -> WorkerBuilder {
+    let worker = rig.worker().await.options(options(rig));
+    worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        ctx.outputs().write("a.txt", "a").await?;
+        Ok(())
+    })
+}
+
+/// A worker whose jobs say that they have begun, and end when they are let go.
+async fn waiting(rig: &Rig, begun: &Arc<Semaphore>, let_go: &Arc<Semaphore>) -> WorkerBuilder {
+    let (begun, let_go) = (begun.clone(), let_go.clone());
+    let worker = rig.worker().await.options(options(rig));
+    worker.handler_fn("TEST", move |_: Value, _| {
+        let (begun, let_go) = (begun.clone(), let_go.clone());
+        async move {
+            begun.add_permits(1);
+            let_go.acquire().await?.forget();
+            Ok(())
+        }
+    })
+}
+
+fn semaphore() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(0))
+}
+
+async fn taken(semaphore: &Semaphore) {
+    in_time(semaphore.acquire()).await.unwrap().forget();
+}
+
+async fn answered(rig: &Rig, times: usize, which: impl Fn(&RequestRecord) -> bool) {
+    let enough = |lab: &Lab| lab.requests().iter().filter(|r| which(r)).count() >= times;
+    in_time(rig.lab.wait_until(enough)).await;
+}
+
+#[tokio::test]
+async fn a_job_whose_worker_died_is_reported_as_failed_by_another() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let begun = semaphore();
+    let doomed = Doomed::start(waiting(&rig, &begun, &semaphore()).await);
+    taken(&begun).await;
+    doomed.kill();
+    assert_eq!(
+        (rig.status(job).as_str(), rig.unsettled().await),
+        ("IN_PROGRESS", 1)
+    );
+
+    let worker = Running::start(storing(&rig).await);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    let stopped = worker.stop().await;
+    assert_eq!((stopped.jobs.recovered, stopped.jobs.failed), (1, 0));
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_success_whose_worker_died_before_it_could_report_it_is_delivered_by_another() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let outage = rig.lab.faults().add(Fault::status(Route::Result, 503));
+    let doomed = Doomed::start(storing(&rig).await);
+    answered(&rig, 1, |request| request.route == Route::Result).await;
+    doomed.kill();
+    rig.lab.faults().remove(outage);
+
+    let worker = Running::start(storing(&rig).await);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.outputs(job).await, ["a.txt"]);
+    assert_eq!(
+        rig.lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"],
+        json!({})
+    );
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_success_that_a_stopping_worker_could_not_report_is_delivered_by_the_next() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let outage = rig.lab.faults().add(Fault::status(Route::Result, 503));
+    let mut short = options(&rig);
+    short.shutdown_grace = Duration::from_secs(1);
+    let worker = Running::start(storing(&rig).await.options(short));
+    answered(&rig, 1, |request| request.route == Route::Result).await;
+    let stopped = worker.stop().await;
+    assert_eq!((stopped.jobs.undelivered, stopped.jobs.recovered), (1, 0));
+    rig.lab.faults().remove(outage);
+
+    let worker = Running::start(storing(&rig).await);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(worker.stop().await.jobs.recovered, 1);
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn what_a_worker_had_stored_when_it_died_is_removed() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let worker = rig.worker().await.options(options(&rig));
+    let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        ctx.outputs().write("small", "a").await?;
+        ctx.outputs().write("large", vec![0; 17 << 20]).await?;
+        Ok(())
+    });
+    // The second of two files never gets through.
+    let stuck = Fault::delay(Route::S3UploadPart, Duration::from_secs(600));
+    let stuck = rig.lab.faults().add(stuck);
+    let doomed = Doomed::start(worker);
+    answered(&rig, 1, |request| request.path.contains("/small")).await;
+    answered(&rig, 1, |request| request.route == Route::S3CreateUpload).await;
+    doomed.kill();
+    rig.lab.faults().remove(stuck);
+    assert_eq!(rig.outputs(job).await, ["small"]);
+
+    let worker = Running::start(storing(&rig).await);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    worker.stop().await;
+    assert!(rig.outputs(job).await.is_empty());
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn the_claim_of_a_worker_that_lives_is_left_alone() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let (begun, let_go) = (semaphore(), semaphore());
+    let working = Running::start(waiting(&rig, &begun, &let_go).await);
+    taken(&begun).await;
+    let looking = Running::start(storing(&rig).await);
+    // Long enough for a dead worker to be seen as dead, twice.
+    let looks = |request: &RequestRecord| request.route == Route::S3List;
+    answered(&rig, 20, looks).await;
+    assert_eq!(rig.status(job), "IN_PROGRESS");
+    let_go.add_permits(1);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(looking.stop().await.jobs.recovered, 0);
+    assert_eq!(working.stop().await.jobs.succeeded, 1);
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_claim_that_could_not_be_confirmed_is_settled_by_the_worker_that_made_it() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::Job, 400).times(5));
+    let worker = Running::start(storing(&rig).await);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    let stopped = worker.stop().await;
+    assert_eq!((stopped.jobs.recovered, stopped.jobs.succeeded), (1, 0));
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_settles_what_it_could_not_confirm() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::Job, 400).times(5));
+    let mut slow = options(&rig);
+    slow.record_interval = Duration::from_secs(3600);
+    let worker = Running::start(storing(&rig).await.options(slow));
+    answered(&rig, 5, |request| request.route == Route::Job).await;
+    worker.stop().await;
+    assert_eq!(rig.status(job), "FAILED");
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_claims_nothing_while_its_storage_is_away() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let outage = rig.lab.faults().add(Fault::status(Route::S3Put, 503));
+    let worker = Running::start(storing(&rig).await);
+    answered(&rig, 3, |request| request.route == Route::S3Put).await;
+    assert_eq!(rig.status(job), "PENDING");
+    rig.lab.faults().remove(outage);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_may_not_write_records_works_without_them() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::S3Put, 403).times(1));
+    let worker = Running::start(storing(&rig).await);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_and_only_once() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let begun = semaphore();
+    let doomed = Doomed::start(waiting(&rig, &begun, &semaphore()).await);
+    taken(&begun).await;
+    doomed.kill();
+    let storage = rig.storage().await;
+    let recovery = || Recovery::new(rig.source().build(), storage.clone(), rig.records());
+
+    let look = recovery().look().await.unwrap();
+    assert_eq!((look.dead.len(), look.undecided), (0, 1));
+    let (mut first, mut second) = (
+        recovery().dead_after(Duration::ZERO),
+        recovery().dead_after(Duration::ZERO),
+    );
+    let (first, second) = tokio::join!(first.look(), second.look());
+    let settled = |look: reefguide_worker::runtime::Look| {
+        look.dead
+            .into_iter()
+            .map(|(_, settled)| settled.unwrap())
+            .collect::<Vec<_>>()
+    };
+    let settled = [settled(first.unwrap()), settled(second.unwrap())].concat();
+    assert!(
+        settled
+            .iter()
+            .any(|settled| matches!(settled, Settled::Delivered(_))),
+        "{settled:?}"
+    );
+    assert_eq!(rig.status(job), "FAILED");
+    assert_eq!(rig.unsettled().await, 0);
+    let results = rig.lab.requests();
+    let accepted = results
+        .iter()
+        .filter(|r| r.route == Route::Result && r.status == Some(200));
+    assert_eq!(accepted.count(), 1);
+}

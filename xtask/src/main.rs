@@ -1,5 +1,6 @@
 //! The project's own chores. `cargo xtask --help` lists them.
 
+mod controls;
 mod demo;
 mod failure;
 mod process;
@@ -7,6 +8,7 @@ mod proxy;
 mod session;
 mod template_check;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,12 +24,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Chore {
     Demo(demo::Options),
+    Controls(controls::Options),
     TemplateCheck(template_check::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo(options) => demo::demo(options),
+        Chore::Controls(options) => controls::controls(&options),
         Chore::TemplateCheck(options) => template_check::template_check(&options),
     };
     match done {
@@ -37,6 +41,12 @@ fn main() -> ExitCode {
             ended.exit_code()
         }
     }
+}
+
+/// The root of the workspace.
+fn workspace() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
 }
 
 #[cfg(test)]

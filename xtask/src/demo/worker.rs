@@ -37,7 +37,7 @@ pub(super) async fn build(scratch: &Path, locked: bool) -> Result<PathBuf, Failu
         // With xtask beside it, dependencies have the features they were just built with.
         .args(["--package", NAME, "--package", env!("CARGO_PKG_NAME")])
         .args(locked.then_some("--locked"))
-        .current_dir(super::workspace())
+        .current_dir(crate::workspace())
         // A compiler that is killed leaves its temporary files.
         .env("TMPDIR", scratch)
         .stdin(Stdio::null())

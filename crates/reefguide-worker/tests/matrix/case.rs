@@ -159,6 +159,10 @@ impl Case {
             .flatten()
             .map(|does| Work::new(does, rng))
             .collect();
+        if self.route == Route::Token {
+            jobs.push(Work::new(Does::Succeed, rng));
+            jobs.iter_mut().for_each(Work::make_long);
+        }
         if self.is_s3() {
             jobs.last_mut().unwrap().make_large();
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_lab::{Outputs, RequestRecord, Route, Side, Violation};
+use reefguide_lab::{FaultKind, Outputs, RequestRecord, Route, Side, Violation};
 use reefguide_worker::Chain;
 use reefguide_worker::runtime::Stopped;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, Event, Trouble};
-use crate::run::{Bench, WORKERS};
+use crate::run::{Bench, SLOW_REFRESH, WORKERS};
 use crate::work::Work;
 
 /// How long what a worker leaves to the background may take: taking back outputs, closing connections.
@@ -177,14 +177,21 @@ fn sessions(case: &Case, requests: &[RequestRecord], violations: &mut Vec<Violat
         0
     };
     let ends = WORKERS * usize::from(expired) + turned_down;
-    let refreshed = count(Route::Token, &|request| request.fault.is_none());
+    let slow = FaultKind::Delay {
+        ms: SLOW_REFRESH.as_millis().try_into().unwrap(),
+    };
+    let good = |request: &RequestRecord| {
+        let fault = request.fault.as_ref();
+        fault.is_none_or(|fault| *fault == slow.to_string())
+    };
+    let refreshed = count(Route::Token, &good);
     if refreshed > ends {
         violations.push(Violation::new(
             "refresh",
             format!("{refreshed} refreshes for {ends} ends of a token"),
         ));
     }
-    let refused = count(Route::Token, &|request| request.fault.is_some());
+    let refused = count(Route::Token, &|request| !good(request));
     let logins = count(Route::Login, &|request| request.fault.is_none());
     if logins > WORKERS + refused {
         violations.push(Violation::new(

@@ -25,6 +25,8 @@ use crate::work::{Runs, WORK, Work};
 pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long one try of a call to S3 may take.
 pub(crate) const S3_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long refreshing a token takes where the case is about it.
+pub(crate) const SLOW_REFRESH: Duration = Duration::from_millis(150);
 /// How many workers race.
 pub(crate) const WORKERS: usize = 2;
 /// No case waits longer for anything; it says so instead of hanging.
@@ -122,9 +124,13 @@ impl Bench {
         };
         let jobs = case.jobs(rng).into_iter().map(submit).collect();
         lab.faults().add(case.fault(rng));
-        // Also where it is not about refreshing: all tasks of a worker need another token at once.
-        if case.route == Route::Token || rng.bool() {
-            lab.faults().add(Fault::expire_tokens(Route::Job).times(1));
+        let expiry = Fault::expire_tokens(Route::Job).times(1);
+        if case.route == Route::Token {
+            // While jobs run and are watched, and for so long that all their tasks need the next token.
+            lab.faults().add(expiry.after(4));
+            lab.faults().add(Fault::delay(Route::Token, SLOW_REFRESH));
+        } else if rng.bool() {
+            lab.faults().add(expiry);
         }
         Self {
             lab,

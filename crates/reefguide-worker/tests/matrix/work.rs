@@ -56,6 +56,10 @@ impl Work {
         self.size = LARGE;
     }
 
+    pub(crate) fn make_long(&mut self) {
+        self.ms = 400;
+    }
+
     /// What is stored when it has succeeded.
     pub(crate) fn outputs(&self) -> Outputs {
         let mark = self.mark.to_string().into_bytes();

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::doctor::Doctor;
 use crate::error::CliError;
 use crate::{session, show};
 
@@ -67,6 +68,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows claims that are not settled, and settles those of dead workers
+    ///
+    /// Each claim of a worker has a record in its bucket until its outcome is reported. Keys for the
+    /// bucket are found as by a worker: MINIO_USERNAME and MINIO_PASSWORD with S3_ENDPOINT, otherwise as
+    /// by the AWS command line.
+    Doctor(Doctor),
     /// Withdraws a job that no worker has claimed
     Cancel {
         /// The job.
@@ -108,6 +115,7 @@ impl Command {
                 let job = session::client()?.job(&JobId::from(id)).await?;
                 print(json, &job, show::details);
             }
+            Self::Doctor(doctor) => return doctor.run().await,
             Self::Cancel { id } => {
                 let job = session::client()?.cancel(&JobId::from(id)).await?;
                 say(format_args!("job {} is {}", job.id, job.status));
@@ -209,7 +217,7 @@ fn status(name: &str) -> Result<JobStatus, String> {
     }
 }
 
-fn print<T: Serialize>(json: bool, value: &T, text: impl Fn(&T) -> String) {
+pub(crate) fn print<T: Serialize>(json: bool, value: &T, text: impl Fn(&T) -> String) {
     match serde_json::to_string_pretty(value) {
         Ok(pretty) if json => say(format_args!("{pretty}")),
         _ => say(format_args!("{}", text(value))),

@@ -3,12 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use reefguide_worker::runtime::RecordError;
 use reefguide_worker::source::reefguide::ApiError;
+use reefguide_worker::storage::StorageError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Records(#[from] RecordError),
     #[error("not logged in; run `reefguide login --api URL --email EMAIL`")]
     NotLoggedIn,
     #[error("session file {}", .path.display())]
@@ -33,6 +39,8 @@ impl CliError {
             Self::NotLoggedIn => 77,
             Self::Api(error) if error.is_denied() => 77,
             Self::Api(error) if error.is_retryable() => 69,
+            Self::Records(error) if error.is_retryable() => 69,
+            Self::Storage(_) | Self::Records(_) => 1,
             Self::Api(_) | Self::Session { .. } | Self::NoConfigFolder => 1,
             Self::Password(_) | Self::Payload { .. } => 2,
         };

@@ -1,6 +1,7 @@
 //! `reefguide`: submit jobs to the ReefGuide API and see what becomes of them.
 
 mod command;
+mod doctor;
 mod error;
 mod session;
 mod show;
@@ -22,7 +23,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0   done
-  1   refused, no such job, or a watched job did not succeed
+  1   refused, no such job, a watched job did not succeed, or a claim is not settled
   2   the command line is wrong
   69  the API could not be reached
   77  not logged in, or not allowed";

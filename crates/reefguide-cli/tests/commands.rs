@@ -3,11 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use assert_cmd::Command;
 use reefguide_lab::Lab;
-use serde_json::Value;
+use reefguide_worker::handler::JobError;
+use reefguide_worker::runtime::{RunOptions, Worker};
+use reefguide_worker::source::reefguide::{Client, ReefGuide};
+use reefguide_worker::storage::{S3Credentials, S3Options, Storage};
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 struct Desk {
     lab: Lab,
@@ -42,16 +48,14 @@ impl Desk {
     }
 
     fn log_in(&self) {
-        self.reefguide(&[
-            "login",
-            "--api",
-            self.lab.api_endpoint(),
-            "--email",
-            "user@email.com",
-        ])
-        .env("REEFGUIDE_PASSWORD", "password")
-        .assert()
-        .success();
+        self.log_in_as("user@email.com");
+    }
+
+    fn log_in_as(&self, email: &str) {
+        self.reefguide(&["login", "--api", self.lab.api_endpoint(), "--email", email])
+            .env("REEFGUIDE_PASSWORD", "password")
+            .assert()
+            .success();
     }
 }
 
@@ -112,6 +116,77 @@ async fn the_session_is_its_owners_alone_and_ends_with_logout() {
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A worker that has claimed a job when it dies; on a runtime of its own, which takes everything with it.
+async fn worker_dies(lab: &Lab) {
+    let job = lab.submit("TEST", json!({ "id": 1 })).unwrap();
+    let client = Client::builder(lab.api_endpoint(), "worker@email.com", "password");
+    let client = client.build().unwrap();
+    let mut options = RunOptions::default();
+    options.records = format!("s3://{}/reefguide-worker/records", lab.bucket())
+        .parse()
+        .ok();
+    let mut s3 = S3Options::default();
+    s3.endpoint = Some(lab.s3_endpoint().to_owned());
+    s3.credentials = Some(S3Credentials {
+        access_key: "minioadmin".to_owned(),
+        secret_key: "minioadmin".into(),
+        session_token: None,
+    });
+    let worker = Worker::builder()
+        .source(
+            ReefGuide::builder(client)
+                .task("arn:aws:ecs:task/7", "")
+                .build(),
+        )
+        .storage(Storage::s3(s3).await)
+        .options(options)
+        .handler_fn("TEST", |_: Value, _| {
+            std::future::pending::<Result<(), JobError>>()
+        });
+    let runtime = Runtime::new().unwrap();
+    runtime.spawn(worker.build().unwrap().run());
+    let claimed = lab.wait_for(job, |job| job["status"] == "IN_PROGRESS");
+    tokio::time::timeout(Duration::from_secs(60), claimed)
+        .await
+        .unwrap()
+        .unwrap();
+    runtime.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_shows_what_a_dead_worker_left_and_settles_it() {
+    let desk = Desk::new().await;
+    desk.log_in_as("worker@email.com");
+    let doctor = |args: &[&str]| {
+        let env = desk.lab.env();
+        let keys = [
+            "S3_ENDPOINT",
+            "S3_BUCKET_NAME",
+            "AWS_REGION",
+            "MINIO_USERNAME",
+            "MINIO_PASSWORD",
+        ];
+        let env = env.into_iter().filter(|(name, _)| keys.contains(name));
+        let mut command = desk.reefguide(&[&["doctor"], args].concat());
+        let output = command.envs(env).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        format!("exit {}\n{out}{err}", output.status.code().unwrap())
+    };
+    insta::assert_snapshot!("doctor_healthy", doctor(&[]));
+    worker_dies(&desk.lab).await;
+    insta::with_settings!({ filters => [(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[time]")] }, {
+        insta::assert_snapshot!("doctor_finds", doctor(&[]));
+    });
+    insta::assert_snapshot!("doctor_repairs", doctor(&["--repair", "--dead-after", "1"]));
+    assert_eq!(desk.lab.job(1).unwrap()["status"], "FAILED");
+    assert_eq!(
+        doctor(&[]),
+        doctor(&["--records", "s3://reefguide-dev/reefguide-worker/records"])
+    );
+    insta::assert_snapshot!("doctor_without_a_bucket", desk.said(&["doctor"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,5 +8,6 @@ pub use serde::{self, Deserialize, Serialize};
 pub use serde_json::json;
 
 pub use crate::handler::{BlockingJobHandler, JobContext, JobError, JobHandler, Program, Registry};
+pub use crate::retry::{Growth, RetryPolicy};
 pub use crate::runtime::Worker;
 pub use crate::storage::StorageUri;

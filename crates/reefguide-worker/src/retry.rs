@@ -1,7 +1,7 @@
 //! One retry policy for every call that may be repeated.
 //!
-//! Delays grow exponentially to a cap and are drawn from zero to the grown delay ("full jitter"), so
-//! that a fleet that failed together does not come back together.
+//! Delays grow to a cap, exponentially unless said otherwise, and are drawn from zero to the grown delay
+//! ("full jitter"), so that a fleet that failed together does not come back together.
 
 use std::time::Duration;
 
@@ -20,8 +20,23 @@ use backon::BackoffBuilder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     base: Duration,
+    growth: Growth,
     cap: Duration,
     tries: usize,
+    jitter: bool,
+}
+
+/// How the delays between tries grow from the first one, `base`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Growth {
+    /// Not at all.
+    Constant,
+    /// By `base` each time.
+    Linear,
+    /// To twice as much each time.
+    #[default]
+    Exponential,
 }
 
 impl RetryPolicy {
@@ -29,9 +44,18 @@ impl RetryPolicy {
     pub const fn new(base: Duration) -> Self {
         Self {
             base,
+            growth: Growth::Exponential,
             cap: Duration::from_secs(30),
             tries: 5,
+            jitter: true,
         }
+    }
+
+    /// How the delays grow; exponentially by default.
+    #[must_use]
+    pub const fn growth(mut self, growth: Growth) -> Self {
+        self.growth = growth;
+        self
     }
 
     /// The longest delay.
@@ -52,6 +76,14 @@ impl RetryPolicy {
     #[must_use]
     pub const fn unlimited(self) -> Self {
         self.tries(usize::MAX)
+    }
+
+    /// Waits for the whole grown delay each time: for what a single worker does to a service that others
+    /// do not use.
+    #[must_use]
+    pub const fn without_jitter(mut self) -> Self {
+        self.jitter = false;
+        self
     }
 
     /// The delays before the second try, the third, and so on.
@@ -85,14 +117,18 @@ impl Iterator for Delays {
         if self.made.saturating_add(1) >= self.policy.tries {
             return None;
         }
-        let doublings = u32::try_from(self.made).unwrap_or(u32::MAX).min(31);
+        let made = u32::try_from(self.made).unwrap_or(u32::MAX);
+        let factor = match self.policy.growth {
+            Growth::Constant => 1,
+            Growth::Linear => made.saturating_add(1),
+            Growth::Exponential => 1 << made.min(31),
+        };
         self.made += 1;
-        let grown = self
-            .policy
-            .base
-            .saturating_mul(1 << doublings)
-            .min(self.policy.cap);
-        Some(grown.mul_f64(fastrand::f64()))
+        let grown = self.policy.base.saturating_mul(factor).min(self.policy.cap);
+        Some(match self.policy.jitter {
+            true => grown.mul_f64(fastrand::f64()),
+            false => grown,
+        })
     }
 }
 
@@ -117,6 +153,18 @@ mod tests {
             longest > Duration::from_millis(200),
             "the delay never grew: {longest:?}"
         );
+    }
+
+    #[test]
+    fn each_growth_has_its_delays() {
+        let policy = RetryPolicy::new(Duration::from_secs(2)).cap(Duration::from_secs(7));
+        let seconds = |growth| -> Vec<_> {
+            let delays = policy.growth(growth).without_jitter().delays();
+            delays.map(|delay| delay.as_secs()).collect()
+        };
+        assert_eq!(seconds(Growth::Constant), [2, 2, 2, 2]);
+        assert_eq!(seconds(Growth::Linear), [2, 4, 6, 7]);
+        assert_eq!(seconds(Growth::Exponential), [2, 4, 7, 7]);
     }
 
     #[test]

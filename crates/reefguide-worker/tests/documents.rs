@@ -1,6 +1,7 @@
 //! What READMEs and book say against the code, where compiling their examples does not tell.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use reefguide_lab::Lab;
 use reefguide_worker::service::config::{Config, WhenUnset};
@@ -8,6 +9,7 @@ use reefguide_worker::service::config::{Config, WhenUnset};
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");
 const FIRST_WORKER: &str = include_str!("../../../docs/src/first-worker.md");
+const PROMISES: &str = include_str!("../../../docs/src/promises.md");
 const CONFIGURATION: &str = include_str!("../../../docs/src/configuration.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");
 
@@ -93,4 +95,39 @@ async fn the_template_explains_every_setting() {
         ENV_DIST == text,
         "template/.env.dist is out of date; it must be:\n\n{text}"
     );
+}
+
+/// The text of every test program of this crate.
+fn tests() -> String {
+    let mut text = String::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text += &std::fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_promise_has_its_tests() {
+    let tests = tests();
+    let table = PROMISES.split_once("| --- | --- |\n").unwrap().1;
+    let rows = table.lines().filter(|line| line.starts_with('|'));
+    let mut promises = 0;
+    for row in rows {
+        let names: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test: {row}");
+        for name in names {
+            let test = format!("async fn {name}()");
+            assert!(tests.contains(&test), "there is no test `{name}`: {row}");
+        }
+        promises += 1;
+    }
+    assert!(promises > 10, "{promises} promises were found");
 }

@@ -528,3 +528,24 @@ async fn a_session_is_resumed_without_a_login_until_its_refresh_token_ends() {
     insta::assert_snapshot!(error, @"POST /auth/token as `worker@email.com`: the session has ended, log in again");
     login.assert_async().await;
 }
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_measured_against_the_answers() {
+    let server = MockServer::start_async().await;
+    let client = client(&server);
+    assert_eq!(client.clock_ahead(), None);
+    for (minutes, off) in [(0, 0..=0), (10, 595..=600), (-10, -600..=-595)] {
+        let date = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
+        let answer = server
+            .mock_async(|when, then| {
+                when.method(GET).path("/api/");
+                then.status(200).header("date", date.unwrap());
+            })
+            .await;
+        client.health().await.unwrap();
+        let ahead = client.clock_ahead().unwrap().as_secs();
+        assert!(off.contains(&ahead), "{minutes} min: {ahead} s");
+        answer.delete_async().await;
+    }
+}

@@ -14,6 +14,10 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
     (r"results/test/(\d+)/\d+", "results/test/$1/[assigned]"),
     (r"idle for \d+ s", "idle for [time]"),
+    (
+        r#"((?:finish|cancel|deliver|settle)_s"?[=:])[0-9.e-]+"#,
+        "$1[s]",
+    ),
     (r"src/main\.rs:\d+:\d+", "src/main.rs:[line]"),
     (
         r"reefguide-worker \d+\.\d+\.\d+",

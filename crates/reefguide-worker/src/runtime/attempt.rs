@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{COOPERATION, call};
-use super::delivery::deliver;
+use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
 use super::records::OpenRecord;
 use super::shutdown::{Shutdown, reserve};
@@ -58,6 +58,10 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
             tracing::error!(seconds, reason, "job failed");
             &shared.counters.failed
         }
+        Err(error @ DeliveryError::Superseded(_)) => {
+            tracing::error!(seconds, error = %Chain(error), "job given up");
+            &shared.counters.given_up
+        }
         Err(error) => {
             tracing::error!(seconds, error = %Chain(error), "job left without a result");
             &shared.counters.undelivered
@@ -65,7 +69,7 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
     };
     counter.fetch_add(1, Ordering::Relaxed);
     match delivered {
-        Ok(_) => record.remove().await,
+        Ok(_) | Err(DeliveryError::Superseded(_)) => record.remove().await,
         // The record stays, for whoever can deliver it later.
         Err(_) => drop(record),
     }
@@ -139,11 +143,17 @@ async fn attempt(
         .check(&outcome)
         .map_err(|error| Chain(&error).to_string())?;
     let outputs = Outputs::new(scratch.outputs());
-    let FolderTransfer { files, bytes } = publishing
-        .run(store(&outputs, &shared.storage, &destination))
-        .await
-        .map_err(|reached| format!("outputs not stored: {reached}"))?
-        .map_err(|error| format!("outputs not stored: {}", Chain(&error)))?;
+    if let Some(most) = shared.source.most_outputs() {
+        warn_of_many(&outputs, most).await;
+    }
+    let stored = publishing.run(store(&outputs, &shared.storage, &destination));
+    let FolderTransfer { files, bytes } = match stored.await {
+        Ok(stored) => stored.map_err(|error| format!("outputs not stored: {}", Chain(&error)))?,
+        Err(reached) => {
+            take_back(shared, &destination).await;
+            return Err(format!("outputs not stored: {reached}"));
+        }
+    };
     tracing::info!(files, bytes, %destination, "outputs stored");
     Ok(result)
 }
@@ -161,6 +171,33 @@ async fn store(
             tracing::warn!(error = %Chain(error), ?delay, "outputs not stored yet, trying again");
         })
         .await
+}
+
+/// A user who cannot download what a job made should be heard of before, not after.
+async fn warn_of_many(outputs: &Outputs, most: usize) {
+    // What is wrong with them is said when they are stored.
+    let files = outputs.files().await.map_or(0, |files| files.len());
+    if files > most {
+        tracing::warn!(
+            files,
+            most,
+            "more output files than users can be shown: put them together into an archive"
+        );
+    }
+}
+
+/// Removes what was stored before a publication was cut short, in a part of the time that is kept for
+/// reporting the failure.
+async fn take_back(shared: &Shared, destination: &StorageUri) {
+    let time = reserve(shared.options.shutdown_grace).min(shared.options.deadline_margin) / 4;
+    let removing = shared.storage.delete_folder(destination);
+    match tokio::time::timeout(time, removing).await {
+        Ok(Ok(removed)) => tracing::debug!(removed, "outputs taken back"),
+        Ok(Err(error)) => {
+            tracing::warn!(%destination, error = %Chain(&error), "outputs not taken back");
+        }
+        Err(_) => tracing::warn!(%destination, "outputs not taken back in time"),
+    }
 }
 
 /// Calls the handler, again while its errors are retryable, each time with an empty scratch folder.

@@ -1,5 +1,6 @@
 //! Putting a worker together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -16,6 +17,7 @@ use super::worker::{Shared, Worker};
 use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
 use crate::health::Health;
 use crate::job::JobType;
+use crate::retry::RetryPolicy;
 use crate::source::JobSource;
 use crate::storage::Storage;
 
@@ -29,6 +31,7 @@ pub struct WorkerBuilder {
     storage: Option<Storage>,
     job_types: Option<Vec<JobType>>,
     options: RunOptions,
+    retries: BTreeMap<JobType, RetryPolicy>,
     health: Option<Health>,
     stop: CancellationToken,
 }
@@ -101,6 +104,14 @@ impl WorkerBuilder {
         self
     }
 
+    /// How the handler of a job type is tried again after a retryable error, where the options say
+    /// nothing else ([`TypeOptions::retry`](super::TypeOptions::retry)): in a worker started by
+    /// [`main`](Self::main) the operator has the last word.
+    pub fn retry(mut self, job_type: impl Into<JobType>, policy: RetryPolicy) -> Self {
+        self.retries.insert(job_type.into(), policy);
+        self
+    }
+
     /// Gives handlers a value, see [`JobContext::extension`].
     pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.extensions.insert(value);
@@ -154,10 +165,15 @@ impl WorkerBuilder {
             source,
             storage,
             job_types,
-            options,
+            mut options,
+            retries,
             health,
             stop,
         } = self;
+        for (job_type, policy) in retries {
+            let of_type = options.types.entry(job_type).or_default();
+            of_type.retry.get_or_insert(policy);
+        }
         if let Some(duplicate) = registry.duplicates.first() {
             return Err(BuildError::DuplicateHandler(duplicate.clone()));
         }

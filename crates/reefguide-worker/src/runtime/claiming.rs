@@ -244,7 +244,9 @@ impl Claiming {
 
     /// Claims a job, with a record from before it is asked for; `None` when others have it.
     async fn claim(&mut self, job: &Job) -> Result<Option<(Claim, OpenRecord)>, SourceError> {
-        let record = self.record(job).await?;
+        let Some(record) = self.record(job).await? else {
+            return Ok(None);
+        };
         // A claim that was sent is seen through, also when the worker is to stop meanwhile.
         let claim = tokio::select! {
             claim = self.shared.source.claim(job) => claim,
@@ -271,7 +273,7 @@ impl Claiming {
 
     /// Records that a job is about to be claimed. Without its storage a worker claims nothing: it could
     /// not store what the job makes either.
-    async fn record(&mut self, job: &Job) -> Result<OpenRecord, SourceError> {
+    async fn record(&mut self, job: &Job) -> Result<Option<OpenRecord>, SourceError> {
         let Shared {
             records,
             source,
@@ -279,7 +281,7 @@ impl Claiming {
             ..
         } = &*self.shared;
         let Some(records) = records else {
-            return Ok(OpenRecord::none());
+            return Ok(Some(OpenRecord::none()));
         };
         let open = records.open(job, source.claimant(), options.record_interval);
         match open.await {
@@ -293,7 +295,7 @@ impl Claiming {
                     tracing::error!(error = %Chain(&error), "claims cannot be recorded: a job whose worker dies will be left hanging");
                 }
                 self.unrecorded = true;
-                Ok(OpenRecord::none())
+                Ok(Some(OpenRecord::none()))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::limits::{Limit, Reached};
 use super::records::OpenRecord;
 use crate::Chain;
-use crate::job::{Claim, Outcome};
+use crate::job::{Claim, JobStatus, Outcome};
 use crate::retry::RetryPolicy;
 use crate::source::{Delivery, JobSource, SourceError};
 
@@ -22,6 +22,9 @@ pub(super) enum DeliveryError {
     /// The source will not take it, however often it is asked.
     #[error("the source refused the outcome")]
     Refused(#[source] SourceError),
+    /// Somebody else reported the job.
+    #[error("the job was reported as {0} before")]
+    Superseded(JobStatus),
     /// Time ran out.
     #[error("not delivered in time: {reached}")]
     OutOfTime {
@@ -51,11 +54,13 @@ pub(super) async fn deliver(
     loop {
         let error = match limit.run(source.deliver(claim, &outcome)).await {
             Ok(Ok(Delivery::Recorded)) => return Ok(outcome),
-            Ok(Ok(Delivery::AlreadyRecorded)) => {
-                if last.is_none() {
-                    tracing::warn!("the source had an outcome for this assignment before");
-                }
-                return Ok(outcome);
+            Ok(Ok(Delivery::AlreadyRecorded(status))) => {
+                return match status {
+                    Some(status) if status != outcome.status() => {
+                        Err(DeliveryError::Superseded(status))
+                    }
+                    _ => Ok(outcome),
+                };
             }
             Ok(Err(error)) => error,
             Err(reached) => return Err(DeliveryError::OutOfTime { reached, last }),

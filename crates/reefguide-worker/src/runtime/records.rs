@@ -5,6 +5,7 @@
 //! everybody else sees that it lives, and notes the outcome in it as soon as that might be lost.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::Chain;
 use crate::job::{Job, JobId, JobType, Outcome};
@@ -94,6 +96,8 @@ pub(super) struct Records {
     folder: StorageUri,
     /// How long one call to the storage may take.
     limit: Duration,
+    /// In the names of this process's records: there is one for each job.
+    process: Uuid,
     own: Arc<Mutex<HashMap<StorageUri, Own>>>,
 }
 
@@ -104,6 +108,8 @@ pub(super) enum Own {
     Held,
     /// Nobody works on the claim any more, since then, and yet it is not settled.
     Orphan(Instant),
+    /// Its claim is being settled.
+    Settling,
 }
 
 impl Records {
@@ -112,20 +118,27 @@ impl Records {
             storage,
             folder,
             limit,
+            process: Uuid::new_v4(),
             own: Arc::default(),
         }
     }
 
-    /// Records that a claim is about to be made. From then on the record is renewed.
+    /// Records that a claim is about to be made. From then on the record is renewed. An orphan of the
+    /// same job is taken over: there is one claim of this process on a job, and nobody settles it
+    /// meanwhile. `None` while an earlier claim on the job is worked on or settled.
     pub(super) async fn open(
         &self,
         job: &Job,
         claimant: &str,
         interval: Duration,
-    ) -> Result<OpenRecord, RecordError> {
-        let readable = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let id: String = job.id.to_string().chars().map(readable).take(64).collect();
-        let name = format!("{id}-{}.json", uuid::Uuid::new_v4());
+    ) -> Result<Option<OpenRecord>, RecordError> {
+        let uri = self
+            .folder
+            .join(&format!("{}-{}.json", plain(&job.id), self.process))?;
+        match self.own().entry(uri.clone()) {
+            Entry::Occupied(own) if !matches!(own.get(), Own::Orphan(_)) => return Ok(None),
+            own => own.insert_entry(Own::Held),
+        };
         let record = Record {
             job_id: job.id.clone(),
             job_type: job.job_type.clone(),
@@ -137,10 +150,9 @@ impl Records {
         };
         let page = Arc::new(Page {
             records: self.clone(),
-            uri: self.folder.join(&name)?,
+            uri,
             record: tokio::sync::Mutex::new(Some(record)),
         });
-        self.own().insert(page.uri.clone(), Own::Held);
         let mut open = OpenRecord {
             page: Some(page.clone()),
             _renewing: None,
@@ -156,7 +168,7 @@ impl Records {
             .run_until_cancelled_owned(renew(page, interval));
         tokio::spawn(renewing.in_current_span());
         open._renewing = Some(stop.drop_guard());
-        Ok(open)
+        Ok(Some(open))
     }
 
     /// Every record there is, of whatever worker.
@@ -185,6 +197,29 @@ impl Records {
         Ok(())
     }
 
+    /// Keeps an orphan of this process from being taken over, until it is [removed](Self::remove) or
+    /// [released](Self::release). Returns since when it is one, and for a record of another process
+    /// `Some(None)`; `None` when the record is in use.
+    pub(super) fn hold(&self, uri: &StorageUri) -> Option<Option<Instant>> {
+        match self.own().get_mut(uri) {
+            None => Some(None),
+            Some(own) => match *own {
+                Own::Orphan(since) => {
+                    *own = Own::Settling;
+                    Some(Some(since))
+                }
+                Own::Held | Own::Settling => None,
+            },
+        }
+    }
+
+    /// Makes an orphan of a record that could not be settled.
+    pub(super) fn release(&self, uri: &StorageUri, since: Instant) {
+        if let Some(own) = self.own().get_mut(uri) {
+            *own = Own::Orphan(since);
+        }
+    }
+
     /// How a record stands, if it is of this process.
     pub(super) fn standing(&self, uri: &StorageUri) -> Option<Own> {
         self.own().get(uri).copied()
@@ -193,7 +228,7 @@ impl Records {
     /// The records of this process that nobody works on.
     pub(super) fn orphans(&self) -> Vec<StorageUri> {
         let own = self.own();
-        let orphans = own.iter().filter(|(_, own)| **own != Own::Held);
+        let orphans = own.iter().filter(|(_, own)| matches!(own, Own::Orphan(_)));
         orphans.map(|(uri, _)| uri.clone()).collect()
     }
 
@@ -256,6 +291,18 @@ impl Drop for OpenRecord {
             *own = Own::Orphan(Instant::now());
         }
     }
+}
+
+/// An id as a part of a key: letters and digits as they are, everything else as its number.
+fn plain(id: &JobId) -> String {
+    let mut plain = String::new();
+    for c in id.to_string().chars() {
+        match c.is_ascii_alphanumeric() {
+            true => plain.push(c),
+            false => plain.push_str(&format!("_{:x}_", u32::from(c))),
+        }
+    }
+    plain
 }
 
 /// One record and its place; `None` once it is closed.

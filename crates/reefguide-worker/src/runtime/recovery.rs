@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::deliver;
+use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, Own, Record, RecordError, Records};
 use super::worker::Shared;
@@ -177,11 +177,11 @@ impl Recovery {
                 break;
             }
             let orphan = match self.records.standing(&uri) {
-                Some(Own::Held) => continue,
-                Some(Own::Orphan(since)) => Some(since),
-                None => None,
+                Some(Own::Orphan(_)) => true,
+                Some(_) => continue,
+                None => false,
             };
-            if orphan.is_none() {
+            if !orphan {
                 match self.sighting(&uri, etag).await {
                     Ok(Sighting::Dead) => {}
                     Ok(Sighting::Alive) => {
@@ -199,7 +199,7 @@ impl Recovery {
                     }
                 }
             }
-            look.dead.extend(self.settle(&uri, orphan).await);
+            look.dead.extend(self.settle(&uri).await);
         }
         Ok(look)
     }
@@ -239,26 +239,39 @@ impl Recovery {
     }
 
     /// Settles the claim of a record; nothing if somebody else has, by now.
-    async fn settle(
+    async fn settle(&self, uri: &StorageUri) -> Option<(Record, Result<Settled, RecoveryError>)> {
+        // From here on this process does not claim the job again.
+        let orphan = self.records.hold(uri)?;
+        let settled = self.settle_held(uri, orphan).await;
+        if let Some(since) = orphan {
+            // Unless it is removed.
+            self.records.release(uri, since);
+        }
+        settled
+    }
+
+    async fn settle_held(
         &self,
         uri: &StorageUri,
         orphan: Option<Instant>,
     ) -> Option<(Record, Result<Settled, RecoveryError>)> {
         let record = match self.records.read(uri).await {
-            Ok(record) => record?,
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                // It never got there, or somebody else settled it.
+                let _ = self.records.remove(uri).await;
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
                 return None;
             }
         };
-        let settled = self.deliver(&record, orphan).await;
-        let settled = match settled {
-            Ok(settled) => self
-                .records
-                .remove(uri)
-                .await
-                .map(|()| settled)
-                .map_err(Into::into),
+        let settled = match self.deliver(&record, orphan).await {
+            Ok(settled) => {
+                let removed = self.records.remove(uri).await;
+                removed.map(|()| settled).map_err(Into::into)
+            }
             Err(error) => Err(error),
         };
         let (job_id, job_type) = (&record.job_id, &record.job_type);
@@ -309,9 +322,11 @@ impl Recovery {
             ended: None,
         };
         let delivered = deliver(&*self.source, &claim, outcome, &OpenRecord::none(), limit).await;
-        delivered
-            .map(Settled::Delivered)
-            .map_err(|error| RecoveryError::Outcome(error.into()))
+        match delivered {
+            Ok(outcome) => Ok(Settled::Delivered(outcome)),
+            Err(DeliveryError::Superseded(_)) => Ok(Settled::Obsolete),
+            Err(error) => Err(RecoveryError::Outcome(error.into())),
+        }
     }
 }
 
@@ -350,8 +365,7 @@ pub(super) async fn settle_orphans(shared: &Shared, records: &Records, limit: Li
         loop {
             let mut left = false;
             for uri in records.orphans() {
-                let Some((record, settled)) = recovery.settle(&uri, Some(Instant::now())).await
-                else {
+                let Some((record, settled)) = recovery.settle(&uri).await else {
                     continue;
                 };
                 left |= matches!(&settled, Err(error) if error.is_retryable());

@@ -1,7 +1,9 @@
 //! The stages of a shutdown.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The part of the grace that is kept for ending what did not end by itself.
@@ -28,6 +30,18 @@ pub(super) struct Shutdown {
     pub(super) end_uploads: CancellationToken,
     /// Nothing is tried any more.
     pub(super) give_up: CancellationToken,
+    asked: Arc<OnceLock<Instant>>,
+}
+
+/// How long a shutdown spent in each of its stages.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Spent {
+    /// Running jobs could finish.
+    pub(super) finish: Duration,
+    /// They were cancelled, and uploads could finish.
+    pub(super) cancel: Duration,
+    /// Failures were delivered.
+    pub(super) deliver: Duration,
 }
 
 impl Shutdown {
@@ -37,12 +51,30 @@ impl Shutdown {
             cancel_jobs: CancellationToken::new(),
             end_uploads: CancellationToken::new(),
             give_up: CancellationToken::new(),
+            asked: Arc::default(),
+        }
+    }
+
+    /// How long it has taken from when the worker was asked to stop until `end`.
+    pub(super) fn spent(&self, end: Instant, grace: Duration) -> Spent {
+        let Some(asked) = self.asked.get() else {
+            return Spent::default();
+        };
+        let all = end.saturating_duration_since(*asked);
+        let reserve = reserve(grace);
+        let finish = all.min(grace - reserve);
+        let cancel = (all - finish).min(reserve / 2);
+        Spent {
+            finish,
+            cancel,
+            deliver: all - finish - cancel,
         }
     }
 
     /// Begins each stage at its time, once the first has begun.
     pub(super) async fn drive(self, grace: Duration) {
         self.stop.cancelled().await;
+        let _ = self.asked.set(Instant::now());
         let reserve = reserve(grace);
         tracing::info!(
             finish_s = (grace - reserve).as_secs_f64(),
@@ -56,5 +88,32 @@ impl Shutdown {
         self.end_uploads.cancel();
         tokio::time::sleep(reserve / 2).await;
         self.give_up.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_shutdown_is_told_by_its_stages() {
+        let grace = Duration::from_secs(25);
+        let shutdown = Shutdown::new(CancellationToken::new());
+        assert_eq!(shutdown.spent(Instant::now(), grace), Spent::default());
+        shutdown.stop.cancel();
+        let driving = tokio::spawn(shutdown.clone().drive(grace));
+        let asked = Instant::now();
+        driving.await.unwrap();
+        let spent = |seconds| {
+            let Spent {
+                finish,
+                cancel,
+                deliver,
+            } = shutdown.spent(asked + Duration::from_secs(seconds), grace);
+            [finish, cancel, deliver].map(|stage| stage.as_secs())
+        };
+        assert_eq!(spent(3), [3, 0, 0]);
+        assert_eq!(spent(19), [17, 2, 0]);
+        assert_eq!(spent(25), [17, 4, 4]);
     }
 }

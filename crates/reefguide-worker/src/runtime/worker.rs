@@ -85,7 +85,6 @@ impl Worker {
         let reason = Claiming::new(self, shutdown.clone(), jobs.clone())
             .run()
             .await;
-        let stopping = Instant::now();
         stop_looking.cancel();
         if !jobs.is_empty() {
             tracing::info!(%reason, running = jobs.len(), "waiting for running jobs");
@@ -106,6 +105,7 @@ impl Worker {
             recovery::settle_orphans(&shared, records, limit).await;
         }
         let counts = shared.counters.read();
+        let spent = shutdown.spent(jobs_ended, grace);
         tracing::info!(
             %reason,
             succeeded = counts.succeeded,
@@ -114,8 +114,10 @@ impl Worker {
             undelivered = counts.undelivered,
             fenced = counts.fenced,
             recovered = counts.recovered,
-            jobs_s = (jobs_ended - stopping).as_secs_f64(),
-            claims_s = jobs_ended.elapsed().as_secs_f64(),
+            finish_s = spent.finish.as_secs_f64(),
+            cancel_s = spent.cancel.as_secs_f64(),
+            deliver_s = spent.deliver.as_secs_f64(),
+            settle_s = jobs_ended.elapsed().as_secs_f64(),
             "worker stopped"
         );
         Stopped {

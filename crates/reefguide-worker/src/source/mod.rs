@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::job::{Claim, Job, JobId, JobType, Outcome};
+use crate::job::{Claim, Job, JobId, JobStatus, JobType, Outcome};
 
 /// A job system, seen from a worker.
 ///
@@ -60,9 +60,15 @@ pub trait JobSource: Send + Sync + 'static {
         Ok(())
     }
 
+    /// How many outputs of a job its users can be shown; by default any number. A job with more is
+    /// stored all the same, with a warning.
+    fn most_outputs(&self) -> Option<usize> {
+        None
+    }
+
     /// Hands over the outcome of a claim.
     ///
-    /// Safe to repeat: an outcome that was recorded before is [`Delivery::AlreadyRecorded`].
+    /// Safe to repeat: once an outcome is recorded, it is [`Delivery::AlreadyRecorded`].
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError>;
 }
 
@@ -93,12 +99,13 @@ pub enum Standing {
 }
 
 /// What became of a delivered outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// The source recorded it now.
     Recorded,
-    /// The source had an outcome for this claim already, as it has after an answer that was lost.
-    AlreadyRecorded,
+    /// The source had an outcome for this claim already: this one, if an answer was lost, or one of
+    /// somebody who took this worker for dead. With the job's status, if it could be learned.
+    AlreadyRecorded(Option<JobStatus>),
 }
 
 /// Why a source could not do what it was asked.

@@ -128,7 +128,7 @@ impl Storage {
         from: &Path,
         to: &StorageUri,
     ) -> Result<FolderTransfer, StorageError> {
-        transfer::upload(self, from, walk::walk(from), to).await
+        transfer::upload(self, from, walk::walk(from), to, drop).await
     }
 
     /// Writes an object into the file `to` and returns its size in bytes. The file appears when it is

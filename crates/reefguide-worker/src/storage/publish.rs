@@ -10,15 +10,16 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::transfer::{self, FolderTransfer};
-use super::{Action, OutputFile, Outputs, Storage, StorageError, StorageUri};
+use super::{Action, ObjectInfo, OutputFile, Outputs, Storage, StorageError, StorageUri};
 
 /// How long taking back may take.
 const TAKE_BACK_LIMIT: Duration = Duration::from_secs(10);
 /// How many objects are taken back at once.
 const TAKE_BACK_AT_ONCE: usize = 16;
 
-/// Stores every output as `{to}/{path}`, several at a time, and then asks the store whether each is
-/// there in its full size, if the credentials allow to list.
+/// Stores every output as `{to}/{path}`, several at a time, each with a checksum that the store compares,
+/// and then asks the store whether each is there in its full size and with the ETag that it was given, if
+/// the credentials allow to list.
 ///
 /// # Errors
 /// An output that cannot be published ([`Outputs::files`]) is refused before anything is stored.
@@ -68,11 +69,10 @@ async fn store(
         begun.add(to.object(&file.path)?);
         Ok(file)
     });
-    let published = transfer::upload(&begun.storage, outputs.folder(), starting, to).await?;
-    if files.is_empty() {
-        return Ok(published);
-    }
-    match verify(files, &begun.storage, to).await {
+    let mut stored = HashMap::with_capacity(files.len());
+    let store = |object: ObjectInfo| drop(stored.insert(object.uri.clone(), object));
+    let published = transfer::upload(&begun.storage, outputs.folder(), starting, to, store).await?;
+    match verify(stored, &begun.storage, to).await {
         // A role may be allowed to write and not to list; each upload was confirmed on its own.
         Err(error @ StorageError::AccessDenied { .. }) => {
             tracing::debug!(%error, "outputs not listed after storing them");
@@ -82,32 +82,50 @@ async fn store(
     Ok(published)
 }
 
-/// Compares what the store lists with what was sent.
+/// Compares what the store lists with what it said when it took it.
 async fn verify(
-    files: &[OutputFile],
+    mut stored: HashMap<StorageUri, ObjectInfo>,
     storage: &Storage,
     to: &StorageUri,
 ) -> Result<(), StorageError> {
-    let mut missing = HashMap::new();
-    for file in files {
-        missing.insert(to.object(&file.path)?, file.size);
+    if stored.is_empty() {
+        return Ok(());
     }
     let mut pages = storage.pages(to)?;
     while let Some(page) = pages.next().await {
         for object in page? {
-            if missing.get(&object.uri) == Some(&object.size) {
-                missing.remove(&object.uri);
+            if stored
+                .get(&object.uri)
+                .is_some_and(|sent| same(sent, &object))
+            {
+                stored.remove(&object.uri);
             }
         }
     }
-    match missing.into_iter().next() {
+    match stored.into_values().next() {
         None => Ok(()),
-        Some((uri, size)) => Err(StorageError::Broken {
+        Some(ObjectInfo { uri, size, etag }) => Err(StorageError::Broken {
             action: Action::Store,
             uri,
-            problem: format!("the store does not list it with its {size} bytes"),
+            problem: match etag {
+                Some(etag) => {
+                    format!("the store does not list it with its {size} bytes and ETag {etag}")
+                }
+                None => format!("the store does not list it with its {size} bytes"),
+            },
         }),
     }
+}
+
+/// Whether two descriptions of an object can be of the same content.
+fn same(sent: &ObjectInfo, listed: &ObjectInfo) -> bool {
+    // A store need not list ETags, and need not put them into quotes each time.
+    let bare = |object: &ObjectInfo| Some(object.etag.as_ref()?.trim_matches('"').to_owned());
+    sent.size == listed.size
+        && match (bare(sent), bare(listed)) {
+            (Some(sent), Some(listed)) => sent == listed,
+            _ => true,
+        }
 }
 
 /// The objects a publication may have stored; taken back unless it says otherwise.

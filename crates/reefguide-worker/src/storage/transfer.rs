@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::walk::OutputFile;
-use super::{Action, ObjectPath, Storage, StorageError, StorageUri};
+use super::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
 
 /// How many files of a folder are under way at once. The backend may bound it further.
 const FILES_AT_ONCE: usize = 32;
@@ -42,16 +42,18 @@ impl FolderTransfer {
     }
 }
 
-/// Uploads `files`, which lie below `from`, to the same paths below `to`. After a failure no further
-/// file is begun, and those under way are waited for: nothing is stored any more once this returns.
+/// Uploads `files`, which lie below `from`, to the same paths below `to`, and tells of each that is
+/// stored. After a failure no further file is begun, and those under way are waited for: nothing is
+/// stored any more once this returns.
 pub(crate) async fn upload(
     storage: &Storage,
     from: &Path,
     files: impl Stream<Item = Result<OutputFile, StorageError>> + Send,
     to: &StorageUri,
+    mut stored: impl FnMut(ObjectInfo) + Send,
 ) -> Result<FolderTransfer, StorageError> {
     let failed = CancellationToken::new();
-    let sizes = files
+    let uploads = files
         .take_until(failed.clone().cancelled_owned())
         .map(|file| {
             let work = file.and_then(|OutputFile { path, .. }| {
@@ -64,11 +66,14 @@ pub(crate) async fn upload(
             async move { on_task(work?).await }
         })
         .buffer_unordered(FILES_AT_ONCE);
-    let mut sizes = pin!(sizes);
+    let mut uploads = pin!(uploads);
     let mut done = Ok(FolderTransfer::default());
-    while let Some(size) = sizes.next().await {
-        match (&mut done, size) {
-            (Ok(done), Ok(size)) => done.add(size),
+    while let Some(upload) = uploads.next().await {
+        match (&mut done, upload) {
+            (Ok(done), Ok(object)) => {
+                done.add(object.size);
+                stored(object);
+            }
             (Ok(_), Err(error)) => {
                 done = Err(error);
                 failed.cancel();
@@ -79,8 +84,12 @@ pub(crate) async fn upload(
     done
 }
 
-async fn upload_one(storage: Storage, from: PathBuf, to: StorageUri) -> Result<u64, StorageError> {
-    Ok(storage.upload_file(&from, &to).await?.size)
+async fn upload_one(
+    storage: Storage,
+    from: PathBuf,
+    to: StorageUri,
+) -> Result<ObjectInfo, StorageError> {
+    storage.upload_file(&from, &to).await
 }
 
 /// Downloads every object below `from` to the same path below `to`. The first failure stops the

@@ -1,6 +1,8 @@
 //! An outcome reaches the API, whatever happens on the way.
 
 use reefguide_lab::{Fault, Route};
+use reefguide_worker::handler::JobContext;
+use reefguide_worker::job::JobStatus;
 use serde_json::Value;
 
 use crate::rig::{Rig, Running};
@@ -50,4 +52,29 @@ async fn an_outage_of_the_api_is_waited_out() {
 async fn a_token_that_ends_just_then_is_replaced() {
     let (status, _) = with_fault(Fault::expire_tokens(Route::Result).times(1)).await;
     assert_eq!(status, "SUCCEEDED");
+}
+
+#[tokio::test]
+async fn a_job_that_somebody_else_reported_as_failed_does_not_count_as_a_success() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let other = rig.client_of("worker@email.com");
+    let mut options = rig.options();
+    options.watch_interval = None;
+    let worker = rig.worker().await.options(options);
+    let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
+        let other = other.clone();
+        async move {
+            let assignment = &ctx.assignment().id;
+            other
+                .post_result(assignment, &JobStatus::Failed, None)
+                .await?;
+            Ok(())
+        }
+    });
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "FAILED");
+    let stopped = worker.stop().await;
+    assert_eq!((stopped.jobs.given_up, stopped.jobs.succeeded), (1, 0));
+    assert_eq!(rig.unsettled().await, 0);
 }

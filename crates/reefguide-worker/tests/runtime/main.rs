@@ -5,6 +5,7 @@
 mod attempts;
 mod claiming;
 mod delivering;
+mod limits;
 mod recovering;
 mod rig;
 mod stopping;

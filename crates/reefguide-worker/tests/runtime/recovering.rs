@@ -177,6 +177,32 @@ async fn a_claim_that_could_not_be_confirmed_is_settled_by_the_worker_that_made_
 }
 
 #[tokio::test]
+async fn a_job_that_is_claimed_again_after_a_claim_without_an_answer_runs_undisturbed() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    rig.lab.faults().add(Fault::reset(Route::Assign).times(1));
+    let (begun, let_go) = (semaphore(), semaphore());
+    let worker = Running::start(waiting(&rig, &begun, &let_go).await);
+    taken(&begun).await;
+    let looks = rig
+        .lab
+        .requests()
+        .iter()
+        .filter(|r| r.route == Route::S3List)
+        .count();
+    answered(&rig, looks + 10, |request| request.route == Route::S3List).await;
+    assert_eq!(
+        (rig.status(job).as_str(), rig.unsettled().await),
+        ("IN_PROGRESS", 1)
+    );
+    let_go.add_permits(1);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let stopped = worker.stop().await;
+    assert_eq!((stopped.jobs.recovered, stopped.jobs.succeeded), (0, 1));
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_settles_what_it_could_not_confirm() {
     let rig = Rig::start().await;
     let job = rig.submit_test(1);

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use reefguide_worker::job::JobType;
+use reefguide_worker::retry::{Growth, RetryPolicy};
 use reefguide_worker::service::config::{Config, ConfigError, ConfigSources};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -385,4 +386,49 @@ proptest! {
         };
         prop_assert!(!shown.contains(&text), "{shown}");
     }
+}
+
+#[test]
+fn single_job_types_have_their_values() {
+    let config = Place::good()
+        .env("JOB_CONCURRENCY", "RASTER=1, TEST = 4")
+        .env("JOB_TIME_LIMIT_MS", "TEST=60000")
+        .env("JOB_RETRY", "RASTER=linear:500:4,TEST=constant:1:2:9")
+        .load()
+        .unwrap();
+    let (test, raster) = (JobType::from("TEST"), JobType::from("RASTER"));
+    let slots = config.job_concurrency.unwrap();
+    assert_eq!((slots[&raster], slots[&test]), (1, 4));
+    assert_eq!(
+        config.job_time_limit.unwrap()[&test],
+        Duration::from_secs(60)
+    );
+    let retry = config.job_retry.unwrap();
+    let policy = |base| RetryPolicy::new(Duration::from_millis(base));
+    assert_eq!(retry[&raster], policy(500).growth(Growth::Linear).tries(4));
+    let constant = policy(1).growth(Growth::Constant).tries(2);
+    assert_eq!(retry[&test], constant.cap(Duration::from_millis(9)));
+}
+
+#[test]
+fn wrong_values_of_single_job_types_are_reported() {
+    let place = Place::good()
+        .env("JOB_CONCURRENCY", "TEST=0")
+        .env("JOB_TIME_LIMIT_MS", "TEST=1,TETS=2,TEST=3")
+        .env("JOB_RETRY", "TEST=sometimes:1:2")
+        .env("RECORDS_URI", "s3://bucket");
+    insta::assert_snapshot!(place.error());
+}
+
+#[test]
+fn records_are_kept_in_the_bucket_unless_said_otherwise() {
+    let records = |place: Place| Some(place.load().unwrap().records()?.to_string());
+    assert_eq!(records(Place::good()), None);
+    let with_bucket = || Place::good().env("S3_BUCKET_NAME", "reef");
+    assert_eq!(
+        records(with_bucket()).as_deref(),
+        Some("s3://reef/reefguide-worker/records")
+    );
+    let elsewhere = with_bucket().env("RECORDS_URI", "s3://other/claims");
+    assert_eq!(records(elsewhere).as_deref(), Some("s3://other/claims"));
 }

@@ -152,9 +152,23 @@ pub(crate) fn error(status: u16, code: &str) -> Response {
 
 /// An answer to a listing.
 pub(crate) fn listing(objects: &[(&str, usize)]) -> Response {
+    let objects: Vec<_> = objects
+        .iter()
+        .map(|(key, size)| (*key, *size, ""))
+        .collect();
+    listing_with_etags(&objects)
+}
+
+pub(crate) fn listing_with_etags(objects: &[(&str, usize, &str)]) -> Response {
     let objects: String = objects
         .iter()
-        .map(|(key, size)| format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>"))
+        .map(|(key, size, etag)| {
+            let etag = match *etag {
+                "" => String::new(),
+                etag => format!("<ETag>{etag}</ETag>"),
+            };
+            format!("<Contents><Key>{key}</Key>{etag}<Size>{size}</Size></Contents>")
+        })
         .collect();
     ok(format!(
         "<ListBucketResult><IsTruncated>false</IsTruncated>{objects}</ListBucketResult>"

@@ -8,7 +8,7 @@ use axum::response::Response;
 use reefguide_worker::storage::{Outputs, StorageError, publish};
 use tokio::sync::Notify;
 
-use crate::server::{Asked, Server, error, listing, ok, stored, uri};
+use crate::server::{Asked, Server, error, listing_with_etags, ok, stored, uri};
 
 /// More than one request holds: three parts.
 const LARGE: usize = 17 << 20;
@@ -202,16 +202,22 @@ async fn outputs(folder: &tempfile::TempDir) -> Outputs {
 async fn outputs_are_published_only_if_the_store_lists_them_whole() {
     let folder = tempfile::tempdir().unwrap();
     let outputs = outputs(&folder).await;
+    let (given, other) = ("&quot;0cc175b9&quot;", "&quot;92eb5ffe&quot;");
     for (listed, whole) in [
-        (vec![("p/a", 2), ("p/b", 3), ("p/other", 1)], true),
-        (vec![("p/a", 2), ("p/b", 2)], false),
-        (vec![("p/a", 2)], false),
+        (
+            vec![("p/a", 2, given), ("p/b", 3, given), ("p/other", 1, other)],
+            true,
+        ),
+        (vec![("p/a", 2, ""), ("p/b", 3, "0cc175b9")], true),
+        (vec![("p/a", 2, given), ("p/b", 2, given)], false),
+        (vec![("p/a", 2, given), ("p/b", 3, other)], false),
+        (vec![("p/a", 2, given)], false),
     ] {
         let mut server = Server::answering(move |asked| {
             let listed = listed.clone();
             async move {
                 match asked.line().as_str() {
-                    "GET /reef/?list-type=2&prefix=p%2F" => listing(&listed),
+                    "GET /reef/?list-type=2&prefix=p%2F" => listing_with_etags(&listed),
                     _ => stored(),
                 }
             }

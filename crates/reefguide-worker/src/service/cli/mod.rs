@@ -55,7 +55,7 @@ struct Files {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Claims jobs and runs them; what happens without a command
-    Run,
+    Run(run::Run),
     /// Runs one handler on a payload from a file, without the API
     ///
     /// The result is printed, the output files are left in a folder. Inputs are read from S3 as
@@ -102,11 +102,11 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         builder: builder.extension(withheld),
         files: cli.files,
     };
-    let command = cli.command.unwrap_or(Command::Run);
-    let is_run = matches!(command, Command::Run);
+    let command = cli.command.unwrap_or(Command::Run(run::Run::default()));
+    let is_run = matches!(command, Command::Run(_));
     let done = match command {
-        Command::Run => program.run().await,
-        Command::Handle(handle) => program.handle(handle).await,
+        Command::Run(run) => program.run(run).await,
+        Command::Handle(handle) => Box::pin(program.handle(handle)).await,
         Command::Schema { job_type } => program.schema(job_type.as_deref()),
         Command::Check => program.check().await,
         Command::Healthcheck => program.healthcheck().await,

@@ -1,5 +1,6 @@
 //! `run`: from the configuration to the reason for stopping.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,9 @@ use super::{
 use crate::Chain;
 use crate::handler::kill_all;
 use crate::health::Health;
+use crate::job::JobType;
 use crate::retry::RetryPolicy;
-use crate::runtime::{BuildError, RunOptions, StopReason, Stopped};
+use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions};
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
@@ -27,8 +29,15 @@ const START_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(10))
     .unlimited();
 
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Run {
+    /// Ends when there is no further job, instead of waiting for one.
+    #[arg(long)]
+    drain: bool,
+}
+
 impl Program {
-    pub(super) async fn run(self) -> Result<Exit, Problem> {
+    pub(super) async fn run(self, run: Run) -> Result<Exit, Problem> {
         let config = self.load(&self.sources())?;
         start_logging(&config)?;
         let builder = self.builder;
@@ -41,6 +50,12 @@ impl Program {
         );
         if config.sentry_dsn.is_some() {
             tracing::warn!("SENTRY_DSN is set, but this worker cannot report to Sentry");
+        }
+        if config.records().is_none() {
+            tracing::warn!(
+                "neither S3_BUCKET_NAME nor RECORDS_URI is set, so claims are not recorded: \
+                 a job whose worker dies is left hanging"
+            );
         }
 
         let stop = CancellationToken::new();
@@ -77,7 +92,7 @@ impl Program {
             .source(source)
             .storage(storage)
             .job_types(config.job_types.iter().cloned())
-            .options(options(&config))
+            .options(options(&config, &run))
             .health(health)
             .stop(stop)
             .build()
@@ -91,7 +106,17 @@ impl Program {
     }
 }
 
-fn options(config: &Config) -> RunOptions {
+fn options(config: &Config, run: &Run) -> RunOptions {
+    let mut types = BTreeMap::<JobType, TypeOptions>::new();
+    for (job_type, slots) in config.job_concurrency.iter().flatten() {
+        types.entry(job_type.clone()).or_default().slots = Some(*slots);
+    }
+    for (job_type, limit) in config.job_time_limit.iter().flatten() {
+        types.entry(job_type.clone()).or_default().time_limit = Some(*limit);
+    }
+    for (job_type, retry) in config.job_retry.iter().flatten() {
+        types.entry(job_type.clone()).or_default().retry = Some(*retry);
+    }
     RunOptions {
         slots: config.max_concurrent_jobs,
         poll_interval: config.poll_interval,
@@ -99,6 +124,11 @@ fn options(config: &Config) -> RunOptions {
         shutdown_grace: config.shutdown_grace,
         deadline_margin: config.deadline_margin,
         watch_interval: config.watch_interval,
+        types,
+        max_jobs: config.max_jobs,
+        drain: run.drain,
+        records: config.records(),
+        record_interval: config.record_interval,
         scratch: config.data_scratch_space.clone(),
         ..RunOptions::default()
     }

@@ -1,5 +1,6 @@
 //! The forms a variable's text may have, and what each turns it into.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::job::JobType;
+use crate::retry::{Growth, RetryPolicy};
 use crate::service::telemetry::LogFormat;
+use crate::storage::StorageUri;
 
 /// The longest time that can be configured, 49 days: below it no sum of times overflows.
 pub(super) const LONGEST: u32 = u32::MAX;
@@ -221,6 +224,89 @@ impl Form for JobTypes {
             Err(None)
         } else {
             Ok(types)
+        }
+    }
+}
+
+/// One value for each of some job types, `TYPE=value`, separated by commas.
+pub(super) struct PerType<F>(pub(super) F);
+
+impl<F: Form> Form for PerType<F> {
+    type Value = BTreeMap<JobType, F::Value>;
+
+    fn needs(&self) -> String {
+        let of_type = self.0.needs();
+        format!("`TYPE=value` separated by commas, each value {of_type}")
+    }
+
+    fn parse(&self, text: &str) -> Result<Self::Value, Option<String>> {
+        let mut values = BTreeMap::new();
+        for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or(None)?;
+            let job_type = JobType::from(name.trim());
+            let value = self.0.parse(value)?;
+            if values.insert(job_type.clone(), value).is_some() {
+                return Err(Some(format!("name {job_type} only once")));
+            }
+        }
+        match values.is_empty() {
+            true => Err(None),
+            false => Ok(values),
+        }
+    }
+}
+
+/// How a handler is tried again: `GROWTH:BASE_MS:TRIES`, or `GROWTH:BASE_MS:TRIES:CAP_MS`.
+pub(super) struct Retry;
+
+impl Form for Retry {
+    type Value = RetryPolicy;
+
+    fn needs(&self) -> String {
+        "`constant`, `linear` or `exponential`, the first delay in milliseconds, how often to try in \
+         all, and perhaps the longest delay, such as `exponential:2000:5:60000`"
+            .into()
+    }
+
+    fn parse(&self, text: &str) -> Result<RetryPolicy, Option<String>> {
+        let parts: Vec<_> = text.split(':').map(str::trim).collect();
+        let (growth, base, tries, cap) = match parts[..] {
+            [growth, base, tries] => (growth, base, tries, None),
+            [growth, base, tries, cap] => (growth, base, tries, Some(cap)),
+            _ => return Err(None),
+        };
+        let growth = match growth {
+            "constant" => Growth::Constant,
+            "linear" => Growth::Linear,
+            "exponential" => Growth::Exponential,
+            _ => return Err(None),
+        };
+        let milliseconds = Milliseconds(1..=LONGEST);
+        let policy = RetryPolicy::new(milliseconds.parse(base)?)
+            .growth(growth)
+            .tries(Count(1..=1_000).parse(tries)?);
+        Ok(match cap {
+            Some(cap) => policy.cap(milliseconds.parse(cap)?),
+            None => policy,
+        })
+    }
+}
+
+/// Where objects are kept.
+pub(super) struct StorageFolder;
+
+impl Form for StorageFolder {
+    type Value = StorageUri;
+
+    fn needs(&self) -> String {
+        "a storage URI with a folder, such as s3://bucket/workers/records".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<StorageUri, Option<String>> {
+        let uri: StorageUri = text.trim().parse().map_err(|_| None)?;
+        match uri.key().trim_matches('/').is_empty() {
+            true => Err(Some("add a folder to it".into())),
+            false => Ok(uri),
         }
     }
 }

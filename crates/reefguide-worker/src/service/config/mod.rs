@@ -8,6 +8,7 @@ mod form;
 mod layers;
 mod variable;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ pub use self::variable::{Variable, WhenUnset};
 use self::form::Form;
 use self::layers::Found;
 use crate::job::JobType;
+use crate::retry::RetryPolicy;
 use crate::service::telemetry::LogFormat;
-use crate::storage::S3Credentials;
+use crate::storage::{S3Credentials, StorageUri};
 
 macro_rules! when_unset {
     (required) => {
@@ -126,6 +128,17 @@ configuration! {
     pub idle_timeout: Option<Duration> = IDLE_TIMEOUT_MS, default "300000", MillisecondsOrNever;
     /// Number of jobs run at a time.
     pub max_concurrent_jobs: usize = MAX_CONCURRENT_JOBS, default "1", Count(1..=256);
+    /// Number of jobs of single types run at a time, within `MAX_CONCURRENT_JOBS`.
+    pub job_concurrency: Option<BTreeMap<JobType, usize>> =
+        JOB_CONCURRENCY, optional "no limit of their own", PerType(Count(1..=256));
+    /// How long jobs of single types may run.
+    pub job_time_limit: Option<BTreeMap<JobType, Duration>> =
+        JOB_TIME_LIMIT_MS, optional "as long as the lease lasts", PerType(Milliseconds(1..=LONGEST));
+    /// How the handlers of single types are tried again after a retryable error.
+    pub job_retry: Option<BTreeMap<JobType, RetryPolicy>> =
+        JOB_RETRY, optional "`exponential:2000:3:30000`, or what the worker's author says", PerType(Retry);
+    /// Number of jobs after which the worker ends.
+    pub max_jobs: Option<usize> = MAX_JOBS, optional "no limit", Count(1..=LONGEST);
     /// Port on which `GET /health` is answered.
     pub port: Option<u16> = PORT, optional "health is not served", Port;
     /// Folder in which jobs get their scratch folders.
@@ -139,6 +152,12 @@ configuration! {
     pub deadline_margin: Duration = DEADLINE_MARGIN_MS, default "30000", Milliseconds(0..=LONGEST);
     /// How often the API is asked whether a running job is still wanted.
     pub watch_interval: Option<Duration> = WATCH_INTERVAL_MS, default "30000", MillisecondsOrNever;
+    /// Folder of the records of claims, by which the jobs of workers that died are settled; outside of
+    /// what jobs store.
+    pub records_uri: Option<StorageUri> =
+        RECORDS_URI, optional "`reefguide-worker/records` in the bucket of `S3_BUCKET_NAME`", StorageFolder;
+    /// How often the record of a claim is renewed; a worker that misses five renewals counts as dead.
+    pub record_interval: Duration = RECORD_INTERVAL_MS, default "30000", Milliseconds(100..=LONGEST);
     /// Time limit of one request to the API.
     pub api_timeout: Duration = API_TIMEOUT_MS, default "30000", Milliseconds(1..=LONGEST);
     /// How long a starting worker keeps trying to reach API and bucket.
@@ -182,7 +201,14 @@ impl Config {
         let config = Self::read(&mut values);
         values.check_pair(&row::MINIO_USERNAME, &row::MINIO_PASSWORD);
         values.check_pair(&row::AWS_ACCESS_KEY_ID, &row::AWS_SECRET_ACCESS_KEY);
-        values.check_handled(handled);
+        for variable in [
+            &row::JOB_TYPES,
+            &row::JOB_CONCURRENCY,
+            &row::JOB_TIME_LIMIT_MS,
+            &row::JOB_RETRY,
+        ] {
+            values.check_handled(variable, handled);
+        }
         config
             .filter(|_| values.problems.is_empty())
             .ok_or_else(|| ConfigError::new(values.problems))
@@ -214,6 +240,17 @@ impl Config {
             })
         };
         minio().or_else(aws)
+    }
+
+    /// Where the records of claims are kept; `None` without a bucket to keep them in.
+    pub fn records(&self) -> Option<StorageUri> {
+        let bucket = || {
+            let bucket = self.s3_bucket_name.as_ref()?;
+            format!("s3://{bucket}/reefguide-worker/records")
+                .parse()
+                .ok()
+        };
+        self.records_uri.clone().or_else(bucket)
     }
 
     /// What is logged, as directives: `RUST_LOG`, or else `LOG_LEVEL`.
@@ -288,21 +325,26 @@ impl Values {
         }
     }
 
-    fn check_handled(&mut self, handled: &[&str]) {
-        let Some(Found { text, origin }) = self.found.get(&row::JOB_TYPES.key()) else {
+    /// Checks the job types in a list of them, each perhaps with a value.
+    fn check_handled(&mut self, variable: &Variable, handled: &[&str]) {
+        let Some(Found { text, origin }) = self.found.get(&variable.key()) else {
             return;
         };
-        let job_types = form::JobTypes.parse(text).unwrap_or_default();
-        let names = job_types.iter().map(JobType::as_str);
-        let unhandled = names.filter(|name| !handled.contains(name));
-        let unhandled: Vec<_> = unhandled.map(|name| format!("{name:?}")).collect();
+        let mut unhandled = Vec::new();
+        for part in text.split(',') {
+            let name = part.split('=').next().unwrap_or_default().trim();
+            let shown = format!("{name:?}");
+            if !name.is_empty() && !handled.contains(&name) && !unhandled.contains(&shown) {
+                unhandled.push(shown);
+            }
+        }
         if unhandled.is_empty() {
             return;
         }
         let origin = origin.as_deref().unwrap_or("default");
         let unhandled = unhandled.join(", ");
         self.problems.push(Problem {
-            subject: row::JOB_TYPES.name.into(),
+            subject: variable.name.into(),
             found: format!("has {unhandled} with no handler ({origin})"),
             needs: format!("job types with a handler: {}", handled.join(", ")),
             remedy: "correct or remove the name, or register a handler for it".into(),

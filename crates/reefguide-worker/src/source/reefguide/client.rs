@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::clock::Clock;
 use super::error::ApiError;
 use super::http::{Answer, Http, encode, with_json};
 use super::session::{Credential, Session};
@@ -131,7 +132,11 @@ impl ClientBuilder {
         let endpoint = self.endpoint.trim_end_matches('/').to_owned();
         Ok(Client {
             inner: Arc::new(Inner {
-                http: Http { client, endpoint },
+                http: Http {
+                    client,
+                    endpoint,
+                    clock: Clock::default(),
+                },
                 session: Session::new(self.email, self.credential),
             }),
         })
@@ -184,6 +189,12 @@ impl Client {
     /// The account's email address.
     pub fn email(&self) -> &str {
         self.inner.session.email()
+    }
+
+    /// How far this machine's clock is ahead of the API's, at the least, by the latest answer; `None`
+    /// before the first. A warning is logged once it is over a minute, either way.
+    pub fn clock_ahead(&self) -> Option<jiff::SignedDuration> {
+        self.inner.http.clock.ahead()
     }
 
     /// Whether the API answers at all; needs no account.

@@ -29,6 +29,9 @@ const READ_BACK: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
 /// How many answers that cannot be read are enough.
 const READ_BACK_REFUSALS: usize = 5;
 
+/// With more files than that, the API lets users download none of them (contract, section 3).
+const MOST_OUTPUTS: usize = 25;
+
 /// The ReefGuide API as a source of jobs.
 #[derive(Clone, Debug)]
 pub struct ReefGuide {
@@ -251,6 +254,10 @@ impl JobSource for ReefGuide {
         }
     }
 
+    fn most_outputs(&self) -> Option<usize> {
+        Some(MOST_OUTPUTS)
+    }
+
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError> {
         // The types' schemas are strict and have no place for a reason: a failure has no payload.
         let payload = match outcome {
@@ -266,7 +273,10 @@ impl JobSource for ReefGuide {
             Err(ApiError::Refused { message, .. })
                 if message == "Assignment already completed!" =>
             {
-                Ok(Delivery::AlreadyRecorded)
+                let details = self.client.job(&claim.job.id).await;
+                Ok(Delivery::AlreadyRecorded(
+                    details.ok().map(|details| details.job.status),
+                ))
             }
             Err(error @ (ApiError::Refused { .. } | ApiError::Invalid { .. })) => {
                 Err(SourceError::ResultRefused {

@@ -3,7 +3,9 @@
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::error::{ApiError, BODY_LIMIT};
 
 /// The connection to the API: requests without a token, answers read whole.
@@ -11,6 +13,7 @@ use super::error::{ApiError, BODY_LIMIT};
 pub(super) struct Http {
     pub(super) client: reqwest::Client,
     pub(super) endpoint: String,
+    pub(super) clock: Clock,
 }
 
 impl Http {
@@ -42,8 +45,10 @@ impl Http {
             endpoint: self.endpoint.clone(),
             source: source.without_url(),
         };
+        let sent = Instant::now();
         let response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers().clone());
+        self.clock.compare(&headers, sent.elapsed());
         let body = response.bytes().await.map_err(no_answer)?;
         Ok(Answer {
             call: call.to_owned(),

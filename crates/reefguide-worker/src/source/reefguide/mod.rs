@@ -5,6 +5,7 @@
 //! [`JobSource`](super::JobSource) of it, with the fence that lets one worker only run a job.
 
 mod client;
+mod clock;
 mod error;
 mod fence;
 mod http;

@@ -1,0 +1,54 @@
+//! How far this machine's clock is from the API's.
+//!
+//! Nothing is decided by it: durations are measured, not read off clocks. But times in logs are then off,
+//! and from a quarter of an hour on S3 refuses signatures.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{DATE, HeaderMap};
+
+/// From here on it is worth a warning.
+const WORTH_A_WARNING: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the API's answers say about the time.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    ahead: Mutex<Option<SignedDuration>>,
+}
+
+impl Clock {
+    /// Reads the date of an answer that took `elapsed` to come; warns when the clock begins to be off.
+    pub(super) fn compare(&self, headers: &HeaderMap, elapsed: Duration) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let Some(date) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else {
+            return;
+        };
+        let ahead = Timestamp::now().duration_since(date.timestamp());
+        // The answer was dated at some moment of a second, at some moment of the call.
+        let least = ahead.abs()
+            - SignedDuration::from_secs(1)
+            - SignedDuration::try_from(elapsed).unwrap_or_default();
+        let is_off = |ahead: SignedDuration| ahead.abs() > WORTH_A_WARNING;
+        let ahead = least.max(SignedDuration::ZERO) * ahead.signum().into();
+        let before = self.lock().replace(ahead);
+        if is_off(ahead) && !before.is_some_and(is_off) {
+            tracing::warn!(
+                ahead_s = ahead.as_secs(),
+                "this machine's clock is off from the API's: times in the log are wrong, and S3 may refuse \
+                 signatures; synchronise it"
+            );
+        }
+    }
+
+    /// How far this machine's clock is ahead, at the least; nothing before the first answer.
+    pub(super) fn ahead(&self) -> Option<SignedDuration> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<SignedDuration>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -8,6 +8,7 @@ mod configuration;
 mod handle;
 mod healthcheck;
 mod help;
+mod killing;
 mod logging;
 mod program;
 mod reference;

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the process is given. Scratch folders come to a folder of its own, which has to be empty in the
 /// end.
 pub(crate) struct Program {
+    executable: &'static str,
     env: BTreeMap<String, String>,
     secrets: Vec<String>,
     folder: TempDir,
@@ -28,6 +29,7 @@ impl Program {
         let temporary = tempfile::tempdir().unwrap();
         let tmpdir = temporary.path().to_str().unwrap().to_owned();
         Self {
+            executable: env!("CARGO_BIN_EXE_process-tests"),
             env: BTreeMap::from([("TMPDIR".to_owned(), tmpdir)]),
             secrets: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
@@ -37,6 +39,12 @@ impl Program {
 
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.env.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The worker that does what a payload says, in place of the one that does little.
+    pub(crate) fn soak_worker(mut self) -> Self {
+        self.executable = env!("CARGO_BIN_EXE_soak-worker");
         self
     }
 
@@ -71,7 +79,7 @@ impl Program {
     }
 
     pub(crate) fn start_with_input(&self, args: &[&str], input: &'static str) -> Running<'_> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_process-tests"))
+        let mut child = Command::new(self.executable)
             .args(args)
             .env_clear()
             .envs(&self.env)
@@ -121,6 +129,11 @@ impl Running<'_> {
         let kill = format!("kill -{name} {}", self.child.id().unwrap());
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success());
+    }
+
+    /// Ends the process with SIGKILL, and leaves behind what that leaves.
+    pub(crate) async fn kill(mut self) {
+        in_time(self.child.kill()).await.unwrap();
     }
 
     pub(crate) async fn ended(mut self) -> Ended {

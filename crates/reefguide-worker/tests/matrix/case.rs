@@ -161,10 +161,11 @@ impl Case {
             .collect();
         if self.route == Route::Token {
             jobs.push(Work::new(Does::Succeed, rng));
-            jobs.iter_mut().for_each(Work::make_long);
+            jobs = jobs.into_iter().map(|work| work.taking(400)).collect();
         }
         if self.is_s3() {
-            jobs.last_mut().unwrap().make_large();
+            let last = jobs.pop().unwrap();
+            jobs.push(last.large());
         }
         jobs
     }

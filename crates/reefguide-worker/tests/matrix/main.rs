@@ -15,6 +15,8 @@ mod case;
 mod checks;
 mod report;
 mod run;
+#[path = "../../../process-tests/src/work.rs"]
+#[expect(unreachable_pub, reason = "the module is another package's too")]
 mod work;
 
 use std::sync::Mutex;

@@ -1,10 +1,12 @@
 //! One case: a lab, workers that race, a fault, and what is left when all is over.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::future::join_all;
 use reefguide_lab::{Fault, JobTypeSpec, Lab, Route, Violation};
+use reefguide_worker::job::JobId;
 use reefguide_worker::prelude::*;
 use reefguide_worker::retry::RetryPolicy;
 use reefguide_worker::runtime::{Recovery, RunOptions, Stopped};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case::{Case, Event};
 use crate::checks;
-use crate::work::{Runs, WORK, Work};
+use crate::work::{WORK, Work};
 
 /// How long a call to the API may take.
 pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_millis(800);
@@ -58,7 +60,8 @@ pub(crate) fn run(case: &Case, labs: &Handle) -> Ran {
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
     pub(crate) scratch: TempDir,
-    pub(crate) runs: Runs,
+    /// Which worker ran which job.
+    pub(crate) runs: Arc<Mutex<Vec<(JobId, usize)>>>,
     pub(crate) jobs: Vec<i64>,
 }
 
@@ -135,7 +138,7 @@ impl Bench {
         Self {
             lab,
             scratch: tempfile::tempdir().unwrap(),
-            runs: Runs::default(),
+            runs: Arc::default(),
             jobs,
         }
     }
@@ -161,7 +164,7 @@ impl Bench {
             .stop(stop)
             .handler_fn(WORK, move |work: Work, ctx: JobContext| {
                 runs.lock().unwrap().push((ctx.job().id.clone(), nth));
-                async move { work.handle(&ctx).await }
+                async move { work.run(&ctx).await }
             })
             .build()
             .unwrap();

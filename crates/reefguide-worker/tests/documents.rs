@@ -1,5 +1,7 @@
 //! What READMEs and book say against the code, where compiling their examples does not tell.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

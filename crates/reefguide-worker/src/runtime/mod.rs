@@ -20,6 +20,7 @@ mod options;
 mod records;
 mod recovery;
 mod shutdown;
+mod sightings;
 mod stopped;
 mod watch;
 mod worker;

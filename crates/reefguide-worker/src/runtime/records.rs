@@ -103,7 +103,7 @@ pub(super) struct Records {
 
 /// How a record of this process stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Own {
+enum Own {
     /// Its claim is being made or worked on.
     Held,
     /// Nobody works on the claim any more, since then, and yet it is not settled.
@@ -220,9 +220,9 @@ impl Records {
         }
     }
 
-    /// How a record stands, if it is of this process.
-    pub(super) fn standing(&self, uri: &StorageUri) -> Option<Own> {
-        self.own().get(uri).copied()
+    /// Whether a record is of this process.
+    pub(super) fn are_own(&self, uri: &StorageUri) -> bool {
+        self.own().contains_key(uri)
     }
 
     /// The records of this process that nobody works on.

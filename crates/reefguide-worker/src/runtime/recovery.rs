@@ -1,6 +1,5 @@
 //! Settling the claims of dead workers, from their records.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
-use super::records::{OpenRecord, Own, Record, RecordError, Records};
+use super::records::{OpenRecord, Record, RecordError, Records};
+use super::sightings::{Sighting, Sightings};
 use super::worker::Shared;
 use crate::Chain;
-use crate::job::Outcome;
+use crate::job::{Claim, Outcome};
 use crate::source::{JobSource, SourceError};
 use crate::storage::{ObjectInfo, Storage, StorageError, StorageUri};
 
@@ -38,20 +38,9 @@ pub struct Recovery {
     storage: Storage,
     records: Records,
     dead_after: Option<Duration>,
-    seen: HashMap<StorageUri, Seen>,
+    sightings: Sightings,
     /// Ends a look after the record at hand.
     stop: CancellationToken,
-}
-
-/// What was last seen of a record.
-#[derive(Debug)]
-struct Seen {
-    /// What of it changes when it is renewed.
-    mark: String,
-    since: Instant,
-    renewed: bool,
-    /// After how long without a renewal its worker counts as dead.
-    dead_after: Duration,
 }
 
 /// What a look at the records brought.
@@ -131,7 +120,7 @@ impl Recovery {
             storage,
             records,
             dead_after: None,
-            seen: HashMap::new(),
+            sightings: Sightings::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -168,74 +157,59 @@ impl Recovery {
     /// # Cancel safety
     /// Whatever was not settled is there for the next look.
     pub async fn look(&mut self) -> Result<Look, RecordError> {
-        let objects = self.records.list().await?;
-        self.seen
-            .retain(|uri, _| objects.iter().any(|object| object.uri == *uri));
         let mut look = Look::default();
+        for uri in self.records.orphans() {
+            look.dead.extend(self.settle(&uri).await);
+        }
+        let objects = self.records.list().await?;
+        self.sightings
+            .begin(|uri| objects.iter().any(|object| object.uri == *uri));
         for ObjectInfo { uri, etag, .. } in objects {
             if self.stop.is_cancelled() {
                 break;
             }
-            let orphan = match self.records.standing(&uri) {
-                Some(Own::Orphan(_)) => true,
-                Some(_) => continue,
-                None => false,
-            };
-            if !orphan {
-                match self.sighting(&uri, etag).await {
-                    Ok(Sighting::Dead) => {}
-                    Ok(Sighting::Alive) => {
-                        look.alive += 1;
-                        continue;
-                    }
-                    Ok(Sighting::Undecided) => {
-                        look.undecided += 1;
-                        continue;
-                    }
-                    Ok(Sighting::Gone) => continue,
-                    Err(error) => {
-                        tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
-                        continue;
-                    }
+            if self.records.are_own(&uri) {
+                continue;
+            }
+            match self.sighting(&uri, etag).await {
+                Ok(Some(Sighting::Dead)) => look.dead.extend(self.settle(&uri).await),
+                Ok(Some(Sighting::Alive)) => look.alive += 1,
+                Ok(Some(Sighting::Undecided)) => look.undecided += 1,
+                // Somebody else settled it.
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
                 }
             }
-            look.dead.extend(self.settle(&uri).await);
         }
         Ok(look)
     }
 
-    /// Whether a record of somebody else has been renewed since it was first seen.
+    /// What a record of somebody else says of its worker; `None` if it is gone.
     async fn sighting(
         &mut self,
         uri: &StorageUri,
         etag: Option<String>,
-    ) -> Result<Sighting, RecordError> {
-        let record = match (&etag, self.seen.contains_key(uri)) {
-            (Some(_), true) => None,
+    ) -> Result<Option<Sighting>, RecordError> {
+        let known = self.sightings.know(uri);
+        let mark = match etag {
+            Some(etag) if known => etag,
             // A local folder makes no ETags: there it is the text that changes.
-            _ => match self.records.read(uri).await? {
-                None => return Ok(Sighting::Gone),
-                record => record,
-            },
+            etag => {
+                let Some(record) = self.records.read(uri).await? else {
+                    return Ok(None);
+                };
+                let mark = etag.unwrap_or_else(|| format!("{record:?}"));
+                let interval = Duration::from_millis(record.interval_ms);
+                self.sightings.first(uri, &mark, interval);
+                mark
+            }
         };
-        let mark = etag.unwrap_or_else(|| format!("{record:?}"));
-        let seen = self.seen.entry(uri.clone()).or_insert_with(|| Seen {
-            mark: mark.clone(),
-            since: Instant::now(),
-            renewed: false,
-            dead_after: record.map_or(Duration::MAX, |record| record.dead_after()),
-        });
-        if seen.mark != mark {
-            seen.mark = mark;
-            seen.since = Instant::now();
-            seen.renewed = true;
-        }
-        let dead_after = self.dead_after.unwrap_or(seen.dead_after);
-        Ok(match seen.renewed {
-            _ if seen.since.elapsed() >= dead_after => Sighting::Dead,
-            true => Sighting::Alive,
+        Ok(Some(match known {
+            true => self.sightings.again(uri, &mark, self.dead_after),
+            false if self.dead_after == Some(Duration::ZERO) => Sighting::Dead,
             false => Sighting::Undecided,
-        })
+        }))
     }
 
     /// Settles the claim of a record; nothing if somebody else has, by now.
@@ -306,16 +280,14 @@ impl Recovery {
                 false => Ok(Settled::Obsolete),
             };
         };
-        let outcome = record.outcome.clone().unwrap_or_else(|| Outcome::Failed {
-            reason: "its worker ended without reporting it".to_owned(),
-        });
-        if let (Outcome::Failed { .. }, Ok(outputs)) =
-            (&outcome, claim.assignment.storage_uri.parse())
-        {
-            let removed = self.storage.delete_folder(&outputs).await;
-            let removed = removed.map_err(RecoveryError::Outputs)?;
-            tracing::debug!(job_id = %record.job_id, removed, "outputs of a failed job removed");
-        }
+        let outcome = match record.outcome.clone() {
+            Some(outcome) => outcome,
+            None => {
+                self.take_back(&claim).await?;
+                let reason = "its worker ended without reporting it".to_owned();
+                Outcome::Failed { reason }
+            }
+        };
         let limit = Limit {
             shutdown: &CancellationToken::new(),
             end: Some((Instant::now() + DELIVERY, Reached::Recovery)),
@@ -328,15 +300,18 @@ impl Recovery {
             Err(error) => Err(RecoveryError::Outcome(error.into())),
         }
     }
-}
 
-/// What can be said of a worker by its record.
-enum Sighting {
-    Dead,
-    Alive,
-    Undecided,
-    /// The record is gone.
-    Gone,
+    /// Removes what a dead worker had stored before it could say that all of it is.
+    async fn take_back(&self, claim: &Claim) -> Result<(), RecoveryError> {
+        // Where it cannot be read, nothing can have been stored.
+        let Ok(outputs) = claim.assignment.storage_uri.parse() else {
+            return Ok(());
+        };
+        let removed = self.storage.delete_folder(&outputs).await;
+        let removed = removed.map_err(RecoveryError::Outputs)?;
+        tracing::debug!(job_id = %claim.job.id, removed, "outputs taken back");
+        Ok(())
+    }
 }
 
 /// Looks after the claims of dead workers until it is to stop; what it has begun to settle, it settles.
@@ -344,12 +319,19 @@ pub(super) async fn keep_looking(shared: Arc<Shared>, records: Records, stop: Ca
     let mut recovery = Recovery::of(shared.source.clone(), shared.storage.clone(), records);
     recovery.stop = stop.clone();
     let interval = shared.options.record_interval;
+    let mut complained = false;
     while !stop.is_cancelled() {
         match recovery.look().await {
-            Ok(look) => shared.counters.recovered(&look),
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "records of claims cannot be listed");
+            Ok(look) => {
+                shared.counters.recovered(&look);
+                complained = false;
             }
+            // A role that may not list will not be allowed to from one look to the next.
+            Err(error) if !complained => {
+                tracing::warn!(error = %Chain(&error), "records of claims cannot be listed");
+                complained = true;
+            }
+            Err(_) => {}
         }
         // At random, so that a fleet does not look at the same moment.
         let wait = tokio::time::sleep(interval.mul_f64(0.75 + fastrand::f64() / 2.0));

@@ -9,7 +9,7 @@ use reefguide_worker::prelude::*;
 use reefguide_worker::retry::RetryPolicy;
 use serde_json::Value;
 
-use crate::rig::{Rig, Running, in_time, storage_of};
+use crate::rig::{Log, Rig, Running, in_time, storage_of};
 
 #[derive(Deserialize, JsonSchema)]
 struct Input {
@@ -353,4 +353,29 @@ async fn another_types_long_queue_hides_nothing() {
     let worker = Running::start(worker);
     assert_eq!(rig.ended(job).await, "SUCCEEDED");
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn more_files_than_users_can_be_shown_are_stored_with_a_warning() {
+    let log = Log::new();
+    let rig = Rig::start().await;
+    for (files, warnings) in [(25, 0), (26, 1)] {
+        let job = rig.submit_test(files);
+        let worker = rig.worker().await;
+        let worker = worker.handler_fn("TEST", |payload: Value, ctx: JobContext| async move {
+            for nth in 0..payload["id"].as_i64().unwrap_or_default() {
+                ctx.outputs().write(&format!("{nth}.txt"), "x").await?;
+            }
+            Ok(())
+        });
+        let worker = Running::start(worker);
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        worker.stop().await;
+        assert_eq!(
+            rig.outputs(job).await.len(),
+            usize::try_from(files).unwrap()
+        );
+        let warned = log.lines("more output files than users can be shown");
+        assert_eq!(warned.len(), warnings, "{warned:?}");
+    }
 }

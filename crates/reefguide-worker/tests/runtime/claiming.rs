@@ -133,9 +133,11 @@ async fn a_loser_of_the_race_stays_silent() {
         answered(Route::Job) >= answered(Route::Assign)
     }))
     .await;
+    let mut wasted = 0;
     for worker in workers {
-        worker.stop().await;
+        wasted += worker.stop().await.jobs.fenced;
     }
+    assert_eq!((wasted, rig.unsettled().await), (1, 0));
     let winners = [&first, &second]
         .into_iter()
         .filter(|runs| !runs.lock().unwrap().is_empty());

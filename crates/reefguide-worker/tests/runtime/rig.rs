@@ -1,5 +1,6 @@
 //! A lab, and workers for it.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reefguide_lab::{Lab, LabBuilder};
@@ -196,6 +197,46 @@ impl Doomed {
     /// Ends it as SIGKILL would: nothing is awaited any more.
     pub(crate) fn kill(self) {
         self.0.shutdown_background();
+    }
+}
+
+/// What is logged on this thread, for as long as it is kept.
+pub(crate) struct Log {
+    text: Arc<Mutex<Vec<u8>>>,
+    _default: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        let text = Arc::<Mutex<Vec<u8>>>::default();
+        let writer = text.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || Lines(writer.clone()))
+            .finish();
+        Self {
+            text,
+            _default: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    /// The lines that have a text in them.
+    pub(crate) fn lines(&self, with: &str) -> Vec<String> {
+        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().filter(|line| line.contains(with));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,11 +1,13 @@
 //! The project's own chores. `cargo xtask --help` lists them.
 
+mod build;
 mod controls;
 mod demo;
 mod failure;
 mod process;
 mod proxy;
 mod session;
+mod soak;
 mod template_check;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ struct Cli {
 enum Chore {
     Demo(demo::Options),
     Controls(controls::Options),
+    Soak(soak::Options),
     TemplateCheck(template_check::Options),
 }
 
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo(options) => demo::demo(options),
         Chore::Controls(options) => controls::controls(&options),
+        Chore::Soak(options) => soak::soak(&options),
         Chore::TemplateCheck(options) => template_check::template_check(&options),
     };
     match done {

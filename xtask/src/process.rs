@@ -55,9 +55,18 @@ impl Process {
 
     /// Sends SIGTERM; nothing if it has ended.
     pub(crate) fn terminate(&self) -> Result<(), Failure> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends SIGKILL; nothing if it has ended.
+    pub(crate) fn kill(&self) -> Result<(), Failure> {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
         match self.group() {
-            Some(group) => kill_process_group(group, Signal::TERM)
-                .doing(format_args!("sending SIGTERM to {}", self.name)),
+            Some(group) => kill_process_group(group, signal)
+                .doing(format_args!("sending a signal to {}", self.name)),
             None => Ok(()),
         }
     }

@@ -257,14 +257,14 @@ impl Claiming {
         };
         match claim {
             Ok(source::Claimed::Won(claim)) => return Ok(Some((claim, record))),
-            Ok(source::Claimed::Taken) => record.remove().await,
+            Ok(source::Claimed::Taken) => record.withdraw().await,
             Ok(source::Claimed::Fenced) => {
                 self.shared.counters.fenced.fetch_add(1, Ordering::Relaxed);
-                record.remove().await;
+                record.withdraw().await;
             }
             Ok(source::Claimed::Unknown(error)) => return Err(error),
             Err(error) => {
-                record.remove().await;
+                record.withdraw().await;
                 return Err(error);
             }
         }

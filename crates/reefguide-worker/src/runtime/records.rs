@@ -5,7 +5,6 @@
 //! everybody else sees that it lives, and notes the outcome in it as soon as that might be lost.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,9 +134,8 @@ impl Records {
         let uri = self
             .folder
             .join(&format!("{}-{}.json", plain(&job.id), self.process))?;
-        match self.own().entry(uri.clone()) {
-            Entry::Occupied(own) if !matches!(own.get(), Own::Orphan(_)) => return Ok(None),
-            own => own.insert_entry(Own::Held),
+        let Some(earlier) = self.take(&uri) else {
+            return Ok(None);
         };
         let record = Record {
             job_id: job.id.clone(),
@@ -155,11 +153,12 @@ impl Records {
         });
         let mut open = OpenRecord {
             page: Some(page.clone()),
+            earlier,
             _renewing: None,
         };
         if let Err(error) = page.write(|_| {}).await {
             // It may have arrived although nobody heard of it.
-            open.remove().await;
+            open.withdraw().await;
             return Err(error);
         }
         let stop = CancellationToken::new();
@@ -232,6 +231,18 @@ impl Records {
         orphans.map(|(uri, _)| uri.clone()).collect()
     }
 
+    /// Holds a new record, or an orphan, since when it is one; `None` when the record is in use.
+    fn take(&self, uri: &StorageUri) -> Option<Option<Instant>> {
+        let mut own = self.own();
+        let earlier = match own.get(uri) {
+            None => None,
+            Some(Own::Orphan(since)) => Some(*since),
+            Some(Own::Held | Own::Settling) => return None,
+        };
+        own.insert(uri.clone(), Own::Held);
+        Some(earlier)
+    }
+
     fn own(&self) -> MutexGuard<'_, HashMap<StorageUri, Own>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,6 +265,8 @@ impl Records {
 #[derive(Debug, Default)]
 pub(super) struct OpenRecord {
     page: Option<Arc<Page>>,
+    /// Since when an earlier claim on the job is not settled, which this record stands for as well.
+    earlier: Option<Instant>,
     _renewing: Option<DropGuard>,
 }
 
@@ -269,6 +282,14 @@ impl OpenRecord {
         let noted = page.write(|record| record.outcome = Some(outcome.clone()));
         if let Err(error) = noted.await {
             tracing::warn!(error = %Chain(&error), "outcome not recorded, delivering it all the same");
+        }
+    }
+
+    /// The claim came to nothing: removes the record, unless it stands for an earlier one, too.
+    pub(super) async fn withdraw(self) {
+        match self.earlier {
+            Some(_) => drop(self),
+            None => self.remove().await,
         }
     }
 
@@ -288,7 +309,7 @@ impl Drop for OpenRecord {
         if let Some(page) = &self.page
             && let Some(own) = page.records.own().get_mut(&page.uri)
         {
-            *own = Own::Orphan(Instant::now());
+            *own = Own::Orphan(self.earlier.unwrap_or_else(Instant::now));
         }
     }
 }

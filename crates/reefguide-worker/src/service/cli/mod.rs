@@ -79,7 +79,7 @@ impl WorkerBuilder {
     /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
     /// that were given to the builder before are replaced by what the configuration says.
     pub async fn main(self) -> ExitCode {
-        dispatch(self, std::env::args_os()).await.into()
+        Box::pin(dispatch(self, std::env::args_os())).await.into()
     }
 }
 

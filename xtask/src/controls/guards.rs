@@ -28,8 +28,8 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "record before claim",
         file: "crates/reefguide-worker/src/runtime/claiming.rs",
-        text: "        let record = self.record(job).await?;\n",
-        without: "        let record = OpenRecord::none();\n",
+        text: "        let Some(record) = self.record(job).await? else {\n",
+        without: "        let Some(record) = Some(OpenRecord::none()) else {\n",
         cases: "read-back/401",
         caught_by: &["recorded", "ended"],
     },
@@ -44,8 +44,8 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "publish before deliver",
         file: "crates/reefguide-worker/src/runtime/attempt.rs",
-        text: "        .map_err(|error| format!(\"outputs not stored: {}\", Chain(&error)))?;\n",
-        without: "        .unwrap_or_default();\n",
+        text: "        Ok(stored) => stored.map_err(|error| format!(\"outputs not stored: {}\", Chain(&error)))?,\n",
+        without: "        Ok(stored) => stored.unwrap_or_default(),\n",
         cases: "upload/400,upload-part/400",
         caught_by: &["outputs"],
     },

@@ -44,7 +44,7 @@ impl Start {
             ("API_TIMEOUT_MS", "1500"),
             ("SHUTDOWN_GRACE_MS", "8000"),
             ("WATCH_INTERVAL_MS", "1000"),
-            ("RECORD_INTERVAL_MS", "500"),
+            ("RECORD_INTERVAL_MS", "1500"),
             ("JOB_TIME_LIMIT_MS", "WORK=6000"),
             ("JOB_RETRY", "WORK=constant:100:3"),
             // Should the soak be killed, the workers end by this.

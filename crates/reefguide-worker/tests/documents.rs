@@ -99,10 +99,11 @@ async fn the_template_explains_every_setting() {
     );
 }
 
-/// The text of every test program of this crate.
+/// The text of every test program of this crate, and of those that run a worker as a process.
 fn tests() -> String {
     let mut text = String::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![here.join("tests"), here.join("../process-tests/tests")];
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();

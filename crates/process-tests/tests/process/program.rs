@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the process is given. Scratch folders come to a folder of its own, which has to be empty in the
 /// end.
 pub(crate) struct Program {
-    executable: &'static str,
+    binary: &'static str,
     env: BTreeMap<String, String>,
     secrets: Vec<String>,
     folder: TempDir,
@@ -29,12 +30,18 @@ impl Program {
         let temporary = tempfile::tempdir().unwrap();
         let tmpdir = temporary.path().to_str().unwrap().to_owned();
         Self {
-            executable: env!("CARGO_BIN_EXE_process-tests"),
+            binary: env!("CARGO_BIN_EXE_process-tests"),
             env: BTreeMap::from([("TMPDIR".to_owned(), tmpdir)]),
             secrets: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
             temporary,
         }
+    }
+
+    /// The worker whose handlers come to harm, in place of the usual one.
+    pub(crate) fn unruly(mut self) -> Self {
+        self.binary = env!("CARGO_BIN_EXE_unruly");
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -44,7 +51,7 @@ impl Program {
 
     /// The worker that does what a payload says, in place of the one that does little.
     pub(crate) fn soak_worker(mut self) -> Self {
-        self.executable = env!("CARGO_BIN_EXE_soak-worker");
+        self.binary = env!("CARGO_BIN_EXE_soak-worker");
         self
     }
 
@@ -79,7 +86,7 @@ impl Program {
     }
 
     pub(crate) fn start_with_input(&self, args: &[&str], input: &'static str) -> Running<'_> {
-        let mut child = Command::new(self.executable)
+        let mut child = Command::new(self.binary)
             .args(args)
             .env_clear()
             .envs(&self.env)
@@ -124,6 +131,15 @@ impl Running<'_> {
         assert!(said, "ended without {text:?}:\n{}", *self.stderr.borrow());
     }
 
+    /// A field of the first line so far that has this message.
+    pub(crate) fn logged(&self, message: &str, field: &str) -> String {
+        let log = self.stderr.borrow();
+        let mut lines = log
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.find(|line| line["message"] == message).unwrap()[field].to_string()
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id().unwrap());
@@ -131,9 +147,9 @@ impl Running<'_> {
         assert!(sent.unwrap().success());
     }
 
-    /// Ends the process with SIGKILL, and leaves behind what that leaves.
+    /// Ends it with SIGKILL, which leaves it no time for anything.
     pub(crate) async fn kill(mut self) {
-        in_time(self.child.kill()).await.unwrap();
+        self.child.kill().await.unwrap();
     }
 
     pub(crate) async fn ended(mut self) -> Ended {
@@ -187,7 +203,7 @@ impl Ended {
     }
 
     /// The log lines, if they are all JSON.
-    pub(crate) fn log(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn log(&self) -> Vec<Value> {
         let lines = self.stderr.lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))

@@ -14,11 +14,20 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
     (r"results/test/(\d+)/\d+", "results/test/$1/[assigned]"),
     (r"idle for \d+ s", "idle for [time]"),
+    (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
+    (r"pid=\d+", "pid=[pid]"),
+    // Not said on every machine, or by every version of Rust.
+    (
+        r" \(core dumped\)|(?: \| )?note: run with `RUST_BACKTRACE=1`[^\n]*",
+        "",
+    ),
+    (r"' \(\d+\) has", "' has"),
+    // Of a process that ends soon it is not always seen.
+    (r", peak memory \d+ MiB| peak_mib=\d+", ""),
     (
         r#"((?:finish|cancel|deliver|settle)_s"?[=:])[0-9.e-]+"#,
         "$1[s]",
     ),
-    (r"src/main\.rs:\d+:\d+", "src/main.rs:[line]"),
     (
         r"reefguide-worker \d+\.\d+\.\d+",
         "reefguide-worker [version]",

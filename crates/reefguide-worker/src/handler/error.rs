@@ -1,14 +1,18 @@
 //! How a handler fails.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
+
+use tokio::task::JoinError;
 
 use crate::Chain;
 use crate::storage::StorageError;
 
 /// Why a handler could not do its job: for good, or for now.
 ///
-/// Any error becomes one with `?`: for good, except a [`StorageError`] that is worth another try.
+/// Any error becomes one with `?`: for good, except a [`StorageError`] that is worth another try. That of
+/// a task that panicked ([`tokio::task::JoinError`]) says how.
 /// Deliberately no [`Error`] itself, which is what lets every error convert.
 ///
 /// ```
@@ -54,6 +58,34 @@ impl JobError {
         }
     }
 
+    /// A thread has panicked, with what [`join`](std::thread::JoinHandle::join) has returned.
+    ///
+    /// ```
+    /// use reefguide_worker::prelude::*;
+    ///
+    /// fn first(depths: Vec<f64>) -> Result<f64, JobError> {
+    ///     let thread = std::thread::spawn(move || depths[0]);
+    ///     thread.join().map_err(JobError::panicked)
+    /// }
+    ///
+    /// let error = first(Vec::new()).unwrap_err();
+    /// assert!(error.to_string().starts_with("a thread panicked: index out of bounds"));
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub fn panicked(panic: Box<dyn Any + Send>) -> Self {
+        Self::panic("a thread", &*panic)
+    }
+
+    /// Somebody has panicked.
+    pub(crate) fn panic(who: &str, panic: &(dyn Any + Send)) -> Self {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Self::permanent(format!("{who} panicked: {message}"))
+    }
+
     /// Says what was being done, before what went wrong.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
@@ -75,10 +107,18 @@ impl<E: Error + Send + Sync + 'static> From<E> for JobError {
         let retryable = (&error as &dyn Error)
             .downcast_ref::<StorageError>()
             .is_some_and(StorageError::is_retryable);
-        Self {
-            retryable,
-            context: None,
-            source: Box::new(error),
+        let source: Box<dyn Error + Send + Sync> = Box::new(error);
+        match source
+            .downcast::<JoinError>()
+            .map(|error| error.try_into_panic())
+        {
+            Ok(Ok(panic)) => Self::panic("a spawned task", &*panic),
+            Ok(Err(error)) => Self::permanent(error),
+            Err(source) => Self {
+                retryable,
+                context: None,
+                source,
+            },
         }
     }
 }

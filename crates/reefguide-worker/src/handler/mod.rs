@@ -7,10 +7,13 @@
 //! - [`BlockingJobHandler`], for work that computes from beginning to end;
 //! - a closure ([`Registry::handler_fn`]), for tiny ones.
 //!
-//! In an asynchronous one the work may be done by a [`Program`] in another language.
+//! In an asynchronous one the work may be done by a [`Program`] in another language. Any of them may run
+//! in a process of its own ([`isolated`](crate::runtime::WorkerBuilder::isolated)).
 
 mod context;
 mod error;
+mod isolation;
+mod process;
 mod program;
 mod registry;
 
@@ -20,7 +23,8 @@ pub use program::{Program, WithheldVariables};
 pub use registry::{HandlerSchema, Registry};
 
 pub(crate) use context::ContextParts;
-pub(crate) use program::kill_all;
+pub(crate) use isolation::{Call, Launcher, LogLines, answer};
+pub(crate) use process::kill_all;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

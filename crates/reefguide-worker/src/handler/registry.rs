@@ -1,6 +1,6 @@
 //! Which handler does which job type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{BlockingJobHandler, JobContext, JobError, JobHandler};
+use super::{BlockingJobHandler, JobContext, JobError, JobHandler, Launcher};
 use crate::job::JobType;
 
 type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
@@ -22,6 +22,9 @@ pub struct Registry {
     handlers: BTreeMap<JobType, Handler>,
     /// Types that were registered more than once.
     pub(crate) duplicates: Vec<JobType>,
+    /// Types whose handlers run in a process of their own, wherever there is a launcher.
+    pub(crate) isolated: BTreeSet<JobType>,
+    pub(crate) launcher: Option<Launcher>,
 }
 
 #[derive(Clone)]
@@ -138,6 +141,11 @@ impl Registry {
     /// Runs the handler of a context's job on its payload.
     pub(crate) fn run(&self, ctx: JobContext) -> Running {
         let job = ctx.job();
+        if self.isolated.contains(&job.job_type)
+            && let Some(launcher) = self.launcher.clone()
+        {
+            return Box::pin(async move { launcher.run(&ctx).await });
+        }
         match self.handlers.get(&job.job_type) {
             Some(handler) => (handler.run)(job.payload.clone(), ctx),
             None => {

@@ -49,6 +49,15 @@ pub enum BuildError {
     /// A job type is to be polled, or has options, that nobody handles.
     #[error("job type {0} is named in the options but has no handler")]
     NoHandlerFor(JobType),
+    /// A job type is to be isolated that nobody handles.
+    #[error("job type {0} is isolated but has no handler")]
+    NoHandlerToIsolate(JobType),
+    /// A handler cannot run in a process of its own.
+    #[error(
+        "job type {0} is isolated, which only a program can do that calls `.main()`; call that, or leave \
+         `.isolated(…)` out"
+    )]
+    Isolated(JobType),
     /// A part is missing.
     #[error("the worker has no {0}; give it one with `.{0}(…)`, or start it with `.main()`")]
     Missing(&'static str),
@@ -101,6 +110,41 @@ impl WorkerBuilder {
         Fut: Future<Output = Result<O, JobError>> + Send + 'static,
     {
         self.registry = self.registry.handler_fn(job_type, handler);
+        self
+    }
+
+    /// Runs the handler of a job type in a process of its own for each attempt, so that nothing that
+    /// happens there ends the worker: no segmentation fault, no abort, no lack of memory. The job fails
+    /// then, and its reason has the signal, the most memory that was seen, and the last log lines.
+    ///
+    /// The process is this program, started anew: it runs what stands before [`main`](Self::main) and
+    /// calls the handler there, with the same arguments for settings, the same environment and folder.
+    /// So only a program that calls `main` can isolate; [`build`](Self::build) refuses to.
+    /// [`Harness`](crate::testing::Harness) runs every handler in the test's process.
+    ///
+    /// ```no_run
+    /// # use reefguide_worker::prelude::*;
+    /// struct Simulate;
+    ///
+    /// impl BlockingJobHandler for Simulate {
+    ///     const JOB_TYPE: &'static str = "SIMULATE";
+    ///     // …
+    /// #   type Input = u64;
+    /// #   type Output = u64;
+    /// #   fn handle(&self, steps: u64, _: &JobContext) -> Result<u64, JobError> { Ok(steps) }
+    /// }
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> ExitCode {
+    ///     Worker::builder()
+    ///         .blocking_handler(Simulate)
+    ///         .isolated(Simulate::JOB_TYPE)
+    ///         .main()
+    ///         .await
+    /// }
+    /// ```
+    pub fn isolated(mut self, job_type: impl Into<JobType>) -> Self {
+        self.registry.isolated.insert(job_type.into());
         self
     }
 
@@ -188,6 +232,16 @@ impl WorkerBuilder {
         {
             return Err(BuildError::NoHandlerFor(unhandled.clone()));
         }
+        let mut isolated = registry.isolated.iter();
+        if let Some(unhandled) = isolated
+            .clone()
+            .find(|job_type| !registry.handles(job_type))
+        {
+            return Err(BuildError::NoHandlerToIsolate(unhandled.clone()));
+        }
+        if let (Some(job_type), None) = (isolated.next(), &registry.launcher) {
+            return Err(BuildError::Isolated(job_type.clone()));
+        }
         let source = source.ok_or(BuildError::Missing("source"))?;
         let storage = storage.ok_or(BuildError::Missing("storage"))?;
         let slots_of_types = options.types.values().filter_map(|options| options.slots);
@@ -240,5 +294,32 @@ impl std::fmt::Debug for WorkerBuilder {
             .field("registry", &self.registry)
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn isolating(job_type: &str) -> BuildError {
+        let worker = Worker::builder()
+            .handler_fn("REEF", |_: serde_json::Value, _| async { Ok(()) })
+            .isolated(job_type);
+        worker.build().unwrap_err()
+    }
+
+    #[test]
+    fn only_a_handler_that_is_there_is_isolated() {
+        let error = isolating("REEFS");
+        assert!(
+            matches!(error, BuildError::NoHandlerToIsolate(_)),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_worker_that_could_not_start_its_program_anew_isolates_nothing() {
+        let error = isolating("REEF");
+        assert!(matches!(error, BuildError::Isolated(_)), "{error}");
     }
 }

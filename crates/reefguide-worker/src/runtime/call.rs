@@ -1,6 +1,5 @@
 //! One call of a handler: panics caught, limits kept.
 
-use std::any::Any;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,9 +7,20 @@ use tracing::Instrument;
 
 use super::limits::Limit;
 use crate::handler::{ContextParts, JobContext, JobError, Registry};
+use crate::job::{Assignment, Job};
 
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
+
+/// What surrounds all log lines of a job.
+pub(crate) fn job_span(job: &Job, assignment: &Assignment) -> tracing::Span {
+    tracing::info_span!(
+        "job",
+        job_id = %job.id,
+        job_type = %job.job_type,
+        assignment_id = %assignment.id,
+    )
+}
 
 /// Calls the handler of a job once. A handler that panics or reaches its limit has failed for good; at
 /// the limit it gets `cooperation` to return, twice if it blocks its thread.
@@ -46,15 +56,7 @@ pub(crate) async fn call(
 
 fn crashed(error: tokio::task::JoinError) -> JobError {
     match error.try_into_panic() {
-        Ok(panic) => JobError::permanent(format!("handler panicked: {}", panic_message(&*panic))),
+        Ok(panic) => JobError::panic("handler", &*panic),
         Err(error) => JobError::permanent(error),
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }

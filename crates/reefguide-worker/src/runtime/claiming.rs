@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::attempt;
+use super::call::job_span;
 use super::records::OpenRecord;
 use super::shutdown::Shutdown;
 use super::stopped::StopReason;
@@ -307,12 +308,7 @@ impl Claiming {
             type_slot,
         } = claimed;
         let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
-        let span = tracing::info_span!(
-            "job",
-            job_id = %claim.job.id,
-            job_type = %claim.job.job_type,
-            assignment_id = %claim.assignment.id,
-        );
+        let span = job_span(&claim.job, &claim.assignment);
         let job = async move {
             shared.health.job_started();
             attempt::work(&shared, &shutdown, claim, record).await;

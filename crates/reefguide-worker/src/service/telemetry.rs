@@ -101,8 +101,19 @@ pub enum TelemetryError {
 /// # Errors
 /// If the filter is not valid, or if logging is set up already; then nothing is changed.
 pub fn init(options: &TelemetryOptions) -> Result<(), TelemetryError> {
-    let terminal = std::io::stderr().is_terminal();
-    let subscriber = subscriber(options, std::io::stderr, terminal)?;
+    init_to(options, std::io::stderr, std::io::stderr().is_terminal())
+}
+
+/// [`init`] with another place to write to, as for [`subscriber`].
+pub(super) fn init_to<W>(
+    options: &TelemetryOptions,
+    writer: W,
+    terminal: bool,
+) -> Result<(), TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let subscriber = subscriber(options, writer, terminal)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
     Ok(())

@@ -1,33 +1,21 @@
 //! A handler's work done by a program in another language.
 
 mod given;
-mod group;
-mod lines;
 mod outcome;
 
 pub use given::WithheldVariables;
-pub(crate) use group::kill_all;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::pin::pin;
 use std::process::ExitStatus;
-use std::time::Duration;
 
-use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::given::Folder;
-use self::group::Group;
-use self::lines::Tail;
+use super::process::{Followed, Group, Tail, follow, log};
 use super::{JobContext, JobError};
-
-/// Between SIGTERM and SIGKILL. A cancelled handler has a second to return, and this is a part of it.
-const GRACE: Duration = Duration::from_millis(700);
-/// How long to read on after the program's end, should somebody who left its group hold the pipes open.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// A program that does the work of a handler: a script in Python, R or Julia, or any executable.
 ///
@@ -197,47 +185,20 @@ impl Program {
         let leader = group.leader();
         tracing::info!(program = %self, pid = leader.id(), "program started");
         let (stdout, stderr) = (leader.stdout.take(), leader.stderr.take());
-        let stdout = async {
-            let log = |line: &str| tracing::info!(stream = "stdout", "{line}");
-            lines::read(stdout.ok_or(io::ErrorKind::BrokenPipe)?, log).await
-        };
-        let stderr = async {
-            let log = |line: &str| {
-                tracing::info!(stream = "stderr", "{line}");
-                tail.push(line);
-            };
-            lines::read(stderr.ok_or(io::ErrorKind::BrokenPipe)?, log).await
-        };
-        let mut reading = pin!(async { tokio::join!(stdout, stderr) }.fuse());
-        let mut ending = pin!(async {
-            tokio::select! {
-                status = group.ended() => {
-                    return status.map_err(|error| {
-                        JobError::from(error).context(format!("waiting for {self}"))
-                    });
-                }
-                () = ctx.cancellation().cancelled() => {}
-            }
-            group.end(GRACE).await;
-            Err(JobError::permanent("cancelled"))
-        });
-        let mut read = None;
-        let ended = loop {
-            tokio::select! {
-                ended = &mut ending => break ended,
-                done = &mut reading => read = Some(done),
-            }
-        };
-        if read.is_none() {
-            read = tokio::time::timeout(DRAIN, reading).await.ok();
-        }
+        let stdout = log("stdout", stdout, |_| {});
+        let stderr = log("stderr", stderr, |line| tail.push(line));
+        let reading = async { tokio::join!(stdout, stderr) };
+        let Followed { status, read } =
+            follow(group, reading, ctx.cancellation().cancelled()).await;
         match read {
             Some((stdout, stderr)) => stdout.and(stderr).map_err(|error| {
                 JobError::from(error).context(format!("reading what {self} writes"))
             })?,
             None => tracing::warn!(program = %self, "a process that it started runs on, unheard"),
         }
-        ended
+        status
+            .ok_or_else(|| JobError::permanent("cancelled"))?
+            .map_err(|error| JobError::from(error).context(format!("waiting for {self}")))
     }
 }
 

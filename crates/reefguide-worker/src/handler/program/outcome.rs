@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Program;
-use super::lines::Tail;
 use crate::handler::JobError;
+use crate::handler::process::{Tail, ended_by};
 use crate::handler::registry::fitting;
 
 /// The largest result that is read.
@@ -27,8 +27,7 @@ impl Program {
             Some(0) => return Ok(()),
             Some(TRY_AGAIN) => format!("{self} asks for another try with exit code {TRY_AGAIN}"),
             Some(code) => format!("{self} failed with exit code {code}"),
-            // The standard library's text, such as `signal: 9 (SIGKILL)`.
-            None => format!("{self} was ended by {status}").replacen("signal: ", "signal ", 1),
+            None => format!("{self} was {}", ended_by(status)),
         };
         let memory = match (status.signal(), status.code()) {
             (Some(9), _) | (_, Some(KILLED_IN_SHELL)) => ", perhaps because memory ran out",

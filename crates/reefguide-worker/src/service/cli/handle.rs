@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, client, say, scratch_problem, start_logging, storage};
+use super::{Problem, Program, say, scratch_problem, start_logging, storage_in};
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::exit::Exit;
 use crate::service::signals;
-use crate::storage::{Outputs, Storage};
+use crate::storage::Outputs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Handle {
@@ -56,13 +56,11 @@ impl Program {
         signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
-        let mut extensions = self.builder.extensions.clone();
-        // Only a client that has an API: the configuration may be without.
-        let with_api = self.load(&self.sources()).ok();
-        if let Some(Ok(client)) = with_api.as_ref().map(client) {
-            extensions.insert(client);
+        let mut registry = self.builder.registry.clone();
+        if let (Some(launcher), Some(folder)) = (&mut registry.launcher, &handle.storage_dir) {
+            launcher.arg("--storage-dir");
+            launcher.arg(folder);
         }
-        extensions.insert(config.clone());
         let parts = ContextParts {
             job: Job {
                 id: JobId::from(0),
@@ -78,11 +76,8 @@ impl Program {
             attempt: 1,
             scratch: scratch.path().to_owned(),
             outputs: Outputs::new(&handle.output_dir),
-            storage: match handle.storage_dir {
-                Some(folder) => Storage::folder(folder),
-                None => storage(&config).await,
-            },
-            extensions,
+            storage: storage_in(handle.storage_dir, &config).await,
+            extensions: self.extensions(&config),
             cancellation: CancellationToken::new(),
             deadline: None,
         };
@@ -91,7 +86,7 @@ impl Program {
             end: None,
             ended: None,
         };
-        let result = call(&self.builder.registry, parts, limit, COOPERATION)
+        let result = call(&registry, parts, limit, COOPERATION)
             .await
             .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
         let text = serde_json::to_string_pretty(&result)

@@ -2,6 +2,7 @@
 
 mod check;
 mod handle;
+mod isolated;
 mod run;
 
 use std::ffi::OsString;
@@ -70,6 +71,13 @@ enum Command {
     Check,
     /// Asks the worker on this machine for its health, for containers without curl
     Healthcheck,
+    /// Runs one handler for the worker that has started this process
+    #[command(hide = true)]
+    Isolated {
+        /// As for `handle`.
+        #[arg(long)]
+        storage_dir: Option<PathBuf>,
+    },
 }
 
 impl WorkerBuilder {
@@ -98,11 +106,14 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         }
     };
     let withheld = withheld(&builder.extensions);
-    let program = Program {
+    let mut program = Program {
         builder: builder.extension(withheld),
         files: cli.files,
     };
     let command = cli.command.unwrap_or(Command::Run(run::Run::default()));
+    if !matches!(command, Command::Isolated { .. }) {
+        program.builder.registry.launcher = program.launcher(args.first()).ok();
+    }
     let is_run = matches!(command, Command::Run(_));
     let done = match command {
         Command::Run(run) => program.run(run).await,
@@ -110,6 +121,7 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         Command::Schema { job_type } => program.schema(job_type.as_deref()),
         Command::Check => program.check().await,
         Command::Healthcheck => program.healthcheck().await,
+        Command::Isolated { storage_dir } => program.isolated(storage_dir).await,
     };
     done.unwrap_or_else(|Problem { exit, message }| {
         // Whoever reads the log of a run looks for its end there.
@@ -228,6 +240,18 @@ impl Program {
         })
     }
 
+    /// What handlers are given.
+    fn extensions(&self, config: &Config) -> Extensions {
+        let mut extensions = self.builder.extensions.clone();
+        // Only a client that has an API: the configuration may be without.
+        let with_api = self.load(&self.sources()).ok();
+        if let Some(Ok(client)) = with_api.as_ref().map(client) {
+            extensions.insert(client);
+        }
+        extensions.insert(config.clone());
+        extensions
+    }
+
     fn schema(&self, job_type: Option<&str>) -> Result<Exit, Problem> {
         let mut schemas = self.builder.registry.schemas();
         if let Some(job_type) = job_type {
@@ -275,11 +299,14 @@ impl Program {
 }
 
 fn start_logging(config: &Config) -> Result<(), TelemetryError> {
-    let filter = config.log_filter().to_owned();
-    telemetry::init(&TelemetryOptions {
+    telemetry::init(&telemetry_options(config))
+}
+
+fn telemetry_options(config: &Config) -> TelemetryOptions {
+    TelemetryOptions {
         format: config.log_format,
-        filter,
-    })
+        filter: config.log_filter().to_owned(),
+    }
 }
 
 fn client(config: &Config) -> Result<Client, ApiError> {
@@ -299,7 +326,15 @@ async fn storage(config: &Config) -> Storage {
         credentials: config.s3_credentials(),
         ..S3Options::default()
     };
-    Storage::s3(options).await
+    Box::pin(Storage::s3(options)).await
+}
+
+/// A folder in place of S3, if there is one.
+async fn storage_in(folder: Option<PathBuf>, config: &Config) -> Storage {
+    match folder {
+        Some(folder) => Storage::folder(folder),
+        None => storage(config).await,
+    }
 }
 
 /// What to do about an error of the API, by the names of the settings.

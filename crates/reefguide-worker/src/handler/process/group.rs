@@ -1,8 +1,8 @@
-//! A program with everything it starts: one process group, which ends together.
+//! A process with everything it starts: one process group, which ends together.
 
 use std::io;
 use std::process::ExitStatus;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
@@ -15,10 +15,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The groups there are, for [`kill_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+/// Whom to tell of groups.
+static TOLD: OnceLock<fn(i32, bool)> = OnceLock::new();
 
 /// A process group; dropped, it is killed, and gone before the drop is over.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     leader: Child,
     /// The group's number is that of its leader.
     id: Pid,
@@ -26,13 +28,13 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         let leader = command.process_group(0).spawn()?;
         let id = leader.id().and_then(|id| i32::try_from(id).ok());
         let id = id
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other("it has no process id"))?;
-        running().push(id);
+        note(id, true);
         Ok(Self {
             leader,
             id,
@@ -40,12 +42,12 @@ impl Group {
         })
     }
 
-    pub(super) fn leader(&mut self) -> &mut Child {
+    pub(crate) fn leader(&mut self) -> &mut Child {
         &mut self.leader
     }
 
     /// Waits for the leader to end, and kills what it leaves behind. Cancel safe.
-    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         let status = self.leader.wait().await;
         // At once: with nobody left in the group, its number may be given to another.
         self.signal(Signal::KILL);
@@ -57,7 +59,7 @@ impl Group {
     }
 
     /// Asks the group to end, and kills it after `grace`.
-    pub(super) async fn end(&mut self, grace: Duration) {
+    pub(crate) async fn end(&mut self, grace: Duration) {
         if self.leader.id().is_some() {
             self.signal(Signal::TERM);
         }
@@ -74,19 +76,10 @@ impl Group {
     }
 
     /// Whether the leader has been waited for, and whatever of its group has become a child of this
-    /// process: the first process of a container is the parent of all orphans.
+    /// process.
     fn is_gone(&mut self) -> bool {
-        while !self.gone {
-            if matches!(self.leader.try_wait(), Ok(None)) {
-                return false;
-            }
-            match waitpgid(self.id, WaitOptions::NOHANG) {
-                Ok(Some(_)) => {}
-                Ok(None) => return false,
-                Err(_) => self.gone = true,
-            }
-        }
-        true
+        self.gone = self.gone || (!matches!(self.leader.try_wait(), Ok(None)) && reaped(self.id));
+        self.gone
     }
 }
 
@@ -95,15 +88,75 @@ impl Drop for Group {
         if self.leader.id().is_some() {
             self.signal(Signal::KILL);
         }
-        let killed = Instant::now();
-        while !self.is_gone() && killed.elapsed() < GONE_WITHIN {
-            std::thread::sleep(LOOK_AGAIN);
-        }
-        running().retain(|id| *id != self.id);
+        wait_until(|| self.is_gone());
+        note(self.id, false);
     }
 }
 
-/// Kills every program of this process, which is about to end without dropping anything.
+/// Groups that a process of this one's started; dropped, they are killed. That process may die without
+/// ending them.
+#[derive(Debug, Default)]
+pub(crate) struct Adopted(Vec<Pid>);
+
+impl Adopted {
+    /// Takes note that a group has started, or is gone.
+    pub(crate) fn note(&mut self, id: i32, runs: bool) {
+        let Some(id) = Pid::from_raw(id) else { return };
+        self.0.retain(|known| *known != id);
+        if runs {
+            self.0.push(id);
+        }
+        note(id, runs);
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        for id in std::mem::take(&mut self.0) {
+            let _ = kill_process_group(id, Signal::KILL);
+            wait_until(|| reaped(id));
+            note(id, false);
+        }
+    }
+}
+
+/// Whether nobody of a group is left whose parent this process has become: the first process of a
+/// container is the parent of all orphans.
+fn reaped(id: Pid) -> bool {
+    loop {
+        match waitpgid(id, WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+fn wait_until(mut gone: impl FnMut() -> bool) {
+    let killed = Instant::now();
+    while !gone() && killed.elapsed() < GONE_WITHIN {
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Calls `told` with every group that starts (`true`) or is gone, from now on; the first call counts.
+pub(crate) fn on_change(told: fn(i32, bool)) {
+    let _ = TOLD.set(told);
+}
+
+fn note(id: Pid, runs: bool) {
+    let mut running = running();
+    running.retain(|known| *known != id);
+    if runs {
+        running.push(id);
+    }
+    drop(running);
+    if let Some(told) = TOLD.get() {
+        told(id.as_raw_nonzero().get(), runs);
+    }
+}
+
+/// Kills every group of this process, which is about to end without dropping anything.
 pub(crate) fn kill_all() {
     for id in running().iter() {
         let _ = kill_process_group(*id, Signal::KILL);

@@ -1,4 +1,4 @@
-//! What a program writes, as lines of the job's log.
+//! What a process writes, as lines of the job's log.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,11 +12,21 @@ const TAIL_LINES: usize = 10;
 /// How many bytes it quotes.
 const TAIL_BYTES: usize = 2_000;
 
-/// Calls `say` for every line until the writers are gone. Keeps no more than two lines in memory.
-pub(super) async fn read(
-    mut from: impl AsyncRead + Unpin,
-    mut say: impl FnMut(&str),
+/// Logs the lines of a stream until its writers are gone; `also` is told of each.
+pub(crate) async fn log(
+    stream: &'static str,
+    pipe: Option<impl AsyncRead + Unpin>,
+    mut also: impl FnMut(&str),
 ) -> io::Result<()> {
+    let say = |line: &str| {
+        tracing::info!(stream, "{line}");
+        also(line);
+    };
+    read(pipe.ok_or(io::ErrorKind::BrokenPipe)?, say).await
+}
+
+/// Calls `say` for every line. Keeps no more than two lines in memory.
+async fn read(mut from: impl AsyncRead + Unpin, mut say: impl FnMut(&str)) -> io::Result<()> {
     let mut say = |line: &[u8]| {
         let line = String::from_utf8_lossy(line);
         // A progress bar overwrites itself; what counts is how it last stood.
@@ -59,10 +69,10 @@ fn piece(line: &[u8]) -> usize {
 
 /// The last lines of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Tail(VecDeque<String>);
+pub(crate) struct Tail(VecDeque<String>);
 
 impl Tail {
-    pub(super) fn push(&mut self, line: &str) {
+    pub(crate) fn push(&mut self, line: &str) {
         let line = line.trim();
         let start = line.ceil_char_boundary(line.len().saturating_sub(TAIL_BYTES));
         self.0.push_back(line[start..].to_owned());
@@ -73,7 +83,7 @@ impl Tail {
     }
 
     /// The lines on one line.
-    pub(super) fn quoted(self) -> Option<String> {
+    pub(crate) fn quoted(self) -> Option<String> {
         let lines = Vec::from(self.0);
         Some(lines.join(" | ")).filter(|lines| !lines.is_empty())
     }

@@ -1,0 +1,30 @@
+//! A worker whose handlers come to harm, in whatever way a job's payload says.
+
+mod crashes;
+mod panics;
+
+use reefguide_worker::prelude::*;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if std::env::var_os("RUINED").is_some()
+        && std::env::args().nth(1).as_deref() == Some("isolated")
+    {
+        eprintln!("no model is there");
+        return ExitCode::from(4);
+    }
+    Worker::builder()
+        .extension(crashes::Reef("Heron"))
+        .handler(crashes::Crash)
+        .isolated(crashes::Crash::JOB_TYPE)
+        .blocking_handler(crashes::BlockingCrash)
+        .isolated(crashes::BlockingCrash::JOB_TYPE)
+        .handler_fn("CLOSURE", |does, ctx| async move {
+            crashes::crash(does, &ctx).await
+        })
+        .isolated("CLOSURE")
+        .handler(panics::Panic)
+        .blocking_handler(panics::BlockingPanic)
+        .main()
+        .await
+}

@@ -1,0 +1,70 @@
+//! `isolated`: one handler, in a process of its own.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{Problem, Program, storage_in, telemetry_options};
+use crate::handler::{Call, ContextParts, Launcher, LogLines, answer};
+use crate::runtime::{COOPERATION, Limit, call, job_span};
+use crate::service::exit::Exit;
+use crate::service::telemetry;
+use crate::storage::Outputs;
+
+impl Program {
+    /// How to start a process for [`isolated`](Self::isolated), with the same settings.
+    pub(super) fn launcher(&self, name: Option<&OsString>) -> io::Result<Launcher> {
+        let files = &self.files;
+        Launcher::this_program(vec![
+            name.cloned().unwrap_or_default(),
+            "isolated".into(),
+            "--config".into(),
+            files.config.clone().into(),
+            "--env-file".into(),
+            files.env_file.clone().into(),
+        ])
+    }
+
+    pub(super) async fn isolated(self, storage_dir: Option<PathBuf>) -> Result<Exit, Problem> {
+        let cancellation = CancellationToken::new();
+        let called = Call::take(cancellation.clone()).map_err(|error| {
+            let message =
+                format!("no worker has started this process, as `isolated` needs: {error}");
+            Problem::new(Exit::Usage, message)
+        })?;
+        // Who stops a service may signal all its processes; when this one ends is for the worker to say.
+        // Signals that were listened to once do nothing from then on.
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let _ = signal(kind)
+                .map_err(|error| Problem::new(Exit::Internal, format!("signals: {error}")))?;
+        }
+        let config = self.load_without_api()?;
+        telemetry::init_to(&telemetry_options(&config), || LogLines, called.terminal)?;
+        let span = job_span(&called.job, &called.assignment);
+        let parts = ContextParts {
+            job: called.job,
+            assignment: called.assignment,
+            attempt: called.attempt,
+            scratch: called.scratch,
+            outputs: Outputs::new(called.outputs),
+            storage: storage_in(storage_dir, &config).await,
+            extensions: self.extensions(&config),
+            cancellation: CancellationToken::new(),
+            deadline: called.remaining.map(|left| Instant::now() + left),
+        };
+        // At its limit the worker ends this process.
+        let limit = Limit {
+            shutdown: &cancellation,
+            end: None,
+            ended: None,
+        };
+        let calling = call(&self.builder.registry, parts, limit, COOPERATION / 2);
+        answer(calling.instrument(span).await);
+        Ok(Exit::Done)
+    }
+}

@@ -161,7 +161,7 @@ impl Case {
             .collect();
         if self.route == Route::Token {
             jobs.push(Work::new(Does::Succeed, rng));
-            jobs = jobs.into_iter().map(|work| work.taking(400)).collect();
+            jobs = jobs.into_iter().map(|work| work.taking(700)).collect();
         }
         if self.is_s3() {
             let last = jobs.pop().unwrap();

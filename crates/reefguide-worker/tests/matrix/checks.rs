@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reefguide_lab::{FaultKind, Outputs, RequestRecord, Route, Side, Violation};
 use reefguide_worker::Chain;
-use reefguide_worker::runtime::Stopped;
+use reefguide_worker::runtime::{StopReason, Stopped};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
@@ -50,7 +50,16 @@ pub(crate) async fn after(
     violations.extend(bench.lab.audit(outputs).unwrap());
     if (case.route, case.trouble) == (Route::Result, Trouble::Status(400)) {
         // The outputs of a job whose result was refused are kept, to be looked at.
-        violations.retain(|violation| violation.invariant() != "leftovers");
+        let failed: Vec<_> = bench
+            .jobs
+            .iter()
+            .filter(|id| bench.status(**id) == "FAILED")
+            .map(|id| format!(" results/work/{id}/"))
+            .collect();
+        violations.retain(|violation| {
+            let text = violation.to_string();
+            violation.invariant() != "leftovers" || !failed.iter().any(|place| text.contains(place))
+        });
     }
 }
 
@@ -145,7 +154,6 @@ fn counts(bench: &Bench, stopped: &[Stopped], violations: &mut Vec<Violation>) {
 
 /// Unless the workers were told to stop, or turned away, every job came to its end.
 fn progress(case: &Case, bench: &Bench, stopped: &[Stopped], violations: &mut Vec<Violation>) {
-    use reefguide_worker::runtime::StopReason;
     let turned_away = stopped
         .iter()
         .all(|stopped| matches!(stopped.reason, StopReason::Denied(_)));

@@ -58,8 +58,11 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
             tracing::error!(seconds, reason, "job failed");
             &shared.counters.failed
         }
-        Err(error @ DeliveryError::Superseded(_)) => {
+        Err(error @ DeliveryError::Superseded { unposted, .. }) => {
             tracing::error!(seconds, error = %Chain(error), "job given up");
+            if *unposted && let Ok(outputs) = claim.assignment.storage_uri.parse() {
+                take_back(shared, &outputs).await;
+            }
             &shared.counters.given_up
         }
         Err(error) => {
@@ -69,7 +72,7 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
     };
     counter.fetch_add(1, Ordering::Relaxed);
     match delivered {
-        Ok(_) | Err(DeliveryError::Superseded(_)) => record.remove().await,
+        Ok(_) | Err(DeliveryError::Superseded { .. }) => record.remove().await,
         // The record stays, for whoever can deliver it later.
         Err(_) => drop(record),
     }

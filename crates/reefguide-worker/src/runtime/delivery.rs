@@ -23,8 +23,12 @@ pub(super) enum DeliveryError {
     #[error("the source refused the outcome")]
     Refused(#[source] SourceError),
     /// Somebody else reported the job.
-    #[error("the job was reported as {0} before")]
-    Superseded(JobStatus),
+    #[error("the job was reported as {status} before")]
+    Superseded {
+        status: JobStatus,
+        /// Whether it was before this worker had posted anything: what it stored is nobody's, then.
+        unposted: bool,
+    },
     /// Time ran out.
     #[error("not delivered in time: {reached}")]
     OutOfTime {
@@ -57,7 +61,8 @@ pub(super) async fn deliver(
             Ok(Ok(Delivery::AlreadyRecorded(status))) => {
                 return match status {
                     Some(status) if status != outcome.status() => {
-                        Err(DeliveryError::Superseded(status))
+                        let unposted = last.is_none();
+                        Err(DeliveryError::Superseded { status, unposted })
                     }
                     _ => Ok(outcome),
                 };

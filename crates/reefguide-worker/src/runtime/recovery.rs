@@ -296,7 +296,7 @@ impl Recovery {
         let delivered = deliver(&*self.source, &claim, outcome, &OpenRecord::none(), limit).await;
         match delivered {
             Ok(outcome) => Ok(Settled::Delivered(outcome)),
-            Err(DeliveryError::Superseded(_)) => Ok(Settled::Obsolete),
+            Err(DeliveryError::Superseded { .. }) => Ok(Settled::Obsolete),
             Err(error) => Err(RecoveryError::Outcome(error.into())),
         }
     }

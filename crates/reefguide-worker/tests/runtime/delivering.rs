@@ -76,5 +76,6 @@ async fn a_job_that_somebody_else_reported_as_failed_does_not_count_as_a_success
     assert_eq!(rig.ended(job).await, "FAILED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.given_up, stopped.jobs.succeeded), (1, 0));
+    assert!(rig.outputs(job).await.is_empty());
     assert_eq!(rig.unsettled().await, 0);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Lab, RequestRecord, Route};
+use reefguide_worker::job::JobId;
 use reefguide_worker::prelude::*;
 use reefguide_worker::runtime::{Recovery, RunOptions, Settled, WorkerBuilder};
 use serde_json::{Value, json};
@@ -49,6 +50,12 @@ fn semaphore() -> Arc<Semaphore> {
 
 async fn taken(semaphore: &Semaphore) {
     in_time(semaphore.acquire()).await.unwrap().forget();
+}
+
+fn looks_so_far(rig: &Rig) -> usize {
+    let requests = rig.lab.requests();
+    let looks = requests.iter().filter(|r| r.route == Route::S3List);
+    looks.count()
 }
 
 async fn answered(rig: &Rig, times: usize, which: impl Fn(&RequestRecord) -> bool) {
@@ -154,6 +161,12 @@ async fn the_claim_of_a_worker_that_lives_is_left_alone() {
     // Long enough for a dead worker to be seen as dead, twice.
     let looks = |request: &RequestRecord| request.route == Route::S3List;
     answered(&rig, 20, looks).await;
+    let mut recovery = Recovery::new(rig.source().build(), rig.storage().await, rig.records());
+    let look = recovery.look().await.unwrap();
+    assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 0, 1));
+    answered(&rig, looks_so_far(&rig) + 5, looks).await;
+    let look = recovery.look().await.unwrap();
+    assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 1, 0));
     assert_eq!(rig.status(job), "IN_PROGRESS");
     let_go.add_permits(1);
     assert_eq!(rig.ended(job).await, "SUCCEEDED");
@@ -184,13 +197,10 @@ async fn a_job_that_is_claimed_again_after_a_claim_without_an_answer_runs_undist
     let (begun, let_go) = (semaphore(), semaphore());
     let worker = Running::start(waiting(&rig, &begun, &let_go).await);
     taken(&begun).await;
-    let looks = rig
-        .lab
-        .requests()
-        .iter()
-        .filter(|r| r.route == Route::S3List)
-        .count();
-    answered(&rig, looks + 10, |request| request.route == Route::S3List).await;
+    answered(&rig, looks_so_far(&rig) + 10, |request| {
+        request.route == Route::S3List
+    })
+    .await;
     assert_eq!(
         (rig.status(job).as_str(), rig.unsettled().await),
         ("IN_PROGRESS", 1)
@@ -209,6 +219,10 @@ async fn a_worker_that_stops_settles_what_it_could_not_confirm() {
     rig.lab
         .faults()
         .add(Fault::status(Route::Job, 400).times(5));
+    // And the first tries to settle it meet an outage.
+    rig.lab
+        .faults()
+        .add(Fault::status(Route::Job, 503).times(2));
     let mut slow = options(&rig);
     slow.record_interval = Duration::from_secs(3600);
     let worker = Running::start(storing(&rig).await.options(slow));
@@ -255,6 +269,11 @@ async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_an
     let storage = rig.storage().await;
     let recovery = || Recovery::new(rig.source().build(), storage.clone(), rig.records());
 
+    let records = recovery().records().await.unwrap();
+    let recorded = records
+        .into_iter()
+        .map(|(_, record)| record.unwrap().job_id);
+    assert_eq!(recorded.collect::<Vec<_>>(), [JobId::from(job)]);
     let look = recovery().look().await.unwrap();
     assert_eq!((look.dead.len(), look.undecided), (0, 1));
     let (mut first, mut second) = (

@@ -102,10 +102,13 @@ fn fault(rng: &mut Rng) -> Event {
         status,
         retry_after,
     };
+    // A worker that is refused its records works without them, and leaves its jobs hanging when it is killed; the book
+    // says so.
+    let may_refuse = route != Route::S3Put;
     let kind = match rng.u8(..12) {
-        0 => status(503, None),
-        1 => status(401, None),
-        2 => status(400, None),
+        1 if may_refuse => status(401, None),
+        2 if may_refuse => status(400, None),
+        0..3 => status(503, None),
         3 => status(429, Some(1)),
         4 => status(500, None),
         5 => status(502, None),

@@ -160,7 +160,8 @@ impl Case {
             .map(|does| Work::new(does, rng))
             .collect();
         if self.route == Route::Token {
-            jobs.push(Work::new(Does::Succeed, rng));
+            // Many tasks that all need the next token.
+            jobs.extend((0..5).map(|_| Work::new(Does::Succeed, rng)));
             jobs = jobs.into_iter().map(|work| work.taking(700)).collect();
         }
         if self.is_s3() {

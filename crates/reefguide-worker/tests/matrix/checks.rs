@@ -185,10 +185,9 @@ fn sessions(case: &Case, requests: &[RequestRecord], violations: &mut Vec<Violat
         0
     };
     let ends = WORKERS * usize::from(expired) + turned_down;
-    // A refresh that is cut off together with the call that asked for it is made again by the next who needs a token.
-    // Where tokens are the matter, only a shutdown does that.
-    let calm = case.route == Route::Token && case.event != Event::Sigterm;
-    let again = if calm { 0 } else { WORKERS };
+    // A refresh that is cut off together with the call that asked for it, as when its job ends, is made again by the
+    // next task that needs a token.
+    let again = WORKERS;
     let slow = FaultKind::Delay {
         ms: SLOW_REFRESH.as_millis().try_into().unwrap(),
     };

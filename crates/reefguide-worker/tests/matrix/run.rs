@@ -129,8 +129,8 @@ impl Bench {
         lab.faults().add(case.fault(rng));
         let expiry = Fault::expire_tokens(Route::Job).times(1);
         if case.route == Route::Token {
-            // While jobs run and are watched, and for so long that all their tasks need the next token.
-            lab.faults().add(expiry.after(4));
+            // While jobs run and are watched, and for so long that all of them miss the next token.
+            lab.faults().add(expiry.after(8));
             lab.faults().add(Fault::delay(Route::Token, SLOW_REFRESH));
         } else if rng.bool() {
             lab.faults().add(expiry);
@@ -180,7 +180,7 @@ impl Bench {
 
     fn options(&self, case: &Case) -> RunOptions {
         let mut options = RunOptions::default();
-        options.slots = 2;
+        options.slots = if case.route == Route::Token { 4 } else { 2 };
         options.poll_interval = Duration::from_millis(60);
         options.idle_timeout = None;
         options.shutdown_grace = Duration::from_secs(20);

@@ -63,8 +63,8 @@ pub(super) struct Claiming {
     jobs: TaskTracker,
     /// Types the source does not take; each is complained about once.
     refused: Vec<JobType>,
-    /// Whether it was said that the storage takes no records.
-    unrecorded: bool,
+    /// Whether the storage takes records, as far as it is known.
+    recording: Option<bool>,
 }
 
 impl Claiming {
@@ -83,7 +83,7 @@ impl Claiming {
             shutdown,
             jobs,
             refused: Vec::new(),
-            unrecorded: false,
+            recording: None,
         }
     }
 
@@ -286,16 +286,22 @@ impl Claiming {
         };
         let open = records.open(job, source.claimant(), options.record_interval);
         match open.await {
-            Ok(record) => Ok(record),
-            Err(error) if error.is_retryable() => Err(SourceError::Unavailable {
-                retry_after: None,
-                source: Box::new(error),
-            }),
+            Ok(record) => {
+                self.recording = Some(true);
+                Ok(record)
+            }
+            // What it took before, it will take again.
+            Err(error) if error.is_retryable() || self.recording == Some(true) => {
+                Err(SourceError::Unavailable {
+                    retry_after: None,
+                    source: Box::new(error),
+                })
+            }
             Err(error) => {
-                if !self.unrecorded {
+                if self.recording.is_none() {
                     tracing::error!(error = %Chain(&error), "claims cannot be recorded: a job whose worker dies will be left hanging");
                 }
-                self.unrecorded = true;
+                self.recording = Some(false);
                 Ok(Some(OpenRecord::none()))
             }
         }

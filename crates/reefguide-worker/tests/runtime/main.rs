@@ -9,6 +9,7 @@ mod limits;
 mod recovering;
 mod rig;
 mod stopping;
+mod unanswered;
 mod watching;
 #[path = "../witness/mod.rs"]
 mod witness;

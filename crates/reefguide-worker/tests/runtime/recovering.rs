@@ -259,6 +259,22 @@ async fn a_worker_that_may_not_write_records_works_without_them() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_records_were_taken_claims_nothing_while_they_are_refused() {
+    let rig = Rig::start().await;
+    let worker = Running::start(storing(&rig).await);
+    let first = rig.submit_test(1);
+    assert_eq!(rig.ended(first).await, "SUCCEEDED");
+    let refusal = rig.lab.faults().add(Fault::status(Route::S3Put, 403));
+    let second = rig.submit_test(2);
+    answered(&rig, 2, |request| request.status == Some(403)).await;
+    assert_eq!(rig.status(second), "PENDING");
+    rig.lab.faults().remove(refusal);
+    assert_eq!(rig.ended(second).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
 async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_and_only_once() {
     let rig = Rig::start().await;
     let job = rig.submit_test(1);

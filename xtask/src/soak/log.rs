@@ -1,6 +1,6 @@
 //! What the logs of all workers tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,9 +12,15 @@ use crate::failure::{Doing, Failure};
 pub(super) struct Told {
     /// How often each job was claimed, by its id.
     pub(super) claims: BTreeMap<String, usize>,
+    /// The jobs whose outputs were left in the bucket, as the log says: their result was refused, or they could not be
+    /// deleted.
+    pub(super) left: BTreeSet<String>,
     /// How many claims of dead workers were settled.
     pub(super) settled: usize,
 }
+
+/// What a line says when outputs are left.
+const LEFT: [&str; 2] = ["result refused", "not taken back"];
 
 #[derive(Deserialize)]
 struct Line {
@@ -42,11 +48,14 @@ impl Told {
     }
 
     fn add(&mut self, log: &str) {
-        // A killed worker may leave half a line.
-        for line in log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Line>(line).ok())
-        {
+        for text in log.lines() {
+            // A killed worker may leave half a line.
+            let Ok(line) = serde_json::from_str::<Line>(text) else {
+                continue;
+            };
+            if LEFT.iter().any(|says| text.contains(says)) {
+                self.left.insert(line.job_id.clone());
+            }
             match line.message.as_str() {
                 "job claimed" => *self.claims.entry(line.job_id).or_default() += 1,
                 "claim of a dead worker settled" => self.settled += 1,
@@ -61,16 +70,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_and_settled_claims_are_counted() {
+    fn claims_settled_claims_and_outputs_that_are_left_are_counted() {
         let mut told = Told::default();
         told.add(
             r#"
 {"message":"job claimed","job_id":"4"}
 {"message":"job claimed","job_id":"4"}
 {"message":"claim of a dead worker settled","job_id":"5"}
+{"message":"job failed","job_id":"6","reason":"result refused: no"}
 {"message":"job cl"#,
         );
         assert_eq!(told.claims, BTreeMap::from([("4".to_owned(), 2)]));
         assert_eq!(told.settled, 1);
+        assert_eq!(told.left, BTreeSet::from(["6".to_owned()]));
     }
 }

@@ -28,6 +28,14 @@ new NAME *ANSWERS:
 template-check *FILTER:
     cargo xtask template-check {{FILTER}}
 
+# Workers in everything that can go wrong, at random: just soak --minutes 10 --seed 1
+soak *OPTIONS:
+    cargo xtask soak {{OPTIONS}}
+
+# Whether the fault matrix would notice if a guard were missing
+controls *FILTER:
+    cargo xtask controls {{FILTER}}
+
 # The example worker anew from the template, but for handlers and payloads
 example:
     #!/usr/bin/env bash

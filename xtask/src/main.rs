@@ -1,12 +1,16 @@
 //! The project's own chores. `cargo xtask --help` lists them.
 
+mod build;
+mod controls;
 mod demo;
 mod failure;
 mod process;
 mod proxy;
 mod session;
+mod soak;
 mod template_check;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,12 +26,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Chore {
     Demo(demo::Options),
+    Controls(controls::Options),
+    Soak(soak::Options),
     TemplateCheck(template_check::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Demo(options) => demo::demo(options),
+        Chore::Controls(options) => controls::controls(&options),
+        Chore::Soak(options) => soak::soak(&options),
         Chore::TemplateCheck(options) => template_check::template_check(&options),
     };
     match done {
@@ -37,6 +45,12 @@ fn main() -> ExitCode {
             ended.exit_code()
         }
     }
+}
+
+/// The root of the workspace.
+fn workspace() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
 }
 
 #[cfg(test)]

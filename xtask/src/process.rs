@@ -4,7 +4,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::failure::{Doing, Failure};
 
@@ -39,6 +39,11 @@ impl Process {
         self.child.stdout.take()
     }
 
+    /// What it complains about, if its stderr is piped and nobody has taken it before.
+    pub(crate) fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
+    }
+
     /// Waits until it ends. Cancel safe.
     pub(crate) async fn wait(&mut self) -> Result<ExitStatus, Failure> {
         let name = self.name;
@@ -50,9 +55,18 @@ impl Process {
 
     /// Sends SIGTERM; nothing if it has ended.
     pub(crate) fn terminate(&self) -> Result<(), Failure> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends SIGKILL; nothing if it has ended.
+    pub(crate) fn kill(&self) -> Result<(), Failure> {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
         match self.group() {
-            Some(group) => kill_process_group(group, Signal::TERM)
-                .doing(format_args!("sending SIGTERM to {}", self.name)),
+            Some(group) => kill_process_group(group, signal)
+                .doing(format_args!("sending a signal to {}", self.name)),
             None => Ok(()),
         }
     }

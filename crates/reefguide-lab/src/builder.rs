@@ -19,7 +19,7 @@ use crate::lab::{Lab, LabError};
 use crate::request_log::RequestLog;
 use crate::route::Side;
 use crate::s3;
-use crate::server::serve;
+use crate::server::{Connections, serve};
 use crate::store::{JobStore, Time};
 use crate::token::Tokens;
 
@@ -219,6 +219,7 @@ impl LabBuilder {
             log: Arc::clone(&log),
         });
 
+        let connections = Connections::default();
         let gate = |side, keep_alive| {
             Gate::new(
                 side,
@@ -226,6 +227,7 @@ impl LabBuilder {
                 faults.clone(),
                 Arc::clone(&log),
                 Arc::clone(&tokens),
+                connections.clone(),
             )
         };
         let (api_gate, s3_gate) = (gate(Side::Api, Some(self.keep_alive)), gate(Side::S3, None));
@@ -255,6 +257,7 @@ impl LabBuilder {
             tasks,
             stop: stop.drop_guard(),
             changes,
+            connections,
             temporary,
         })
     }

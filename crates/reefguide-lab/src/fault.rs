@@ -142,6 +142,11 @@ impl Fault {
         Self::new(route, FaultKind::SlowBody { ms: millis(wait) })
     }
 
+    /// What goes wrong.
+    pub fn kind(&self) -> &FaultKind {
+        &self.kind
+    }
+
     /// Strikes `count` times, then no more.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {

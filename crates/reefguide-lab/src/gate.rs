@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 use crate::fault::{FaultKind, Faults};
 use crate::request_log::{RequestLog, RequestRecord};
 use crate::route::{Route, Side};
-use crate::server::{Busy, Connection};
+use crate::server::{Busy, Connection, Connections};
 use crate::token::Tokens;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,6 +30,7 @@ pub(crate) struct Gate {
     faults: Faults,
     log: Arc<RequestLog>,
     tokens: Arc<Tokens>,
+    connections: Connections,
 }
 
 /// The client's address, for those who count its requests.
@@ -53,6 +54,7 @@ impl Gate {
         faults: Faults,
         log: Arc<RequestLog>,
         tokens: Arc<Tokens>,
+        connections: Connections,
     ) -> Self {
         Self {
             side,
@@ -60,7 +62,12 @@ impl Gate {
             faults,
             log,
             tokens,
+            connections,
         }
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     pub(crate) fn keep_alive(&self) -> Option<Duration> {

@@ -16,6 +16,7 @@ use crate::builder::{LabBuilder, REGION, S3_KEY};
 use crate::fault::Faults;
 use crate::request_log::RequestRecord;
 use crate::route::Side;
+use crate::server::Connections;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,7 +74,7 @@ impl LabError {
         }
     }
 
-    fn refused(source: impl Into<BoxError>) -> Self {
+    pub(crate) fn refused(source: impl Into<BoxError>) -> Self {
         Self::Refused(source.into())
     }
 }
@@ -86,6 +87,7 @@ pub struct Lab {
     pub(crate) tasks: JoinSet<()>,
     pub(crate) stop: DropGuard,
     pub(crate) changes: watch::Sender<u64>,
+    pub(crate) connections: Connections,
     pub(crate) temporary: Option<TempDir>,
 }
 
@@ -177,6 +179,11 @@ impl Lab {
     /// Requests from now on, each as it is answered. A receiver that falls over 1,024 behind misses the oldest.
     pub fn live_requests(&self) -> broadcast::Receiver<RequestRecord> {
         self.api.log.subscribe()
+    }
+
+    /// How many connections its servers have open now, busy or idle.
+    pub fn connections(&self) -> usize {
+        self.connections.count()
     }
 
     /// Waits, for as long as it takes, until a job as [`job`](Self::job) shows it meets `condition`, and returns it.

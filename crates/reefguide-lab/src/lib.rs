@@ -2,6 +2,7 @@
 
 mod account;
 mod api;
+mod audit;
 mod builder;
 mod command;
 mod fault;
@@ -16,6 +17,7 @@ mod server;
 mod store;
 mod token;
 
+pub use audit::{Outputs, Violation};
 pub use builder::LabBuilder;
 pub use command::main;
 pub use fault::{Fault, FaultId, FaultKind, Faults, SetFault};

@@ -54,12 +54,16 @@ async fn refresh<'a>(server: &'a MockServer, token: &str) -> Mock<'a> {
 
 /// A refresh token that has ended.
 async fn refresh_refused(server: &MockServer) -> Mock<'_> {
+    refresh_answered(server, 401).await
+}
+
+async fn refresh_answered(server: &MockServer, status: u16) -> Mock<'_> {
     server
         .mock_async(|when, then| {
             when.method(POST).path("/api/auth/token");
             let message = "Refresh token has expired";
-            then.status(401)
-                .json_body(json!({ "status": 401, "message": message }));
+            then.status(status)
+                .json_body(json!({ "status": status, "message": message }));
         })
         .await
 }
@@ -261,6 +265,34 @@ async fn an_ended_refresh_token_leads_to_a_login() {
     client.poll(None).await.unwrap();
     refused.assert_async().await;
     login.assert_calls_async(2).await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_refused_for_another_reason_leads_to_a_login_too() {
+    let server = MockServer::start_async().await;
+    let old = token("old", 600);
+    let login = login(&server, &old).await;
+    refresh_answered(&server, 400).await;
+    poll(&server, &old).await;
+    let client = client(&server);
+    client.poll(None).await.unwrap();
+    pass(Duration::from_secs(700)).await;
+    client.poll(None).await.unwrap();
+    login.assert_calls_async(2).await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_for_whatever_reason_denies_the_account() {
+    let server = MockServer::start_async().await;
+    server
+        .mock_async(|when, then| {
+            when.path("/api/auth/login");
+            then.status(400)
+                .json_body(json!({ "status": 400, "message": "no" }));
+        })
+        .await;
+    let error = client(&server).poll(None).await.unwrap_err();
+    assert!(error.is_denied(), "{error}");
 }
 
 #[tokio::test]

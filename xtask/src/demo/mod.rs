@@ -150,9 +150,3 @@ fn step(what: &str, how: Arguments<'_>) {
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
-
-/// The root of the workspace.
-fn workspace() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
-}

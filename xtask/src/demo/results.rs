@@ -17,7 +17,7 @@ impl Results {
     pub(super) fn create(keep: Option<PathBuf>) -> Result<Self, Failure> {
         let (folder, ours) = match keep {
             Some(folder) => (folder, false),
-            None => (super::workspace().join("target/demo"), true),
+            None => (crate::workspace().join("target/demo"), true),
         };
         let shown = shown(&folder);
         if ours {

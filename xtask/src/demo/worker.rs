@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use reefguide_lab::Lab;
 use serde::Deserialize;
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -26,52 +25,7 @@ const TAIL: usize = 12;
 /// Builds the worker and returns the path of the program.
 pub(super) async fn build(scratch: &Path, locked: bool) -> Result<PathBuf, Failure> {
     super::step("build", format_args!("{NAME}, if it has changed"));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args([
-            "build",
-            "--quiet",
-            "--message-format=json-render-diagnostics",
-        ])
-        // With xtask beside it, dependencies have the features they were just built with.
-        .args(["--package", NAME, "--package", env!("CARGO_PKG_NAME")])
-        .args(locked.then_some("--locked"))
-        .current_dir(super::workspace())
-        // A compiler that is killed leaves its temporary files.
-        .env("TMPDIR", scratch)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut cargo = Process::start("cargo build", &mut command)?;
-    let mut messages = String::new();
-    if let Some(mut stdout) = cargo.take_stdout() {
-        let read = stdout.read_to_string(&mut messages).await;
-        read.doing("reading what cargo build says")?;
-    }
-    let status = cargo.wait().await?;
-    if !status.success() {
-        return Err(Failure::new(format!("cargo build: {status}")));
-    }
-    executable(&messages)
-        .ok_or_else(|| Failure::new(format!("cargo build names no program {NAME}")))
-}
-
-/// Where cargo says, in its JSON messages, that it put the worker.
-fn executable(messages: &str) -> Option<PathBuf> {
-    #[derive(Deserialize)]
-    struct Artifact {
-        target: Target,
-        executable: Option<PathBuf>,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
-        .filter(|artifact| artifact.target.name == NAME)
-        .find_map(|artifact| artifact.executable)
+    crate::build::build(NAME, NAME, scratch, locked).await
 }
 
 /// The worker's process.
@@ -171,18 +125,6 @@ pub(super) fn tail(log: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_program_is_where_cargo_says() {
-        let messages = r#"
-{"reason":"compiler-artifact","target":{"name":"reefguide-worker"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"xtask"},"executable":"/target/xtask"}
-{"reason":"compiler-artifact","target":{"name":"example-worker"},"executable":"/target/example-worker"}
-{"reason":"build-finished","success":true}
-"#;
-        assert_eq!(executable(messages), Some("/target/example-worker".into()));
-        assert_eq!(executable("warning: nothing here\n"), None);
-    }
 
     #[test]
     fn the_reason_of_a_failure_is_found_by_its_job() {

@@ -9,6 +9,7 @@ mod handle;
 mod healthcheck;
 mod help;
 mod isolation;
+mod killing;
 mod logging;
 mod panics;
 mod pipe;

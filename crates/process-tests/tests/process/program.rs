@@ -49,6 +49,12 @@ impl Program {
         self
     }
 
+    /// The worker that does what a payload says, in place of the one that does little.
+    pub(crate) fn soak_worker(mut self) -> Self {
+        self.binary = env!("CARGO_BIN_EXE_soak-worker");
+        self
+    }
+
     pub(crate) fn unset(mut self, name: &str) -> Self {
         assert!(self.env.remove(name).is_some(), "{name} was not set");
         self

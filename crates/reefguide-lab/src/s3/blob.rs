@@ -153,6 +153,15 @@ impl Drop for Blob {
     }
 }
 
+/// All bytes of the sequence `segments`, in memory.
+pub(super) fn read_whole(segments: &[Segment]) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for segment in segments {
+        bytes.extend(fs::read(segment.blob.path())?);
+    }
+    Ok(bytes)
+}
+
 /// Streams the bytes `range` of the sequence `segments`.
 pub(super) fn read(
     segments: Vec<Segment>,

@@ -9,6 +9,7 @@
 mod backend;
 mod blob;
 mod checksum;
+mod contents;
 mod copy;
 mod error;
 mod listing;

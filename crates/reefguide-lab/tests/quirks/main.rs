@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 
 mod access;
+mod audit;
 mod claims;
 mod faults;
 mod hosts;

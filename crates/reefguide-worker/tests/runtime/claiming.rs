@@ -100,16 +100,17 @@ async fn a_claim_whose_answer_was_lost_is_found_again() {
 
 #[tokio::test]
 async fn a_claim_is_seen_through_when_reading_it_back_fails() {
-    let rig = Rig::start().await;
-    rig.lab
-        .faults()
-        .add(Fault::status(Route::Job, 500).times(2));
-    let job = rig.submit_test(1);
-    let runs = Runs::default();
-    let worker = Running::start(counting(rig.worker().await, &runs));
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
-    worker.stop().await;
-    assert_eq!(runs.lock().unwrap().len(), 1);
+    for status in [500, 400] {
+        let rig = Rig::start().await;
+        let fault = Fault::status(Route::Job, status).times(2);
+        rig.lab.faults().add(fault);
+        let job = rig.submit_test(1);
+        let runs = Runs::default();
+        let worker = Running::start(counting(rig.worker().await, &runs));
+        assert_eq!(rig.ended(job).await, "SUCCEEDED", "after {status}");
+        worker.stop().await;
+        assert_eq!(runs.lock().unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]

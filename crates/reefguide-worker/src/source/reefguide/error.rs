@@ -281,7 +281,8 @@ impl ApiError {
     pub fn is_denied(&self) -> bool {
         match self {
             Self::Denied { .. } | Self::TokenRejected { .. } => true,
-            Self::Login(error) => error.is_denied(),
+            // Whatever the reason, without a token every call is refused.
+            Self::Login(error) => !error.is_retryable(),
             _ => false,
         }
     }

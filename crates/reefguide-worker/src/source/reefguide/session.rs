@@ -185,7 +185,8 @@ impl Session {
         let sent = Instant::now();
         let token = match old {
             Some(old) => match self.refresh(http, old).await {
-                Err(error) if error.is_denied() => {
+                // However it was refused: a token is as good from a login.
+                Err(error) if !error.is_retryable() => {
                     tracing::info!(email = self.email, %error, "refresh token refused, logging in");
                     self.login(http).await?
                 }

@@ -1,0 +1,10 @@
+//! The worker of the kill test and of the soak: it does what a payload says.
+
+use process_tests::work::{WORK, Work};
+use reefguide_worker::prelude::*;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let work = |work: Work, ctx: JobContext| async move { work.run(&ctx).await };
+    Worker::builder().handler_fn(WORK, work).main().await
+}

@@ -1,0 +1,89 @@
+//! Building a worker of this workspace.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use crate::failure::{Doing, Failure};
+use crate::process::Process;
+
+/// Builds the program `name` of `package` and returns its path.
+pub(crate) async fn build(
+    package: &str,
+    name: &str,
+    scratch: &Path,
+    locked: bool,
+) -> Result<PathBuf, Failure> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args([
+            "build",
+            "--quiet",
+            "--message-format=json-render-diagnostics",
+        ])
+        // With xtask beside it, dependencies have the features they were just built with.
+        .args(["--package", package, "--package", env!("CARGO_PKG_NAME")])
+        .args(locked.then_some("--locked"))
+        .current_dir(crate::workspace())
+        // A compiler that is killed leaves its temporary files.
+        .env("TMPDIR", scratch)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut cargo = Process::start("cargo build", &mut command)?;
+    let mut messages = String::new();
+    if let Some(mut stdout) = cargo.take_stdout() {
+        let read = stdout.read_to_string(&mut messages).await;
+        read.doing("reading what cargo build says")?;
+    }
+    let status = cargo.wait().await?;
+    if !status.success() {
+        return Err(Failure::new(format!("cargo build: {status}")));
+    }
+    executable(&messages, name)
+        .ok_or_else(|| Failure::new(format!("cargo build names no program {name}")))
+}
+
+/// Where cargo says, in its JSON messages, that it put the program `name`.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        target: Target,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter(|artifact| artifact.target.name == name)
+        .find_map(|artifact| artifact.executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_where_cargo_says() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"name":"reefguide-worker"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"xtask"},"executable":"/target/xtask"}
+{"reason":"compiler-artifact","target":{"name":"example-worker"},"executable":"/target/example-worker"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(
+            executable(messages, "example-worker"),
+            Some("/target/example-worker".into())
+        );
+        assert_eq!(
+            executable("warning: nothing here\n", "example-worker"),
+            None
+        );
+    }
+}

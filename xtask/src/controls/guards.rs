@@ -1,0 +1,84 @@
+//! The guards, and what their absence does.
+
+/// A guard of the library: what keeps a promise in one place of its text.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) name: &'static str,
+    /// The file, from the root of the workspace.
+    pub(super) file: &'static str,
+    /// The guard's text, which the file has exactly once.
+    pub(super) text: &'static str,
+    /// The same without the guard.
+    pub(super) without: &'static str,
+    /// The cases of the fault matrix that show it: parts of their names, with commas between.
+    pub(super) cases: &'static str,
+    /// The invariants of which one has to be violated then.
+    pub(super) caught_by: &'static [&'static str],
+}
+
+pub(super) const GUARDS: &[Guard] = &[
+    Guard {
+        name: "fence",
+        file: "crates/reefguide-worker/src/source/reefguide/fence.rs",
+        text: "        !self.fenced || may_go_on(details, ours)\n",
+        without: "        let _ = may_go_on(details, ours);\n        true\n",
+        cases: "calm",
+        caught_by: &["one-worker", "one-result"],
+    },
+    Guard {
+        name: "record before claim",
+        file: "crates/reefguide-worker/src/runtime/claiming.rs",
+        text: "        let Some(record) = self.record(job).await? else {\n",
+        without: "        let Some(record) = Some(OpenRecord::none()) else {\n",
+        cases: "read-back/401",
+        caught_by: &["recorded", "ended"],
+    },
+    Guard {
+        name: "deadline margin",
+        file: "crates/reefguide-worker/src/runtime/attempt.rs",
+        text: "    let margin = shared.options.deadline_margin;\n",
+        without: "    let margin = Duration::ZERO;\n",
+        cases: "lease",
+        caught_by: &["lease"],
+    },
+    Guard {
+        name: "publish before deliver",
+        file: "crates/reefguide-worker/src/runtime/attempt.rs",
+        text: "        Ok(stored) => stored.map_err(|error| format!(\"outputs not stored: {}\", Chain(&error)))?,\n",
+        without: "        Ok(stored) => stored.unwrap_or_default(),\n",
+        cases: "upload/400,upload-part/400",
+        caught_by: &["outputs"],
+    },
+    Guard {
+        name: "take back what was stored",
+        file: "crates/reefguide-worker/src/storage/publish.rs",
+        text: "            let (removed, left) = begun.take_back().await;\n",
+        without: "            begun.keep();\n            let (removed, left) = (0, 0);\n",
+        cases: "upload/400,upload-part/400",
+        caught_by: &["leftovers"],
+    },
+    Guard {
+        name: "abort an upload that failed",
+        file: "crates/reefguide-worker/src/storage/s3/upload.rs",
+        text: "        Err(_) => upload.abort().await,\n",
+        without: "        Err(_) => upload.open = false,\n",
+        cases: "upload/400,upload-part/400",
+        caught_by: &["leftovers"],
+    },
+    Guard {
+        name: "already completed is recorded",
+        file: "crates/reefguide-worker/src/source/reefguide/fence.rs",
+        text: "                if message == \"Assignment already completed!\" =>\n",
+        without: "                if message.is_empty() =>\n",
+        cases: "result/lost-answer",
+        caught_by: &["counts"],
+    },
+    Guard {
+        name: "single refresh",
+        file: "crates/reefguide-worker/src/source/reefguide/session.rs",
+        text: "        if let Some(token) = self.current()\n",
+        without: "        if let Some(token) = self.current().filter(|_| false)\n",
+        cases: "refresh/",
+        caught_by: &["refresh"],
+    },
+];

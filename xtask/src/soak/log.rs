@@ -1,0 +1,87 @@
+//! What the logs of all workers tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::failure::{Doing, Failure};
+
+/// What the workers did, as they say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// How often each job was claimed, by its id.
+    pub(super) claims: BTreeMap<String, usize>,
+    /// The jobs whose outputs were left in the bucket, as the log says: their result was refused, or they could not be
+    /// deleted.
+    pub(super) left: BTreeSet<String>,
+    /// How many claims of dead workers were settled.
+    pub(super) settled: usize,
+}
+
+/// What a line says when outputs are left.
+const LEFT: [&str; 2] = ["result refused", "not taken back"];
+
+#[derive(Deserialize)]
+struct Line {
+    message: String,
+    #[serde(default)]
+    job_id: String,
+}
+
+impl Told {
+    /// Reads the logs in `folder`.
+    pub(super) fn read(folder: &Path) -> Result<Self, Failure> {
+        let mut told = Self::default();
+        let entries =
+            std::fs::read_dir(folder).doing(format_args!("reading {}", folder.display()))?;
+        for entry in entries {
+            let path = entry
+                .doing(format_args!("reading {}", folder.display()))?
+                .path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                let text = std::fs::read_to_string(&path);
+                told.add(&text.doing(format_args!("reading {}", path.display()))?);
+            }
+        }
+        Ok(told)
+    }
+
+    fn add(&mut self, log: &str) {
+        for text in log.lines() {
+            // A killed worker may leave half a line.
+            let Ok(line) = serde_json::from_str::<Line>(text) else {
+                continue;
+            };
+            if LEFT.iter().any(|says| text.contains(says)) {
+                self.left.insert(line.job_id.clone());
+            }
+            match line.message.as_str() {
+                "job claimed" => *self.claims.entry(line.job_id).or_default() += 1,
+                "claim of a dead worker settled" => self.settled += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_settled_claims_and_outputs_that_are_left_are_counted() {
+        let mut told = Told::default();
+        told.add(
+            r#"
+{"message":"job claimed","job_id":"4"}
+{"message":"job claimed","job_id":"4"}
+{"message":"claim of a dead worker settled","job_id":"5"}
+{"message":"job failed","job_id":"6","reason":"result refused: no"}
+{"message":"job cl"#,
+        );
+        assert_eq!(told.claims, BTreeMap::from([("4".to_owned(), 2)]));
+        assert_eq!(told.settled, 1);
+        assert_eq!(told.left, BTreeSet::from(["6".to_owned()]));
+    }
+}

@@ -1,0 +1,267 @@
+//! `cargo xtask soak`: hundreds of jobs, several workers, and everything that can go wrong, at random.
+
+mod figures;
+mod log;
+mod plan;
+mod worker;
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use process_tests::work::{WORK, Work};
+use reefguide_lab::{Fault, JobTypeSpec, Lab, Outputs, Violation};
+use reefguide_worker::runtime::Recovery;
+use reefguide_worker::source::reefguide::{Client, ReefGuide};
+use reefguide_worker::storage::{S3Credentials, S3Options, Storage};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+
+use self::figures::Figures;
+use self::log::Told;
+use self::plan::{Ending, Event, WORKERS};
+use self::worker::Start;
+use crate::failure::{Doing, Failure};
+use crate::proxy;
+use crate::session::{Ended, Session};
+
+/// How long the jobs that are left may take once the faults are gone.
+const FINISHES_WITHIN: Duration = Duration::from_secs(120);
+/// Between two lines that say how far it is.
+const SAYS_EVERY: Duration = Duration::from_secs(10);
+/// For the lab's accounts.
+const PASSWORD: &str = "password";
+
+/// Lets workers run on bad days only: faults, signals and kills at random, and checks that every promise was kept
+///
+/// Four real worker processes work on jobs that succeed, fail, panic, run long, or take their process with them, submitted
+/// all the time. Meanwhile calls of API and storage fail in all ways the lab has, and workers get SIGTERM, a second
+/// SIGTERM, or SIGKILL, and are started again. In the end the faults go away, a last worker and a recovery finish what is
+/// left, and everything is audited: one end for every job, outputs whole, nothing left over.
+///
+/// The seed decides what happens and when; a seed that failed makes the same plan again. It exits with 0 if no promise was
+/// broken, and with 1 otherwise. The logs of all workers are in `target/soak` until the next soak.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// How long things go wrong, in minutes; the end takes up to a minute more
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    minutes: f64,
+    /// Decides what goes wrong, and when [default: another one each time]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Build as Cargo.lock says, or fail
+    #[arg(long)]
+    locked: bool,
+}
+
+/// Runs the soak.
+pub(crate) fn soak(options: &Options) -> Result<(), Ended> {
+    proxy::spare_loopback()?;
+    let length = Duration::try_from_secs_f64(options.minutes * 60.0)
+        .map_err(|_| Failure::new("--minutes must be a number from 0 on"))?;
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let session = Session::begin("reefguide-soak")?;
+    let scratch = session.scratch().to_owned();
+    let logs = crate::workspace().join("target/soak");
+    match std::fs::remove_dir_all(&logs) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(&logs),
+    }
+    .doing(format_args!("clearing {}", logs.display()))?;
+    session.run(run(&scratch, &logs, length, seed, options.locked))
+}
+
+async fn run(
+    scratch: &Path,
+    logs: &Path,
+    length: Duration,
+    seed: u64,
+    locked: bool,
+) -> Result<(), Failure> {
+    let program = crate::build::build("process-tests", "soak-worker", scratch, locked).await?;
+    let minutes = length.as_secs_f64() / 60.0;
+    println!("cargo xtask soak --minutes {minutes} --seed {seed}");
+    let lab = Lab::builder()
+        .data(scratch.join("lab"))
+        .job_type(JobTypeSpec::new(WORK))
+        .login_limit(u32::MAX)
+        .start()
+        .await
+        .doing("starting the lab")?;
+    let start = Start::new(program, &lab, logs, scratch);
+    let mut figures = Figures::default();
+
+    let (endings, kept) = start_all(&start);
+    act(&lab, seed, length, &endings, &mut figures).await?;
+    drop(endings);
+    for exits in kept.join_all().await {
+        figures.exits(exits?);
+    }
+    finish(&lab, &start).await?;
+    let recovered = recover(&lab).await?;
+
+    let told = Told::read(logs)?;
+    let violations = audit(&lab, &told)?;
+    figures.print(&lab, &told, recovered)?;
+    lab.shutdown().await;
+    if violations.is_empty() {
+        println!("violations    0");
+        return Ok(());
+    }
+    let list: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    Err(Failure::new(format!(
+        "{} violations; seed {seed}\n{}",
+        list.len(),
+        list.join("\n")
+    )))
+}
+
+type Endings = Vec<mpsc::UnboundedSender<(Ending, Duration)>>;
+
+/// Starts a worker at each place, and what keeps one there.
+fn start_all(start: &Start) -> (Endings, JoinSet<Result<worker::Exits, Failure>>) {
+    let mut kept = JoinSet::new();
+    let endings = (0..WORKERS).map(|place| {
+        let (ending, endings) = mpsc::unbounded_channel();
+        kept.spawn(start.clone().keep(place, endings));
+        ending
+    });
+    (endings.collect(), kept)
+}
+
+/// Does what is planned. In the end all faults are gone.
+async fn act(
+    lab: &Lab,
+    seed: u64,
+    length: Duration,
+    endings: &Endings,
+    figures: &mut Figures,
+) -> Result<(), Failure> {
+    let started = tokio::time::Instant::now();
+    let mut said = Instant::now();
+    // What is on, and until when.
+    let mut faults = Vec::new();
+    let mut plan = plan::plan(seed, length).into_iter().peekable();
+    loop {
+        let next_event = plan.peek().map(|(at, _)| started + *at);
+        let next_end = faults.iter().map(|(until, _)| *until).min();
+        let Some(next) = next_event.into_iter().chain(next_end).min() else {
+            break;
+        };
+        sleep_until(next).await;
+        for (_, id) in faults.extract_if(.., |(until, _)| *until <= next) {
+            figures.fault(lab, id);
+        }
+        while let Some((_, event)) = plan.next_if(|(at, _)| started + *at <= next) {
+            match event {
+                Event::Submit(work) => {
+                    let payload = serde_json::to_value(work).doing("making a payload")?;
+                    lab.submit(WORK, payload).doing("submitting a job")?;
+                }
+                Event::Fault(route, kind, lasts) => {
+                    let id = lab.faults().add(Fault::new(route, kind));
+                    faults.push((next + lasts, id));
+                }
+                Event::ExpireTokens => lab.expire_tokens(),
+                Event::End(place, ending, back_after) => {
+                    // A worker that is being ended already hears of it later.
+                    let _ = endings[place].send((ending, back_after));
+                }
+            }
+        }
+        if said.elapsed() > SAYS_EVERY {
+            said = Instant::now();
+            println!(
+                "{:4.0} s  {}",
+                started.elapsed().as_secs_f64(),
+                figures::statuses(lab)?
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Lets a worker whom nothing disturbs do what is left.
+async fn finish(lab: &Lab, start: &Start) -> Result<(), Failure> {
+    println!("the faults are gone: {}", figures::statuses(lab)?);
+    let mut worker = start.process(WORKERS, 0)?;
+    let done = |lab: &Lab| {
+        let jobs = lab.jobs().unwrap_or_default();
+        jobs.iter()
+            .all(|job| !matches!(job["status"].as_str(), Some("PENDING" | "IN_PROGRESS")))
+    };
+    tokio::select! {
+        // If that takes too long, the audit says what is left.
+        _ = timeout(FINISHES_WITHIN, lab.wait_until(done)) => {}
+        status = worker.wait() => {
+            println!("the last worker ended: {}", status?);
+        }
+    }
+    worker::end(&mut worker, Ending::Terminate).await.map(drop)
+}
+
+/// Settles the claims whose records are left; how many there were.
+async fn recover(lab: &Lab) -> Result<usize, Failure> {
+    let value = |wanted| {
+        let mut env = lab.env().into_iter();
+        env.find_map(|(name, value)| (name == wanted).then_some(value))
+            .unwrap_or_default()
+    };
+    let client = Client::builder(lab.api_endpoint(), value("WORKER_USERNAME"), PASSWORD);
+    let source = ReefGuide::builder(client.build().doing("making a client")?).build();
+    let mut options = S3Options::default();
+    options.endpoint = Some(lab.s3_endpoint().to_owned());
+    options.region = Some(value("AWS_REGION"));
+    options.credentials = Some(S3Credentials {
+        access_key: value("MINIO_USERNAME"),
+        secret_key: value("MINIO_PASSWORD").into(),
+        session_token: None,
+    });
+    let records = format!("s3://{}/reefguide-worker/records", lab.bucket());
+    let records = records.parse().doing("where records are")?;
+    let mut recovery =
+        Recovery::new(source, Storage::s3(options).await, records).dead_after(Duration::ZERO);
+    let look = recovery.look().await.doing("recovering claims")?;
+    Ok(look.dead.len())
+}
+
+fn audit(lab: &Lab, told: &Told) -> Result<Vec<Violation>, Failure> {
+    let mut violations = lab.audit(outputs).doing("auditing the lab")?;
+    // A killed worker cannot abort an upload; the bucket's lifecycle rule does.
+    violations.retain(|violation| !violation.to_string().ends_with("is still open"));
+    // What a refusal of the API or the storage leaves, the log tells, as the book says.
+    let left: Vec<_> = told
+        .left
+        .iter()
+        .map(|id| format!(" results/work/{id}/"))
+        .collect();
+    violations.retain(|violation| {
+        let text = violation.to_string();
+        violation.invariant() != "leftovers" || !left.iter().any(|place| text.contains(place))
+    });
+    for (job, claims) in &told.claims {
+        if *claims > 1 {
+            violations.push(Violation::new(
+                "one-worker",
+                format!("job {job} was claimed {claims} times"),
+            ));
+        }
+    }
+    for job in lab.jobs().doing("reading the jobs")? {
+        if job["status"] == "PENDING" {
+            violations.push(Violation::new(
+                "progress",
+                format!("job {} is still PENDING", job["id"]),
+            ));
+        }
+    }
+    Ok(violations)
+}
+
+fn outputs(job: &Value) -> Outputs {
+    let work = serde_json::from_value::<Work>(job["input_payload"].clone());
+    work.map(|work| work.outputs()).unwrap_or_default()
+}

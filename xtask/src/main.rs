@@ -4,6 +4,7 @@ mod build;
 mod controls;
 mod demo;
 mod failure;
+mod lab_storage;
 mod process;
 mod proxy;
 mod session;

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use reefguide_lab::Lab;
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_worker::storage::StorageUri;
 
 use crate::failure::{Doing, Failure};
+use crate::lab_storage;
 
 const REGIONS: [(&str, f64); 3] = [("davies", 12.0), ("heron", 8.0), ("lizard", 20.0)];
 /// The number of lines.
@@ -26,7 +27,7 @@ pub(super) struct Inputs {
 
 /// Uploads the inputs.
 pub(super) async fn upload(lab: &Lab) -> Result<Inputs, Failure> {
-    let storage = storage(lab).await;
+    let storage = lab_storage::of(lab).await;
     let folder: StorageUri = format!("s3://{}/inputs", lab.bucket())
         .parse()
         .doing("naming the inputs")?;
@@ -47,23 +48,6 @@ pub(super) async fn upload(lab: &Lab) -> Result<Inputs, Failure> {
             .doing("uploading an input")?;
     }
     Ok(inputs)
-}
-
-async fn storage(lab: &Lab) -> Storage {
-    let env = lab.env();
-    let value = |wanted| {
-        let found = env.iter().find(|(name, _)| *name == wanted);
-        found.map(|(_, value)| value.clone()).unwrap_or_default()
-    };
-    let mut options = S3Options::default();
-    options.endpoint = Some(lab.s3_endpoint().to_owned());
-    options.region = Some(value("AWS_REGION"));
-    options.credentials = Some(S3Credentials {
-        access_key: value("MINIO_USERNAME"),
-        secret_key: value("MINIO_PASSWORD").into(),
-        session_token: None,
-    });
-    Storage::s3(options).await
 }
 
 /// Lines of `region,depth` below a header: every region in turn, deeper and shallower like a slope

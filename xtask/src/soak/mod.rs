@@ -14,7 +14,6 @@ use process_tests::work::{WORK, Work};
 use reefguide_lab::{Fault, JobTypeSpec, Lab, Outputs, Violation};
 use reefguide_worker::runtime::Recovery;
 use reefguide_worker::source::reefguide::{Client, ReefGuide};
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,6 +24,7 @@ use self::log::Told;
 use self::plan::{Ending, Event, WORKERS};
 use self::worker::Start;
 use crate::failure::{Doing, Failure};
+use crate::lab_storage;
 use crate::proxy;
 use crate::session::{Ended, Session};
 
@@ -205,25 +205,13 @@ async fn finish(lab: &Lab, start: &Start) -> Result<(), Failure> {
 
 /// Settles the claims whose records are left; how many there were.
 async fn recover(lab: &Lab) -> Result<usize, Failure> {
-    let value = |wanted| {
-        let mut env = lab.env().into_iter();
-        env.find_map(|(name, value)| (name == wanted).then_some(value))
-            .unwrap_or_default()
-    };
-    let client = Client::builder(lab.api_endpoint(), value("WORKER_USERNAME"), PASSWORD);
+    let account = lab_storage::env(lab, "WORKER_USERNAME");
+    let client = Client::builder(lab.api_endpoint(), account, PASSWORD);
     let source = ReefGuide::builder(client.build().doing("making a client")?).build();
-    let mut options = S3Options::default();
-    options.endpoint = Some(lab.s3_endpoint().to_owned());
-    options.region = Some(value("AWS_REGION"));
-    options.credentials = Some(S3Credentials {
-        access_key: value("MINIO_USERNAME"),
-        secret_key: value("MINIO_PASSWORD").into(),
-        session_token: None,
-    });
     let records = format!("s3://{}/reefguide-worker/records", lab.bucket());
     let records = records.parse().doing("where records are")?;
     let mut recovery =
-        Recovery::new(source, Storage::s3(options).await, records).dead_after(Duration::ZERO);
+        Recovery::new(source, lab_storage::of(lab).await, records).dead_after(Duration::ZERO);
     let look = recovery.look().await.doing("recovering claims")?;
     Ok(look.dead.len())
 }

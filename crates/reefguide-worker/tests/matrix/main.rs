@@ -13,6 +13,8 @@
 
 mod case;
 mod checks;
+#[path = "../lab_storage/mod.rs"]
+mod lab_storage;
 mod report;
 mod run;
 #[path = "../../../process-tests/src/work.rs"]

@@ -11,7 +11,7 @@ use reefguide_worker::prelude::*;
 use reefguide_worker::retry::RetryPolicy;
 use reefguide_worker::runtime::{Recovery, RunOptions, Stopped};
 use reefguide_worker::source::reefguide::{Client, ReefGuide};
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case::{Case, Event};
 use crate::checks;
+use crate::lab_storage;
 use crate::work::{WORK, Work};
 
 /// How long a call to the API may take.
@@ -213,22 +214,7 @@ impl Bench {
     }
 
     async fn storage(&self) -> Storage {
-        let env = self.lab.env();
-        let value = |name| {
-            env.iter()
-                .find(|(known, _)| *known == name)
-                .unwrap()
-                .1
-                .clone()
-        };
-        let mut options = S3Options::default();
-        options.endpoint = Some(value("S3_ENDPOINT"));
-        options.region = Some(value("AWS_REGION"));
-        options.credentials = Some(S3Credentials {
-            access_key: value("MINIO_USERNAME"),
-            secret_key: value("MINIO_PASSWORD").into(),
-            session_token: None,
-        });
+        let mut options = lab_storage::options(&self.lab);
         options.attempt_timeout = S3_TIMEOUT;
         options.operation_timeout = S3_TIMEOUT * 4;
         Storage::s3(options).await

@@ -5,6 +5,8 @@
 mod attempts;
 mod claiming;
 mod delivering;
+#[path = "../lab_storage/mod.rs"]
+mod lab_storage;
 mod limits;
 mod recovering;
 mod rig;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use reefguide_lab::{Lab, LabBuilder};
 use reefguide_worker::runtime::{RunOptions, StopReason, Stopped, Worker, WorkerBuilder};
 use reefguide_worker::source::reefguide::{Client, ReefGuide, ReefGuideBuilder};
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::lab_storage;
 
 /// No test waits longer than this for anything; it says so instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,23 +131,7 @@ impl Rig {
 }
 
 pub(crate) async fn storage_of(lab: &Lab) -> Storage {
-    let env = lab.env();
-    let value = |name| {
-        env.iter()
-            .find(|(known, _)| *known == name)
-            .unwrap()
-            .1
-            .clone()
-    };
-    let mut options = S3Options::default();
-    options.endpoint = Some(value("S3_ENDPOINT"));
-    options.region = Some(value("AWS_REGION"));
-    options.credentials = Some(S3Credentials {
-        access_key: value("MINIO_USERNAME"),
-        secret_key: value("MINIO_PASSWORD").into(),
-        session_token: None,
-    });
-    Storage::s3(options).await
+    Storage::s3(lab_storage::options(lab)).await
 }
 
 impl Running {

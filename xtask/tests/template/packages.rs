@@ -40,8 +40,15 @@ pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 2] {
 fn a_package_has_no_stray_files() {
     for name in CRATES {
         let mut list = Command::new("cargo");
-        list.args(["package", "--list", "--allow-dirty", "--package", name])
-            .current_dir(root());
+        list.args([
+            "package",
+            "--list",
+            "--quiet",
+            "--allow-dirty",
+            "--package",
+            name,
+        ])
+        .current_dir(root());
         insta::assert_snapshot!(name, run(&mut list));
     }
 }

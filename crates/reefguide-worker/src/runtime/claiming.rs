@@ -248,6 +248,10 @@ impl Claiming {
         let Some(record) = self.record(job).await? else {
             return Ok(None);
         };
+        if self.shutdown.stop.is_cancelled() {
+            record.withdraw().await;
+            return Ok(None);
+        }
         // A claim that was sent is seen through, also when the worker is to stop meanwhile.
         let claim = tokio::select! {
             claim = self.shared.source.claim(job) => claim,

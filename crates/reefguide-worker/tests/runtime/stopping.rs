@@ -39,6 +39,27 @@ async fn a_worker_asked_to_stop_lets_its_job_finish_and_claims_no_other() {
 }
 
 #[tokio::test]
+async fn a_worker_asked_to_stop_while_it_records_a_claim_does_not_make_it() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let slow = Fault::delay(Route::S3Put, Duration::from_millis(500));
+    rig.lab.faults().add(slow.times(1));
+    let worker = rig.worker().await;
+    let worker = Running::start(worker.handler_fn("TEST", |_: Value, _| async { Ok(()) }));
+    in_time(async {
+        while rig.lab.faults().fired() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(
+        (rig.status(job).as_str(), rig.unsettled().await),
+        ("PENDING", 0)
+    );
+}
+
+#[tokio::test]
 async fn a_job_that_does_not_finish_within_the_grace_is_reported_as_failed() {
     let rig = Rig::start().await;
     let job = rig.submit_test(1);

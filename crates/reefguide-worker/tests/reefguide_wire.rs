@@ -9,7 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use httpmock::prelude::*;
 use httpmock::{Mock, Then};
 use reefguide_worker::job::{AssignmentId, JobId, JobStatus, JobType};
-use reefguide_worker::source::reefguide::{ApiError, Client, JobFilter};
+use reefguide_worker::source::reefguide::{ApiError, Client, JobFilter, ReefGuide};
+use reefguide_worker::source::{JobSource, SourceError};
 use serde_json::{Value, json};
 
 const EMAIL: &str = "worker@email.com";
@@ -282,7 +283,7 @@ async fn a_refresh_that_is_refused_for_another_reason_leads_to_a_login_too() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_for_whatever_reason_denies_the_account() {
+async fn a_login_that_is_refused_for_whatever_reason_denies_a_worker_its_jobs() {
     let server = MockServer::start_async().await;
     server
         .mock_async(|when, then| {
@@ -291,8 +292,9 @@ async fn a_login_that_is_refused_for_whatever_reason_denies_the_account() {
                 .json_body(json!({ "status": 400, "message": "no" }));
         })
         .await;
-    let error = client(&server).poll(None).await.unwrap_err();
-    assert!(error.is_denied(), "{error}");
+    let source = ReefGuide::builder(client(&server)).build();
+    let error = source.poll(&"TEST".into()).await.unwrap_err();
+    assert!(matches!(error, SourceError::Denied { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -281,8 +281,7 @@ impl ApiError {
     pub fn is_denied(&self) -> bool {
         match self {
             Self::Denied { .. } | Self::TokenRejected { .. } => true,
-            // Whatever the reason, without a token every call is refused.
-            Self::Login(error) => !error.is_retryable(),
+            Self::Login(error) => error.is_denied(),
             _ => false,
         }
     }
@@ -303,6 +302,10 @@ impl From<ApiError> for SourceError {
         match &error {
             _ if error.is_retryable() => Self::Unavailable {
                 retry_after: error.retry_after(),
+                source: source(error),
+            },
+            // Whatever the reason, without a token every call is refused.
+            ApiError::Login(_) => Self::Denied {
                 source: source(error),
             },
             _ if error.is_denied() => Self::Denied {

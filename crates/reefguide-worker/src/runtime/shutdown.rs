@@ -96,14 +96,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_of_a_shutdown_is_told_by_its_stages() {
+    async fn each_stage_begins_in_its_time_and_what_it_took_is_told() {
         let grace = Duration::from_secs(25);
         let shutdown = Shutdown::new(CancellationToken::new());
         assert_eq!(shutdown.spent(Instant::now(), grace), Spent::default());
         shutdown.stop.cancel();
-        let driving = tokio::spawn(shutdown.clone().drive(grace));
         let asked = Instant::now();
-        driving.await.unwrap();
+        tokio::spawn(shutdown.clone().drive(grace));
+        for (stage, begins) in [
+            (&shutdown.cancel_jobs, 17),
+            (&shutdown.end_uploads, 21),
+            (&shutdown.give_up, 25),
+        ] {
+            stage.cancelled().await;
+            assert_eq!(asked.elapsed(), Duration::from_secs(begins));
+        }
         let spent = |seconds| {
             let Spent {
                 finish,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Lab, RequestRecord, Route};
-use reefguide_worker::job::JobId;
+use reefguide_worker::job::{JobId, Outcome};
 use reefguide_worker::prelude::*;
 use reefguide_worker::runtime::{Recovery, RunOptions, Settled, WorkerBuilder};
 use serde_json::{Value, json};
@@ -102,6 +102,30 @@ async fn a_success_whose_worker_died_before_it_could_report_it_is_delivered_by_a
         json!({})
     );
     assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
+async fn a_failure_that_cannot_be_reported_is_in_the_record_with_its_reason() {
+    let rig = Rig::start().await;
+    rig.submit_test(1);
+    rig.lab.faults().add(Fault::status(Route::Result, 503));
+    let worker = rig.worker().await.options(options(&rig));
+    let doomed = Doomed::start(worker.handler_fn("TEST", |_: Value, _| async {
+        Err::<(), _>(JobError::permanent("the reef is gone"))
+    }));
+    // What is noted after the first try is there before the second.
+    answered(&rig, 2, |request| request.route == Route::Result).await;
+    doomed.kill();
+    let recovery = Recovery::new(rig.source().build(), rig.storage().await, rig.records());
+    let records = recovery.records().await.unwrap();
+    let outcomes = records
+        .into_iter()
+        .map(|(_, record)| record.unwrap().outcome);
+    let reason = "the reef is gone".to_owned();
+    assert_eq!(
+        outcomes.collect::<Vec<_>>(),
+        [Some(Outcome::Failed { reason })]
+    );
 }
 
 #[tokio::test]

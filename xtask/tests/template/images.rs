@@ -155,6 +155,9 @@ fn generated(store: &Store, repository: &Repository) {
         std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
         let mut prune = Command::new("cargo");
         prune.args(["metadata", "--offline", "--quiet", "--format-version=1"]);
+        // What is only for other systems was perhaps never fetched.
+        let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        prune.args(["--filter-platform", &platform]);
         run(prune.current_dir(&worker.path));
         let context = format!("--build-context=sdk={sdk}");
         let arguments = [&context, "--build-arg=LTO=off", "--target=worker"];

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::{COOPERATION, call};
 use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
-use super::records::OpenRecord;
+use super::records::{OpenRecord, plain};
 use super::shutdown::{Shutdown, reserve};
 use super::watch;
 use super::worker::Shared;
@@ -259,8 +259,7 @@ struct Scratch {
 
 impl Scratch {
     fn create(shared: &Shared, claim: &Claim) -> Result<Self, String> {
-        let readable = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        let id: String = claim.job.id.to_string().chars().map(readable).collect();
+        let id = plain(&claim.job.id);
         let root = shared.scratch.path();
         let create = || {
             let folder = tempfile::Builder::new()

@@ -20,7 +20,12 @@ use crate::job::{Job, JobId, JobType, Outcome};
 use crate::storage::{ObjectInfo, Storage, StorageError, StorageUri};
 
 /// After so many intervals without a renewal, the worker that wrote a record counts as dead.
-pub(super) const DEAD_AFTER: u32 = 5;
+const DEAD_AFTER: u32 = 5;
+
+/// After how long without a renewal a worker that renews every `interval` counts as dead.
+pub(super) fn dead_after(interval: Duration) -> Duration {
+    interval.saturating_mul(DEAD_AFTER)
+}
 
 /// The largest record that is read: a result has 100 KiB at most, and may be longer once escaped.
 const LARGEST: u64 = 4 << 20;
@@ -46,9 +51,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// After how long without a renewal its worker counts as dead.
-    pub(super) fn dead_after(&self) -> Duration {
-        Duration::from_millis(self.interval_ms).saturating_mul(DEAD_AFTER)
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms)
     }
 }
 
@@ -314,8 +318,9 @@ impl Drop for OpenRecord {
     }
 }
 
-/// An id as a part of a key: letters and digits as they are, everything else as its number.
-fn plain(id: &JobId) -> String {
+/// An id as a part of a key or a folder's name: letters and digits as they are, everything else as its
+/// number.
+pub(super) fn plain(id: &JobId) -> String {
     let mut plain = String::new();
     for c in id.to_string().chars() {
         match c.is_ascii_alphanumeric() {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
-use super::records::{OpenRecord, Record, RecordError, Records};
+use super::records::{OpenRecord, Record, RecordError, Records, dead_after};
 use super::sightings::{Sighting, Sightings};
 use super::worker::Shared;
 use crate::Chain;
@@ -200,8 +200,7 @@ impl Recovery {
                     return Ok(None);
                 };
                 let mark = etag.unwrap_or_else(|| format!("{record:?}"));
-                let interval = Duration::from_millis(record.interval_ms);
-                self.sightings.first(uri, &mark, interval);
+                self.sightings.first(uri, &mark, record.interval());
                 mark
             }
         };
@@ -274,7 +273,7 @@ impl Recovery {
         let claim = self.source.recover(&record.job_id, &record.claimant).await;
         let Some(claim) = claim.map_err(RecoveryError::Claim)? else {
             // A source that is slow may still answer a claim that was just sent.
-            let young = orphan.is_some_and(|since| since.elapsed() < record.dead_after());
+            let young = orphan.is_some_and(|since| since.elapsed() < dead_after(record.interval()));
             return match young {
                 true => Err(RecoveryError::Unanswered),
                 false => Ok(Settled::Obsolete),

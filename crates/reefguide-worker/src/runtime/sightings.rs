@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::records::DEAD_AFTER;
+use super::records;
 use crate::storage::StorageUri;
 
 /// What was seen of the records of other workers, look by look.
@@ -79,7 +79,7 @@ impl Sightings {
             seen.silent = Duration::ZERO;
             seen.renewed = true;
         }
-        let dead_after = dead_after.unwrap_or(seen.interval.saturating_mul(DEAD_AFTER));
+        let dead_after = dead_after.unwrap_or_else(|| records::dead_after(seen.interval));
         match seen.renewed {
             _ if seen.silent >= dead_after => Sighting::Dead,
             true => Sighting::Alive,

@@ -64,7 +64,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     println!("AWS_ENDPOINT_URL=https://{}", listener.local_addr()?);
                     println!("PLAIN_ENDPOINT_URL={plain_url}");
                     println!("SSL_CERT_FILE={}", certificate.display());
-                    println!("AWS_CA_BUNDLE={}", certificate.display());
                     Some((listener, acceptor))
                 }
             };

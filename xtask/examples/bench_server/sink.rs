@@ -50,10 +50,9 @@ impl Sink {
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let (head, body) = request.into_parts();
-        let size = match swallow(&head.headers, body).await {
-            Ok(size) => size,
+        let Ok(size) = swallow(&head.headers, body).await else {
             // The connection broke: nobody reads this.
-            Err(_) => return Ok(status(StatusCode::BAD_REQUEST)),
+            return Ok(status(StatusCode::BAD_REQUEST));
         };
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;

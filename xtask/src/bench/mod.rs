@@ -3,12 +3,13 @@
 mod case;
 mod client;
 mod measure;
+mod page;
 mod report;
 mod server;
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use tokio::process::Command;
@@ -57,6 +58,9 @@ struct Storage {
     /// The profile to build with; `bench-fast` builds in less time
     #[arg(long, default_value = "release", value_name = "NAME")]
     profile: String,
+    /// Puts the figures into docs/src/benchmarks.md
+    #[arg(long)]
+    write_table: bool,
 }
 
 /// Runs a benchmark.
@@ -79,9 +83,6 @@ async fn storage(options: Storage, scratch: &Path) -> Result<(), Failure> {
     let names = ["transfer", "bench_server"];
     let [transfer, server] = cargo_build(arguments.as_flattened(), names, scratch).await?;
     let clients = clients(transfer, &options.peer);
-    for client in &clients {
-        eprintln!("{} {}", client.tool.name(), client.version);
-    }
     let cases = match options.case.len() {
         0 => Case::all().collect(),
         _ => options.case,
@@ -96,12 +97,26 @@ async fn storage(options: Storage, scratch: &Path) -> Result<(), Failure> {
     for case in cases {
         all.extend(bench.case(case, &clients, options.rounds).await?);
     }
-    println!("{}", report::figures(&all));
+    let versions: Vec<_> = clients
+        .iter()
+        .map(|client| format!("{} {}", client.tool.name(), client.version))
+        .collect();
+    let figures = [
+        page::origin(&versions),
+        report::comparison(&all),
+        report::figures(&all),
+    ];
+    let figures = figures.join("\n\n");
+    println!("{figures}");
+    if options.write_table {
+        let page = page::write(&options.server.to_string(), &figures)?;
+        println!("\nThe figures are in {}.", page.display());
+    }
     Ok(())
 }
 
 /// Ours, and the peers that are here.
-fn clients(transfer: std::path::PathBuf, peers: &[Tool]) -> Vec<Client> {
+fn clients(transfer: PathBuf, peers: &[Tool]) -> Vec<Client> {
     let mut clients = vec![Client {
         tool: Tool::Ours,
         executable: transfer,
@@ -122,7 +137,7 @@ fn clients(transfer: std::path::PathBuf, peers: &[Tool]) -> Vec<Client> {
 /// Runs clients against one server.
 struct Bench<'s> {
     server: Server,
-    data: std::path::PathBuf,
+    data: PathBuf,
     scratch: &'s Path,
     /// How many there were. Each has a place of its own on the server: some clients leave out what is there.
     runs: u32,
@@ -155,6 +170,7 @@ impl Bench<'_> {
             })
             .collect();
         for round in 0..rounds {
+            eprintln!("{case}, round {} of {rounds}", round + 1);
             let mut order: Vec<usize> = (0..clients.len()).collect();
             if round % 2 == 1 {
                 order.reverse();
@@ -220,7 +236,18 @@ impl Bench<'_> {
             .env("RCLONE_S3_ENV_AUTH", "true")
             .env("RCLONE_S3_ENDPOINT", given("AWS_ENDPOINT_URL"))
             .env("RCLONE_S3_REGION", given("AWS_REGION"));
-        measure(client.tool.name(), &mut command).await
+        // rclone refuses to start with it.
+        if client.tool == Tool::Aws
+            && let Some(certificate) = server.get("SSL_CERT_FILE")
+        {
+            command.env("AWS_CA_BUNDLE", certificate);
+        }
+        let complaints = self.scratch.join("complaints");
+        let file = fs::File::create(&complaints).doing("keeping what a client complains about")?;
+        let run = measure(client.tool.name(), command.stderr(file)).await;
+        run.inspect_err(|_| {
+            eprintln!("{}", fs::read_to_string(&complaints).unwrap_or_default());
+        })
     }
 }
 

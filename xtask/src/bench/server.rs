@@ -1,6 +1,7 @@
 //! The server that is measured against, in a process of its own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,6 +32,17 @@ pub(super) enum Kind {
     SinkDelay,
     /// The lab's S3, which stores
     Lab,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sink => "sink",
+            Self::SinkTls => "sink-tls",
+            Self::SinkDelay => "sink-delay",
+            Self::Lab => "lab",
+        })
+    }
 }
 
 /// A server that runs.

@@ -30,9 +30,9 @@ pub(crate) async fn serve(
         match tls.clone() {
             None => drop(tokio::spawn(connection(stream, sink))),
             Some(tls) => drop(tokio::spawn(async move {
-                match tls.accept(stream).await {
-                    Ok(stream) => connection(stream, sink).await,
-                    Err(error) => eprintln!("a handshake failed: {error}"),
+                // A client that has no trust in it says so itself.
+                if let Ok(stream) = tls.accept(stream).await {
+                    connection(stream, sink).await;
                 }
             })),
         }

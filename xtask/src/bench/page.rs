@@ -50,7 +50,7 @@ fn replaced(page: &str, server: &str, figures: &str) -> Option<String> {
     let [begin, end] = markers(server);
     let (before, rest) = page.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
-    Some(format!("{before}{begin}\n{figures}\n{end}{after}"))
+    Some(format!("{before}{begin}\n\n{figures}\n\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
         let once = replaced(page, "sink", "new").unwrap();
         assert_eq!(
             once,
-            "a\n<!-- begin sink -->\nnew\n<!-- end sink -->\nb\n<!-- begin lab -->\n<!-- end lab -->\n"
+            "a\n<!-- begin sink -->\n\nnew\n\n<!-- end sink -->\nb\n<!-- begin lab -->\n<!-- end lab -->\n"
         );
         assert_eq!(replaced(&once, "sink", "new").unwrap(), once);
         assert_eq!(replaced(page, "sink-tls", "new"), None);

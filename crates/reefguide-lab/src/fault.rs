@@ -25,7 +25,8 @@ pub enum FaultKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
     },
-    /// The request is handled after a wait, unless its client hangs up before.
+    /// The request is handled after a wait, unless its client hangs up before. That is not noticed while its body
+    /// is still to be read.
     Delay {
         /// The wait in milliseconds.
         ms: u64,

@@ -21,7 +21,7 @@ fn fetch(bench: &Bench) -> Result<u64, StorageError> {
     bench.run(async { storage.download_file(&from, &to).await })
 }
 
-fn ridden_out(fault: Fault) {
+fn ridden_out(fault: &Fault) {
     for size in SIZES {
         let bench = bench(size);
         bench.fault(fault.clone());
@@ -44,22 +44,22 @@ fn told(size: usize, fault: Fault, what: &str) {
 
 #[test]
 fn a_reset_in_the_middle_of_a_body_is_ridden_out() {
-    ridden_out(Fault::cut_body(Route::S3Get, 150_000).times(2));
+    ridden_out(&Fault::cut_body(Route::S3Get, 150_000).times(2));
 }
 
 #[test]
 fn a_reset_before_the_answer_is_ridden_out() {
-    ridden_out(Fault::reset(Route::S3Get).times(2));
+    ridden_out(&Fault::reset(Route::S3Get).times(2));
 }
 
 #[test]
 fn a_server_that_asks_to_slow_down_is_ridden_out() {
-    ridden_out(Fault::status(Route::S3Get, 503).times(2));
+    ridden_out(&Fault::status(Route::S3Get, 503).times(2));
 }
 
 #[test]
 fn an_answer_that_comes_too_late_once_is_ridden_out() {
-    ridden_out(Fault::delay(Route::S3Get, LATE).times(1));
+    ridden_out(&Fault::delay(Route::S3Get, LATE).times(1));
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn bench(size: usize) -> Bench {
 
 fn fetch(bench: &Bench) -> Result<u64, StorageError> {
     let (storage, from, to) = (bench.storage(), bench.uri("inputs/a"), bench.local("a"));
-    bench.run(async { storage.download_file(&from, &to).await })
+    bench.run(async { Ok(storage.download_file(&from, &to).await?.size) })
 }
 
 fn ridden_out(fault: &Fault) {

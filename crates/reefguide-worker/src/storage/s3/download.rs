@@ -14,7 +14,6 @@ use bytes::Bytes;
 use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::body::HELD;
 use super::verify::{Expected, Verification};
 use super::{S3, size};
 use crate::Chain;
@@ -76,7 +75,11 @@ pub(super) async fn to_file(
             on_task(async move {
                 let (_permit, content) = match begun {
                     Some((permit, content)) => (permit, Some(content)),
-                    None => (version.s3.limits.request(HELD).await, None),
+                    None => {
+                        let mut permit = version.s3.limits.request(0).await;
+                        permit.grow().await;
+                        (permit, None)
+                    }
                 };
                 let pieces = version.pieces(content, range.clone());
                 target.take(pieces, range).await

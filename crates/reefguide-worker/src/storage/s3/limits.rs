@@ -14,6 +14,8 @@ pub(super) const FEW: usize = 32;
 pub(crate) const MANY: usize = 256;
 /// How many bytes of content may be held in memory, in all.
 const BYTES: u32 = 24 << 20;
+/// What the download of a large range is taken to hold: what was gathered, and what the connection has read.
+pub(super) const RANGE_HELD: u64 = 2 * HELD;
 
 /// Bounds that all clones of a [`Storage`](crate::storage::Storage) share.
 ///
@@ -62,7 +64,7 @@ impl Permit {
     pub(super) async fn grow(&mut self) {
         self.since = None;
         // Whoever has room has its request too, so somebody will give some back.
-        self.room = self.limits.room(HELD).await;
+        self.room = self.limits.room(RANGE_HELD).await;
     }
 }
 
@@ -81,7 +83,8 @@ impl Limits {
     pub(super) async fn request(self: &Arc<Self>, bytes: u64) -> Permit {
         // Never an error: the semaphores are not closed.
         let request = Arc::clone(&self.requests).acquire_owned().await.ok();
-        let room = self.room(bytes).await;
+        // What is larger is never held as a whole.
+        let room = self.room(bytes.min(HELD)).await;
         let small = bytes < HELD / 8;
         Permit {
             limits: Arc::clone(self),
@@ -92,8 +95,7 @@ impl Limits {
     }
 
     async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        // What is larger is never held as a whole.
-        let held = u32::try_from(bytes.min(HELD)).unwrap_or(BYTES);
+        let held = u32::try_from(bytes).unwrap_or(BYTES).min(BYTES);
         Arc::clone(&self.bytes).acquire_many_owned(held).await.ok()
     }
 

@@ -224,6 +224,7 @@ async fn handle(
             scratch: scratch.work(),
             outputs: Outputs::new(scratch.outputs()),
             storage: shared.storage.clone(),
+            inputs: shared.inputs.clone(),
             extensions: shared.extensions.clone(),
             cancellation: CancellationToken::new(),
             deadline: limit.end.map(|(end, _)| end),

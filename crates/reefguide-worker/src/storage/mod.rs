@@ -5,6 +5,7 @@
 //! stores all of it or nothing.
 
 mod backend;
+mod cache;
 mod content;
 mod error;
 mod folder;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
+pub use self::cache::{InputCache, InputFile};
 pub use self::error::{Action, StorageError};
 pub use self::object_path::ObjectPath;
 pub use self::options::{S3Credentials, S3Options};

@@ -17,17 +17,25 @@ pub(crate) async fn build(
     scratch: &Path,
     locked: bool,
 ) -> Result<PathBuf, Failure> {
+    let mut arguments = vec!["--quiet"];
+    // With xtask beside it, dependencies have the features they were just built with.
+    arguments.extend(["--package", package, "--package", env!("CARGO_PKG_NAME")]);
+    arguments.extend(locked.then_some("--locked"));
+    let [program] = cargo_build(&arguments, [name], scratch).await?;
+    Ok(program)
+}
+
+/// Builds what `arguments` say and returns the paths of the programs `names`.
+pub(crate) async fn cargo_build<const N: usize>(
+    arguments: &[&str],
+    names: [&str; N],
+    scratch: &Path,
+) -> Result<[PathBuf; N], Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build",
-            "--quiet",
-            "--message-format=json-render-diagnostics",
-        ])
-        // With xtask beside it, dependencies have the features they were just built with.
-        .args(["--package", package, "--package", env!("CARGO_PKG_NAME")])
-        .args(locked.then_some("--locked"))
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .args(arguments)
         .current_dir(crate::workspace())
         // A compiler that is killed leaves its temporary files.
         .env("TMPDIR", scratch)
@@ -43,8 +51,11 @@ pub(crate) async fn build(
     if !status.success() {
         return Err(Failure::new(format!("cargo build: {status}")));
     }
-    executable(&messages, name)
-        .ok_or_else(|| Failure::new(format!("cargo build names no program {name}")))
+    let programs = names.map(|name| executable(&messages, name).ok_or(name));
+    if let Some(name) = programs.iter().find_map(|program| program.as_ref().err()) {
+        return Err(Failure::new(format!("cargo build names no program {name}")));
+    }
+    Ok(programs.map(Result::unwrap_or_default))
 }
 
 /// Where cargo says, in its JSON messages, that it put the program `name`.

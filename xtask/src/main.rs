@@ -1,5 +1,6 @@
 //! The project's own chores. `cargo xtask --help` lists them.
 
+mod bench;
 mod build;
 mod controls;
 mod demo;
@@ -26,6 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    Bench(bench::Options),
     Demo(demo::Options),
     Controls(controls::Options),
     Soak(soak::Options),
@@ -34,6 +36,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
+        Chore::Bench(options) => bench::bench(options),
         Chore::Demo(options) => demo::demo(options),
         Chore::Controls(options) => controls::controls(&options),
         Chore::Soak(options) => soak::soak(&options),

@@ -57,7 +57,11 @@ impl JobHandler for Copy {
 
     async fn handle(&self, input: CopyInput, ctx: &JobContext) -> Result<CopyOutput, JobError> {
         let file = ctx.outputs().path("copy")?;
-        let bytes = ctx.storage().download_file(&input.source, &file).await?;
+        let bytes = ctx
+            .storage()
+            .download_file(&input.source, &file)
+            .await?
+            .size;
         Ok(CopyOutput { bytes })
     }
 }

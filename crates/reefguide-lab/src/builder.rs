@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::service::TowerToHyperService;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -233,17 +234,15 @@ impl LabBuilder {
         let (api_gate, s3_gate) = (gate(Side::Api, Some(self.keep_alive)), gate(Side::S3, None));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let api_service =
-            hyper_util::service::TowerToHyperService::new(api::service(Arc::clone(&api)));
         tasks.spawn(serve(
             api_listener,
-            api_service,
+            TowerToHyperService::new(api::service(Arc::clone(&api))),
             Arc::new(api_gate),
             stop.clone(),
         ));
         tasks.spawn(serve(
             s3_listener,
-            s3::service(objects, credentials),
+            TowerToHyperService::new(s3::service(objects, credentials)),
             Arc::new(s3_gate),
             stop.clone(),
         ));

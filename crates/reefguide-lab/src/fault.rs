@@ -25,7 +25,8 @@ pub enum FaultKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
     },
-    /// The request is handled after a wait, unless its client hangs up before.
+    /// The request is handled after a wait, unless its client hangs up before. That is not noticed while its body
+    /// is still to be read.
     Delay {
         /// The wait in milliseconds.
         ms: u64,
@@ -44,6 +45,31 @@ pub enum FaultKind {
         /// The wait in milliseconds.
         ms: u64,
     },
+    /// Each piece of the answer's body comes after a wait: slowly, but steadily.
+    SlowPieces {
+        /// The wait in milliseconds.
+        ms: u64,
+    },
+    /// The connection is reset in the middle of the answer's body. A shorter body passes.
+    CutBody {
+        /// How many of its bytes are sent before.
+        bytes: u64,
+    },
+    /// A byte of the answer's body is another one. A shorter body passes.
+    CorruptBody {
+        /// How many bytes are before it.
+        bytes: u64,
+    },
+    /// The connection is reset in the middle of the request's body, and nothing is done. A shorter body passes.
+    CutUpload {
+        /// How many of its bytes are read before.
+        bytes: u64,
+    },
+    /// A byte of the request's body is another one when it is handled. A shorter body passes.
+    CorruptUpload {
+        /// How many bytes are before it.
+        bytes: u64,
+    },
 }
 
 impl fmt::Display for FaultKind {
@@ -56,6 +82,11 @@ impl fmt::Display for FaultKind {
             Self::StaleKeepAlive => f.write_str("stale keep-alive"),
             Self::ExpireTokens => f.write_str("tokens expired"),
             Self::SlowBody { ms } => write!(f, "body held for {ms} ms"),
+            Self::SlowPieces { ms } => write!(f, "each piece of the body held for {ms} ms"),
+            Self::CutBody { bytes } => write!(f, "reset after {bytes} bytes of the body"),
+            Self::CorruptBody { bytes } => write!(f, "wrong byte after {bytes} of the body"),
+            Self::CutUpload { bytes } => write!(f, "reset after {bytes} bytes of the upload"),
+            Self::CorruptUpload { bytes } => write!(f, "wrong byte after {bytes} of the upload"),
         }
     }
 }
@@ -140,6 +171,31 @@ impl Fault {
     /// Holds the answer's body back, in whole milliseconds; see [`FaultKind::SlowBody`].
     pub fn slow_body(route: Route, wait: Duration) -> Self {
         Self::new(route, FaultKind::SlowBody { ms: millis(wait) })
+    }
+
+    /// Holds each piece of the answer's body back, in whole milliseconds; see [`FaultKind::SlowPieces`].
+    pub fn slow_pieces(route: Route, wait: Duration) -> Self {
+        Self::new(route, FaultKind::SlowPieces { ms: millis(wait) })
+    }
+
+    /// Resets the connection after `bytes` of the answer's body; see [`FaultKind::CutBody`].
+    pub fn cut_body(route: Route, bytes: u64) -> Self {
+        Self::new(route, FaultKind::CutBody { bytes })
+    }
+
+    /// Changes the byte after `bytes` of the answer's body; see [`FaultKind::CorruptBody`].
+    pub fn corrupt_body(route: Route, bytes: u64) -> Self {
+        Self::new(route, FaultKind::CorruptBody { bytes })
+    }
+
+    /// Resets the connection after `bytes` of the request's body; see [`FaultKind::CutUpload`].
+    pub fn cut_upload(route: Route, bytes: u64) -> Self {
+        Self::new(route, FaultKind::CutUpload { bytes })
+    }
+
+    /// Changes the byte after `bytes` of the request's body; see [`FaultKind::CorruptUpload`].
+    pub fn corrupt_upload(route: Route, bytes: u64) -> Self {
+        Self::new(route, FaultKind::CorruptUpload { bytes })
     }
 
     /// What goes wrong.

@@ -1,26 +1,22 @@
 //! What every request to either server passes: the fault dials and the request log.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use hyper::service::Service;
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 
+use crate::body::{AnswerBody, AnyBody, BoxError, Harm, Harmed, RequestBody};
 use crate::fault::{FaultKind, Faults};
 use crate::request_log::{RequestLog, RequestRecord};
 use crate::route::{Route, Side};
-use crate::server::{Busy, Connection, Connections};
+use crate::server::{Connection, Connections};
 use crate::token::Tokens;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Stands before one of the servers.
 #[derive(Debug)]
@@ -82,7 +78,7 @@ impl Gate {
         connection: &Arc<Connection>,
     ) -> Result<Response<AnswerBody>, Cut>
     where
-        S: Service<Request<Incoming>, Response = Response<B>>,
+        S: Service<Request<RequestBody>, Response = Response<B>>,
         S::Error: std::fmt::Debug,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -103,7 +99,7 @@ impl Gate {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         request.extensions_mut().insert(Client(connection.client));
 
-        let (answer, hold) = self
+        let (answer, harm) = self
             .pass(request, service, connection, fault.as_ref())
             .await;
         if let Some(route) = route {
@@ -124,8 +120,7 @@ impl Gate {
             });
         }
         let mut answer = answer?.map(|inner| AnswerBody {
-            inner,
-            hold,
+            inner: Harmed::new(inner, harm, connection),
             _busy: busy,
         });
         if let Some(limit) = self.keep_alive.filter(|_| !closes) {
@@ -138,16 +133,16 @@ impl Gate {
         Ok(answer)
     }
 
-    /// The answer under `fault`, and what its body is to wait for.
+    /// The answer under `fault`, and what its body is to suffer.
     async fn pass<S, B>(
         &self,
         request: Request<Incoming>,
         service: &S,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         fault: Option<&FaultKind>,
-    ) -> (Result<Response<AnyBody>, Cut>, Option<Pin<Box<Sleep>>>)
+    ) -> (Result<Response<AnyBody>, Cut>, Option<Harm>)
     where
-        S: Service<Request<Incoming>, Response = Response<B>>,
+        S: Service<Request<RequestBody>, Response = Response<B>>,
         S::Error: std::fmt::Debug,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -168,8 +163,14 @@ impl Gate {
             Some(FaultKind::StaleKeepAlive) => return (Err(Cut), None),
             Some(FaultKind::Delay { ms }) => sleep(Duration::from_millis(*ms)).await,
             Some(FaultKind::ExpireTokens) => self.tokens.expire_all(),
-            Some(FaultKind::LostAnswer | FaultKind::SlowBody { .. }) | None => {}
+            _ => {}
         }
+        let harm = match fault {
+            Some(FaultKind::CutUpload { bytes }) => Some(Harm::Cut { left: *bytes }),
+            Some(FaultKind::CorruptUpload { bytes }) => Some(Harm::Corrupt { left: *bytes }),
+            _ => None,
+        };
+        let request = request.map(|body| Harmed::new(body, harm, connection));
         let answer = match service.call(request).await {
             Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(error) => {
@@ -177,47 +178,18 @@ impl Gate {
                 refusal(self.side, 500, None)
             }
         };
-        match fault {
-            Some(FaultKind::LostAnswer) => reset(),
-            Some(FaultKind::SlowBody { ms }) => (
-                Ok(answer),
-                Some(Box::pin(sleep(Duration::from_millis(*ms)))),
-            ),
-            _ => (Ok(answer), None),
+        if connection.is_cut() {
+            return (Err(Cut), None);
         }
-    }
-}
-
-type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// An answer's body, which keeps its connection busy until it is sent.
-pub(crate) struct AnswerBody {
-    inner: AnyBody,
-    hold: Option<Pin<Box<Sleep>>>,
-    _busy: Busy,
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(hold) = &mut self.hold {
-            std::task::ready!(hold.as_mut().poll(cx));
-            self.hold = None;
-        }
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let harm = match fault {
+            Some(FaultKind::LostAnswer) => return reset(),
+            Some(FaultKind::SlowBody { ms }) => Some(Harm::late(Duration::from_millis(*ms))),
+            Some(FaultKind::SlowPieces { ms }) => Some(Harm::slow(Duration::from_millis(*ms))),
+            Some(FaultKind::CutBody { bytes }) => Some(Harm::Cut { left: *bytes }),
+            Some(FaultKind::CorruptBody { bytes }) => Some(Harm::Corrupt { left: *bytes }),
+            _ => None,
+        };
+        (Ok(answer), harm)
     }
 }
 

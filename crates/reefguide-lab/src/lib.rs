@@ -3,6 +3,7 @@
 mod account;
 mod api;
 mod audit;
+mod body;
 mod builder;
 mod command;
 mod fault;

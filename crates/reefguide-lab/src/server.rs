@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::body::RequestBody;
 use crate::gate::Gate;
 
 /// A connection, as its requests see it.
@@ -35,6 +36,10 @@ impl Connection {
     /// Makes the coming close a reset.
     pub(crate) fn reset(&self) {
         self.reset.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.reset.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_reused(&self) -> bool {
@@ -101,7 +106,7 @@ pub(crate) async fn serve<S, B>(
     gate: Arc<Gate>,
     stop: CancellationToken,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: std::fmt::Debug,
     B: Body<Data = bytes::Bytes> + Send + 'static,
@@ -129,7 +134,7 @@ pub(crate) async fn serve<S, B>(
 
 async fn connection<S, B>(stream: TcpStream, client: IpAddr, service: S, gate: Arc<Gate>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: std::fmt::Debug,
     B: Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -220,6 +225,10 @@ impl AsyncWrite for CuttableStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // An orderly end would come before the reset.
+        if self.connection.is_cut() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

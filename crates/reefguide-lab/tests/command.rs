@@ -258,6 +258,11 @@ fn help_says_what_each_option_does() {
               - stale-keep-alive: A reused connection is closed as the request comes
               - expire-tokens:    All access tokens end before the request is handled
               - slow-body:        The answer's body comes `--ms` after its head
+              - slow-pieces:      Each piece of the answer's body comes after `--ms`
+              - cut-body:         The connection is reset after `--bytes` of the answer's body
+              - corrupt-body:     The byte after `--bytes` of the answer's body is another one
+              - cut-upload:       The connection is reset after `--bytes` of the request's body, nothing done
+              - corrupt-upload:   The byte after `--bytes` of the request's body is another one
 
     Options:
           --status <STATUS>
@@ -272,6 +277,11 @@ fn help_says_what_each_option_does() {
               Milliseconds to wait, for a delay or a slow body
 
               [default: 1000]
+
+          --bytes <BYTES>
+              Bytes of a body that pass before it is cut or corrupted
+
+              [default: 0]
 
           --count <COUNT>
               How often it strikes; without it, until the dials are cleared

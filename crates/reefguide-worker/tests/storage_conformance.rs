@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use reefguide_lab::Lab;
 use reefguide_worker::storage::{
-    FolderTransfer, S3Credentials, S3Options, Storage, StorageError, StorageUri,
+    FolderTransfer, S3Credentials, S3Options, Storage, StorageError, StorageUri, TransferProgress,
 };
 use tempfile::TempDir;
 
@@ -98,6 +98,34 @@ fn write(path: &Path, content: impl AsRef<[u8]>) {
     std::fs::write(path, content).unwrap();
 }
 
+async fn what_is_moved_is_counted(store: Store) {
+    let (sent, received) = (store.local("sent"), store.local("received"));
+    write(&sent.join("small"), &content(10));
+    write(&sent.join("large"), &content(LARGE));
+    let all = (2, 2, LARGE as u64 + 10, LARGE as u64 + 10);
+    let counts = |progress: &TransferProgress| {
+        let now = progress.now();
+        (now.files, now.files_found, now.bytes, now.bytes_found)
+    };
+
+    let progress = TransferProgress::default();
+    let storage = store.storage.tracked(&progress);
+    storage.upload_folder(&sent, &store.uri("p")).await.unwrap();
+    assert_eq!(counts(&progress), all);
+    let progress = TransferProgress::default();
+    let storage = store.storage.tracked(&progress);
+    storage
+        .download_folder(&store.uri("p"), &received)
+        .await
+        .unwrap();
+    assert_eq!(counts(&progress), all);
+    storage
+        .upload_file(&sent.join("gone"), &store.uri("p"))
+        .await
+        .unwrap_err();
+    assert_eq!(counts(&progress), all);
+}
+
 async fn a_file_comes_back_as_it_went(store: Store) {
     for size in [0, 1, 100_000, LARGE] {
         let (sent, received) = (store.local("sent"), store.local("new/received"));
@@ -108,14 +136,14 @@ async fn a_file_comes_back_as_it_went(store: Store) {
         let stored = store.storage.upload_file(&sent, &uri).await.unwrap();
         assert_eq!((stored.uri, stored.size), (uri.clone(), size as u64));
         let info = store.storage.info(&uri).await.unwrap();
-        assert_eq!((info.size, info.etag), (size as u64, stored.etag));
-        let size = store.storage.download_file(&uri, &received).await.unwrap();
-        assert_eq!(size, content.len() as u64);
+        assert_eq!((info.size, &info.etag), (size as u64, &stored.etag));
+        let read = store.storage.download_file(&uri, &received).await.unwrap();
+        assert_eq!(read, info);
         assert!(
             std::fs::read(&received).unwrap() == content,
             "{uri} differs"
         );
-        assert_eq!(store.storage.read(&uri, size).await.unwrap(), content);
+        assert_eq!(store.storage.read(&uri, read.size).await.unwrap(), content);
     }
 }
 
@@ -353,6 +381,7 @@ macro_rules! conformance {
 
 conformance! {
     a_file_comes_back_as_it_went,
+    what_is_moved_is_counted,
     bytes_over_the_multipart_threshold_come_back_as_they_went,
     a_folder_comes_back_as_it_went,
     an_overwrite_replaces_everything,

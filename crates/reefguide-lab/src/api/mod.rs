@@ -22,9 +22,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::uri::Authority;
 use http::{StatusCode, Uri};
-use hyper::body::Incoming;
 use tower::util::MapRequest;
 
+use crate::body::RequestBody;
 use crate::fault::Faults;
 use crate::job_type::JobTypes;
 use crate::request_log::RequestLog;
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Objects {
     }
 }
 
-type Normalise = fn(Request<Incoming>) -> Request<Incoming>;
+type Normalise = fn(Request<RequestBody>) -> Request<RequestBody>;
 
 type Shared = axum::extract::State<Arc<Api>>;
 
@@ -125,7 +125,7 @@ pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
 #[derive(Debug, Clone)]
 struct WrittenPath(String);
 
-fn normalise(mut request: Request<Incoming>) -> Request<Incoming> {
+fn normalise(mut request: Request<RequestBody>) -> Request<RequestBody> {
     let written = request.uri().path().to_owned();
     let mut path = written.trim_end_matches('/').to_ascii_lowercase();
     if path.is_empty() {

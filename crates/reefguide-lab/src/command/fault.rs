@@ -27,6 +27,9 @@ pub(super) struct SetFault {
     /// Milliseconds to wait, for a delay or a slow body
     #[arg(long, default_value_t = 1000)]
     ms: u64,
+    /// Bytes of a body that pass before it is cut or corrupted
+    #[arg(long, default_value_t = 0)]
+    bytes: u64,
     /// How often it strikes; without it, until the dials are cleared
     #[arg(long)]
     count: Option<u64>,
@@ -57,6 +60,16 @@ enum Kind {
     ExpireTokens,
     /// The answer's body comes `--ms` after its head
     SlowBody,
+    /// Each piece of the answer's body comes after `--ms`
+    SlowPieces,
+    /// The connection is reset after `--bytes` of the answer's body
+    CutBody,
+    /// The byte after `--bytes` of the answer's body is another one
+    CorruptBody,
+    /// The connection is reset after `--bytes` of the request's body, nothing done
+    CutUpload,
+    /// The byte after `--bytes` of the request's body is another one
+    CorruptUpload,
 }
 
 impl SetFault {
@@ -93,6 +106,11 @@ impl SetFault {
             Kind::StaleKeepAlive => FaultKind::StaleKeepAlive,
             Kind::ExpireTokens => FaultKind::ExpireTokens,
             Kind::SlowBody => FaultKind::SlowBody { ms: self.ms },
+            Kind::SlowPieces => FaultKind::SlowPieces { ms: self.ms },
+            Kind::CutBody => FaultKind::CutBody { bytes: self.bytes },
+            Kind::CorruptBody => FaultKind::CorruptBody { bytes: self.bytes },
+            Kind::CutUpload => FaultKind::CutUpload { bytes: self.bytes },
+            Kind::CorruptUpload => FaultKind::CorruptUpload { bytes: self.bytes },
         }
     }
 }

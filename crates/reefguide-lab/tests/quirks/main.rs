@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod bodies;
 mod claims;
 mod faults;
 mod hosts;

@@ -137,7 +137,8 @@ async fn attempt(
         ended: Some(ended),
     };
 
-    let (result, scratch) = handle(shared, handling, claim).await?;
+    let storage = noting(&shared.storage, claim)?;
+    let (result, scratch) = handle(shared, &storage, handling, claim).await?;
     let outcome = Outcome::Succeeded {
         result: result.clone(),
     };
@@ -149,7 +150,7 @@ async fn attempt(
     if let Some(most) = shared.source.most_outputs() {
         warn_of_many(&outputs, most).await;
     }
-    let stored = publishing.run(store(&outputs, &shared.storage, &destination));
+    let stored = publishing.run(store(&outputs, &storage, &destination));
     let FolderTransfer { files, bytes } = match stored.await {
         Ok(stored) => stored.map_err(|error| format!("outputs not stored: {}", Chain(&error)))?,
         Err(reached) => {
@@ -159,6 +160,19 @@ async fn attempt(
     };
     tracing::info!(files, bytes, %destination, "outputs stored");
     Ok(result)
+}
+
+/// A storage that notes with each object whose it is.
+fn noting(storage: &Storage, claim: &Claim) -> Result<Storage, String> {
+    let worker = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let notes = [
+        ("job-id", plain(&claim.job.id)),
+        ("assignment-id", plain(&claim.assignment.id)),
+        ("worker", worker.to_owned()),
+    ];
+    storage
+        .with_metadata(notes)
+        .map_err(|error| Chain(&error).to_string())
 }
 
 /// Stores the outputs; an outage of the storage is waited out for as long as the caller allows.
@@ -206,6 +220,7 @@ async fn take_back(shared: &Shared, destination: &StorageUri) {
 /// Calls the handler, again while its errors are retryable, each time with an empty scratch folder.
 async fn handle(
     shared: &Shared,
+    storage: &Storage,
     limit: Limit<'_>,
     claim: &Claim,
 ) -> Result<(Value, Scratch), String> {
@@ -223,7 +238,7 @@ async fn handle(
             attempt,
             scratch: scratch.work(),
             outputs: Outputs::new(scratch.outputs()),
-            storage: shared.storage.clone(),
+            storage: storage.clone(),
             inputs: shared.inputs.clone(),
             extensions: shared.extensions.clone(),
             cancellation: CancellationToken::new(),

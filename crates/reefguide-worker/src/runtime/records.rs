@@ -5,6 +5,7 @@
 //! everybody else sees that it lives, and notes the outcome in it as soon as that might be lost.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -320,7 +321,7 @@ impl Drop for OpenRecord {
 
 /// An id as a part of a key or a folder's name: letters and digits as they are, everything else as its
 /// number.
-pub(super) fn plain(id: &JobId) -> String {
+pub(super) fn plain(id: &impl Display) -> String {
     let mut plain = String::new();
     for c in id.to_string().chars() {
         match c.is_ascii_alphanumeric() {

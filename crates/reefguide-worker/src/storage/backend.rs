@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::content::Content;
-use super::{Action, ObjectInfo, StorageError, StorageUri};
+use super::metadata::Metadata;
+use super::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]
@@ -17,10 +18,21 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError>;
 
     /// Stores all of `content`, replacing what was there; readers see the old or the new object.
-    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError>;
+    async fn put(
+        &self,
+        to: &StorageUri,
+        content: Content,
+        metadata: &Metadata,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError>;
 
-    /// Writes an object into the existing, empty file `to` and returns its size.
-    async fn get(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError>;
+    /// Writes an object into the existing, empty file `to` and returns which it was.
+    async fn get(
+        &self,
+        from: &StorageUri,
+        to: &Path,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError>;
 
     /// An object of at most `limit` bytes.
     async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError>;

@@ -224,6 +224,14 @@ pub enum StorageError {
         /// The file's size in bytes.
         size: u64,
     },
+    /// A pair of name and value cannot be noted with an object.
+    #[error("metadata {name:?} cannot be stored: {problem}")]
+    Metadata {
+        /// The pair's name.
+        name: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
+    },
     /// A folder to upload contains something that is neither a file nor a folder.
     #[error("{} is a {kind}: only files and folders can be stored; copy its content instead", path.display())]
     NotAFile {

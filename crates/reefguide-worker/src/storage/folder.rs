@@ -11,8 +11,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::backend::Backend;
 use super::content::{Content, blocking};
 use super::landing::{Landing, UNFINISHED};
+use super::metadata::Metadata;
 use super::walk::walk;
-use super::{Action, ObjectInfo, ObjectPath, StorageError, StorageUri};
+use super::{Action, ObjectInfo, ObjectPath, StorageError, StorageUri, TransferProgress};
 
 /// How many objects a page of a listing has.
 const PAGE: usize = 1000;
@@ -78,12 +79,20 @@ impl Backend for Folder {
         Ok(())
     }
 
-    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
+    async fn put(
+        &self,
+        to: &StorageUri,
+        content: Content,
+        _: &Metadata,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError> {
         let (root, place, uri) = (self.root.clone(), self.place(to), to.clone());
+        let progress = progress.clone();
         blocking(move || {
             let landing = Landing::new(&root, &place)?;
             let size = content.write(landing.path())?;
             landing.land()?;
+            progress.moved(size);
             Ok(ObjectInfo {
                 uri,
                 size,
@@ -93,11 +102,20 @@ impl Backend for Folder {
         .await
     }
 
-    async fn get(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
+    async fn get(
+        &self,
+        from: &StorageUri,
+        to: &Path,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError> {
         let (place, uri, to) = (self.place(from), from.clone(), to.to_owned());
+        let progress = progress.clone();
         blocking(move || {
-            inspect(Action::Read, uri, &place)?;
-            Content::open(place)?.write(&to)
+            let found = inspect(Action::Read, uri, &place)?;
+            progress.found(found.size);
+            let size = Content::open(place)?.write(&to)?;
+            progress.moved(size);
+            Ok(ObjectInfo { size, ..found })
         })
         .await
     }

@@ -10,9 +10,11 @@ mod content;
 mod error;
 mod folder;
 mod landing;
+mod metadata;
 mod object_path;
 mod options;
 mod outputs;
+mod progress;
 mod publish;
 mod s3;
 mod transfer;
@@ -31,6 +33,7 @@ pub use self::error::{Action, StorageError};
 pub use self::object_path::ObjectPath;
 pub use self::options::{S3Credentials, S3Options};
 pub use self::outputs::Outputs;
+pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
 pub use self::transfer::FolderTransfer;
 pub use self::uri::{Scheme, StorageUri};
@@ -39,6 +42,7 @@ pub use self::walk::OutputFile;
 use self::backend::Backend;
 use self::content::{Content, blocking};
 use self::landing::Landing;
+use self::metadata::Metadata;
 
 /// A store of objects. A clone is cheap and shares connections and limits.
 ///
@@ -47,6 +51,8 @@ use self::landing::Landing;
 #[derive(Clone, Debug)]
 pub struct Storage {
     backend: Arc<dyn Backend>,
+    metadata: Metadata,
+    progress: TransferProgress,
 }
 
 /// An object as its store describes it.
@@ -80,9 +86,7 @@ impl Storage {
     /// With credentials in `options` this returns at once; without them the AWS default chain is
     /// searched, which may ask the network.
     pub async fn s3(options: S3Options) -> Self {
-        Self {
-            backend: Arc::new(s3::S3::new(options).await),
-        }
+        Self::over(s3::S3::new(options).await)
     }
 
     /// A local folder, serving every URI: `s3://bucket/key` is the file `bucket/key` below `root`,
@@ -92,8 +96,40 @@ impl Storage {
     /// No key leads out of `root`, and keys that are no [`ObjectPath`] are refused. An object cannot
     /// also be the folder of another.
     pub fn folder(root: impl Into<PathBuf>) -> Self {
+        Self::over(folder::Folder::new(root.into()))
+    }
+
+    fn over(backend: impl Backend + 'static) -> Self {
         Self {
-            backend: Arc::new(folder::Folder::new(root.into())),
+            backend: Arc::new(backend),
+            metadata: Metadata::default(),
+            progress: TransferProgress::default(),
+        }
+    }
+
+    /// The same store; what is stored through the one returned is noted with these pairs of name and
+    /// value, which S3 gives back as `x-amz-meta-{name}`. A local folder keeps none.
+    ///
+    /// # Errors
+    /// [`StorageError::Metadata`] for a name that is not made of small letters, digits and `-`, a value that
+    /// is not printable ASCII, and more than 2,048 bytes of both.
+    pub fn with_metadata<N: Into<String>, V: Into<String>>(
+        &self,
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, StorageError> {
+        let pairs = pairs.into_iter();
+        let metadata = Metadata::new(pairs.map(|(name, value)| (name.into(), value.into())))?;
+        Ok(Self {
+            metadata,
+            ..self.clone()
+        })
+    }
+
+    /// The same store; what is moved through the one returned is counted in `progress`.
+    pub fn tracked(&self, progress: &TransferProgress) -> Self {
+        Self {
+            progress: progress.clone(),
+            ..self.clone()
         }
     }
 
@@ -107,7 +143,7 @@ impl Storage {
         self.accept(Action::Store, to)?;
         let from = from.to_owned();
         let content = blocking(move || Content::open(from)).await?;
-        self.backend.put(to, content).await
+        self.put(to, content).await
     }
 
     /// Stores `bytes` as `to`, replacing what was there.
@@ -117,7 +153,19 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.backend.put(to, Content::bytes(bytes.into())).await
+        self.put(to, Content::bytes(bytes.into())).await
+    }
+
+    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
+        let Self {
+            backend,
+            metadata,
+            progress,
+        } = self;
+        progress.found(content.size());
+        let stored = backend.put(to, content, metadata, progress).await?;
+        progress.done();
+        Ok(stored)
     }
 
     /// Stores every file below the folder `from` under the same path below `to`, several at a time.
@@ -133,9 +181,13 @@ impl Storage {
         transfer::upload(self, from, walk::walk(from), to, drop).await
     }
 
-    /// Writes an object into the file `to` and returns its size in bytes. The file appears when it is
+    /// Writes an object into the file `to` and returns which it was. The file appears when it is
     /// complete, replacing what was there; its folder is made.
-    pub async fn download_file(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
+    pub async fn download_file(
+        &self,
+        from: &StorageUri,
+        to: &Path,
+    ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
         let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
         let landing = blocking(move || {
@@ -143,9 +195,13 @@ impl Storage {
             Landing::new(folder, &to)
         });
         let landing = landing.await?;
-        let size = self.backend.get(from, landing.path()).await?;
+        let written = self
+            .backend
+            .get(from, landing.path(), &self.progress)
+            .await?;
         blocking(|| landing.land()).await?;
-        Ok(size)
+        self.progress.done();
+        Ok(written)
     }
 
     /// Writes every object below `from` to the same path below the folder `to`, several at a time.

@@ -146,7 +146,7 @@ async fn download_one(
     from: StorageUri,
     to: PathBuf,
 ) -> Result<u64, StorageError> {
-    storage.download_file(&from, &to).await
+    Ok(storage.download_file(&from, &to).await?.size)
 }
 
 /// Runs `work` on a task of its own, so that several use several cores; it ends with this future.

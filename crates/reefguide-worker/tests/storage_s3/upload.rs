@@ -47,6 +47,23 @@ async fn a_small_object_is_one_request_with_its_checksum_ahead() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_noted_with_an_object_goes_ahead_of_it() {
+    let mut server = Server::answering(|asked| async move { usual(&asked) }).await;
+    let storage = server
+        .storage
+        .with_metadata([("job-id", "7 of 9")])
+        .unwrap();
+    for (size, line) in [(1, "PUT /reef/a"), (LARGE, "POST /reef/a?uploads")] {
+        storage
+            .upload_bytes(vec![7; size], &uri("s3://reef/a"))
+            .await
+            .unwrap();
+        let asked = server.next(line).await;
+        assert_eq!(asked.header("x-amz-meta-job-id"), Some("7 of 9"));
+    }
+}
+
+#[tokio::test]
 async fn a_large_object_goes_in_parts_whose_checksums_are_named_at_the_end() {
     let mut server = Server::answering(|asked| async move {
         match asked.header("x-amz-checksum-crc32") {

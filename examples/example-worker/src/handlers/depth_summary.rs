@@ -74,7 +74,11 @@ impl JobHandler for DepthSummary {
             return Err(JobError::permanent(error));
         }
         let file = ctx.scratch().join("soundings.csv");
-        let bytes = ctx.storage().download_file(&input.source, &file).await?;
+        let bytes = ctx
+            .storage()
+            .download_file(&input.source, &file)
+            .await?
+            .size;
         ctx.progress(format_args!("read {bytes} bytes from {}", input.source));
 
         let reading = ctx.clone();

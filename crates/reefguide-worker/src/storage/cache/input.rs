@@ -58,7 +58,7 @@ impl InputFile {
     ) -> Result<Self, StorageError> {
         let name = format!("{}-{}", Uuid::new_v4().simple(), shown_name(uri));
         let path = scratch.join(name);
-        let size = storage.download_file(uri, &path).await?;
+        let size = storage.download_file(uri, &path).await?.size;
         let owner = TempPath::try_from_path(&path).map_err(StorageError::local("find", &path))?;
         Ok(Self {
             path: owner.to_path_buf(),

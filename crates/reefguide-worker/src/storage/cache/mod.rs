@@ -148,10 +148,14 @@ impl InputCache {
         version: &Version,
         unfinished: Unfinished,
     ) -> Result<Option<std::fs::File>, StorageError> {
-        let written = storage.backend.get(&object.uri, unfinished.path()).await?;
-        if written != object.size {
+        let Storage {
+            backend, progress, ..
+        } = storage;
+        let written = backend.get(&object.uri, unfinished.path(), progress);
+        if written.await? != *object {
             return Ok(None);
         }
+        progress.done();
         let (version, unfinished) = (version.clone(), Arc::new(unfinished));
         self.repeat(move |entries| entries.land(&version, &unfinished))
             .await

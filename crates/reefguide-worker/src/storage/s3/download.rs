@@ -17,7 +17,7 @@ use crate::Chain;
 use crate::retry::{Delays, RetryPolicy};
 use crate::storage::content::blocking;
 use crate::storage::transfer::on_task;
-use crate::storage::{Action, ObjectInfo, StorageError, StorageUri};
+use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 
 /// The largest object that is read in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
@@ -33,30 +33,38 @@ const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
     .tries(4);
 
 /// Writes the object `from` into the file `to`, from several places at once if it is large.
-pub(super) async fn to_file(s3: &S3, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
+pub(super) async fn to_file(
+    s3: &S3,
+    from: &StorageUri,
+    to: &Path,
+    progress: &TransferProgress,
+) -> Result<ObjectInfo, StorageError> {
     let permit = s3.limits.request(0).await;
     let (version, content) = Version::newest(s3, from).await?;
     let size = version.info.size;
+    progress.found(size);
     let whole = size <= WHOLE;
     let first = if whole { 0..size } else { 0..RANGE };
     let begin = version.clone();
-    begin.write_range(Some(content), first.clone(), to).await?;
+    begin
+        .write_range(Some(content), first.clone(), to, progress)
+        .await?;
     drop(permit);
 
     let ranges = (first.end..size).step_by(RANGE as usize);
     stream::iter(ranges)
         .map(|start| {
-            let (version, to) = (version.clone(), to.to_owned());
+            let (version, to, progress) = (version.clone(), to.to_owned(), progress.clone());
             let range = start..size.min(start + RANGE);
             on_task(async move {
                 let _permit = version.s3.limits.request(0).await;
-                version.write_range(None, range, &to).await
+                version.write_range(None, range, &to, &progress).await
             })
         })
         .buffer_unordered(RANGES_AT_ONCE)
         .try_collect::<()>()
         .await?;
-    Ok(size)
+    Ok(version.info)
 }
 
 /// Reads the object `from`, unless it is larger than `limit`.
@@ -103,6 +111,7 @@ impl Version {
         content: Option<ByteStream>,
         range: Range<u64>,
         to: &Path,
+        progress: &TransferProgress,
     ) -> Result<(), StorageError> {
         let mut at = range.start;
         let mut gathered = Vec::new();
@@ -113,9 +122,13 @@ impl Version {
                 let length = gathered.len() as u64;
                 write_at(to, at, mem::take(&mut gathered)).await?;
                 at += length;
+                progress.moved(length);
             }
         }
-        write_at(to, at, gathered).await
+        let length = gathered.len() as u64;
+        write_at(to, at, gathered).await?;
+        progress.moved(length);
+        Ok(())
     }
 
     /// A range of the object: from `content`, which may go on after it, as far as that comes, and

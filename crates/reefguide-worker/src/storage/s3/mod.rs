@@ -26,7 +26,10 @@ use secrecy::ExposeSecret;
 use self::limits::Limits;
 use super::backend::Backend;
 use super::content::Content;
-use super::{Action, ObjectInfo, S3Credentials, S3Options, StorageError, StorageUri};
+use super::metadata::Metadata;
+use super::{
+    Action, ObjectInfo, S3Credentials, S3Options, StorageError, StorageUri, TransferProgress,
+};
 use crate::storage::Scheme;
 
 /// How often a request is tried in all.
@@ -169,12 +172,23 @@ impl Backend for S3 {
         }
     }
 
-    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
-        upload::put(self, to, content).await
+    async fn put(
+        &self,
+        to: &StorageUri,
+        content: Content,
+        metadata: &Metadata,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError> {
+        upload::put(self, to, content, metadata, progress).await
     }
 
-    async fn get(&self, from: &StorageUri, to: &Path) -> Result<u64, StorageError> {
-        download::to_file(self, from, to).await
+    async fn get(
+        &self,
+        from: &StorageUri,
+        to: &Path,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError> {
+        download::to_file(self, from, to, progress).await
     }
 
     async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {

@@ -6,15 +6,16 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{TryFutureExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::S3;
 use super::limits::Permit;
 use crate::storage::content::Content;
+use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
-use crate::storage::{Action, ObjectInfo, StorageError, StorageUri};
+use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 
 /// The largest object that is sent in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
@@ -35,10 +36,12 @@ pub(super) async fn put(
     s3: &S3,
     to: &StorageUri,
     content: Content,
+    metadata: &Metadata,
+    progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     match content.size() {
-        size if size <= WHOLE => whole(s3, to, content).await,
-        size if size <= LARGEST => in_parts(s3, to, content).await,
+        size if size <= WHOLE => whole(s3, to, content, metadata, progress).await,
+        size if size <= LARGEST => in_parts(s3, to, content, metadata, progress).await,
         size => Err(StorageError::TooLarge {
             uri: to.clone(),
             size,
@@ -46,12 +49,20 @@ pub(super) async fn put(
     }
 }
 
-async fn whole(s3: &S3, to: &StorageUri, mut content: Content) -> Result<ObjectInfo, StorageError> {
+async fn whole(
+    s3: &S3,
+    to: &StorageUri,
+    mut content: Content,
+    metadata: &Metadata,
+    progress: &TransferProgress,
+) -> Result<ObjectInfo, StorageError> {
     let _permit = s3.limits.request(content.size()).await;
     let body = content.next(WHOLE).await?;
-    let stored = s3
-        .client
-        .put_object()
+    let mut put = s3.client.put_object();
+    for (name, value) in metadata.pairs() {
+        put = put.metadata(name, value);
+    }
+    let stored = put
         .bucket(to.bucket())
         .key(to.key())
         .content_type(content_type(to))
@@ -59,6 +70,7 @@ async fn whole(s3: &S3, to: &StorageUri, mut content: Content) -> Result<ObjectI
         .send()
         .await
         .map_err(|error| s3.failed(Action::Store, to, error))?;
+    progress.moved(content.size());
     Ok(ObjectInfo {
         uri: to.clone(),
         size: content.size(),
@@ -66,12 +78,18 @@ async fn whole(s3: &S3, to: &StorageUri, mut content: Content) -> Result<ObjectI
     })
 }
 
-async fn in_parts(s3: &S3, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
-    let begin = Upload::begin(s3.clone(), to.clone());
+async fn in_parts(
+    s3: &S3,
+    to: &StorageUri,
+    content: Content,
+    metadata: &Metadata,
+    progress: &TransferProgress,
+) -> Result<ObjectInfo, StorageError> {
+    let begin = Upload::begin(s3.clone(), to.clone(), metadata.clone());
     // On a task that outlives us: if we are dropped before the answer, the upload it begins is
     // dropped there, and so aborted.
     let mut upload = finished(tokio::spawn(begin)).await?;
-    let stored = upload.send(content).await;
+    let stored = upload.send(content, progress).await;
     match stored {
         Ok(_) => upload.open = false,
         Err(_) => upload.abort().await,
@@ -89,11 +107,13 @@ struct Upload {
 }
 
 impl Upload {
-    async fn begin(s3: S3, to: StorageUri) -> Result<Self, StorageError> {
+    async fn begin(s3: S3, to: StorageUri, metadata: Metadata) -> Result<Self, StorageError> {
         let permit = s3.limits.request(0).await;
-        let begun = s3
-            .client
-            .create_multipart_upload()
+        let mut create = s3.client.create_multipart_upload();
+        for (name, value) in metadata.pairs() {
+            create = create.metadata(name, value);
+        }
+        let begun = create
             .bucket(to.bucket())
             .key(to.key())
             .content_type(content_type(&to))
@@ -110,7 +130,11 @@ impl Upload {
         })
     }
 
-    async fn send(&self, content: Content) -> Result<ObjectInfo, StorageError> {
+    async fn send(
+        &self,
+        content: Content,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError> {
         let whole = content.size();
         let parts = Parts {
             s3: self.s3.clone(),
@@ -121,7 +145,11 @@ impl Upload {
             content,
         };
         let mut parts: Vec<_> = stream::try_unfold(parts, Parts::next)
-            .map_ok(|part| on_task(part.send()))
+            .map_ok(|part| {
+                let length = part.body.len() as u64;
+                let sent = on_task(part.send());
+                sent.inspect_ok(move |_| progress.moved(length))
+            })
             .try_buffer_unordered(PARTS_AT_ONCE)
             .try_collect()
             .await?;

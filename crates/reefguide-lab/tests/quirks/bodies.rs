@@ -1,0 +1,97 @@
+//! What a fault does to a body on its way.
+
+use std::time::Duration;
+
+use reefguide_lab::{Fault, Lab, Route};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::session::{HEALTHY, Session, Wire};
+
+#[tokio::test]
+async fn a_cut_body_ends_with_a_reset_after_its_first_bytes() {
+    let lab = Lab::builder().start().await.unwrap();
+    lab.faults().add(Fault::cut_body(Route::Health, 5).times(1));
+    let mut wire = Wire::to(&lab).await;
+    wire.ask().await;
+    let answer = wire.read_to(&HEALTHY[..5]).await;
+    assert!(answer.ends_with(&HEALTHY[..5]), "{answer}");
+    let reset = wire.end().await.unwrap_err();
+    assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_corrupt_body_has_one_wrong_byte() {
+    let session = Session::calm().await;
+    session
+        .lab
+        .faults()
+        .add(Fault::corrupt_body(Route::Health, 3));
+    let answer = session.get("/api").await.unwrap();
+    let received = answer.bytes().await.unwrap();
+    let wrong: Vec<_> = (0..received.len())
+        .filter(|at| received[*at] != HEALTHY.as_bytes()[*at])
+        .collect();
+    assert_eq!((received.len(), wrong), (HEALTHY.len(), vec![3]));
+}
+
+#[tokio::test]
+async fn a_body_in_slow_pieces_waits_before_each_and_arrives_whole() {
+    let session = Session::calm().await;
+    let wait = Duration::from_millis(30);
+    session
+        .lab
+        .faults()
+        .add(Fault::slow_pieces(Route::Health, wait));
+    let since = std::time::Instant::now();
+    let answer = session.get("/api").await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), HEALTHY);
+    assert!(since.elapsed() >= wait, "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn a_cut_upload_is_a_deed_not_done() {
+    let session = Session::calm().await;
+    session
+        .lab
+        .faults()
+        .add(Fault::cut_upload(Route::Create, 10));
+    let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
+    assert!(session.post("/api/jobs", &job).await.is_err());
+    assert_eq!(session.lab.jobs().unwrap().len(), 0);
+    assert_eq!(session.lab.requests().pop().unwrap().status, None);
+}
+
+#[tokio::test]
+async fn a_corrupt_upload_is_handled_as_it_arrives() {
+    let session = Session::calm().await;
+    session
+        .lab
+        .faults()
+        .add(Fault::corrupt_upload(Route::Create, 0));
+    let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
+    let answer = session.post("/api/jobs", &job).await.unwrap();
+    // What the API answers to what is no JSON.
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(session.lab.jobs().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_ends_before_the_fault_passes() {
+    let session = Session::calm().await;
+    let faults = session.lab.faults();
+    let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
+    for fault in [
+        Fault::cut_upload(Route::Create, 10_000),
+        Fault::corrupt_upload(Route::Create, 10_000),
+        Fault::cut_body(Route::Create, 10_000),
+        Fault::corrupt_body(Route::Create, 10_000),
+    ] {
+        faults.clear();
+        faults.add(fault);
+        let answer = session.post("/api/jobs", &job).await.unwrap();
+        assert!(answer.status().is_success());
+        answer.json::<serde_json::Value>().await.unwrap();
+        assert_eq!(faults.fired(), 1);
+    }
+}

@@ -1,0 +1,10 @@
+//! Transfers on a bad day: whatever goes wrong, and whenever they are cancelled, nothing is half done
+//! and nothing is left behind.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bench;
+mod cancel;
+mod download;
+#[path = "../lab_storage/mod.rs"]
+mod lab_storage;
+mod upload;

@@ -67,7 +67,7 @@ enum Command {
         /// Only this job type.
         job_type: Option<String>,
     },
-    /// Tries configuration, API, account, bucket and scratch folder, and says what is wrong
+    /// Tries configuration, API, account, bucket, scratch folder and cache, and says what is wrong
     Check,
     /// Asks the worker on this machine for its health, for containers without curl
     Healthcheck,

@@ -52,8 +52,11 @@ pub struct InputCache {
 impl InputCache {
     /// A cache in `folder`, which is made when it is needed, of at most `limit` bytes.
     pub fn new(folder: impl Into<PathBuf>, limit: u64) -> Self {
+        let folder = folder.into();
+        // Programs that handlers run have folders of their own.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
         Self {
-            entries: Arc::new(Entries::new(folder.into(), limit)),
+            entries: Arc::new(Entries::new(folder, limit)),
             told_of_size: Arc::default(),
         }
     }

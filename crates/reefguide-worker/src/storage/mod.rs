@@ -1,8 +1,8 @@
 //! Where objects are: S3 or a local folder, one way to use both.
 //!
 //! [`Storage`] moves files, folders and bytes to and from a [`StorageUri`], streaming, several at a
-//! time and in bounded memory. [`InputCache`] keeps inputs on disk for further jobs. [`Outputs`] is where a handler leaves what it made, and [`publish`]
-//! stores all of it or nothing.
+//! time and in bounded memory. [`InputCache`] keeps inputs on disk for further jobs. [`Outputs`] is
+//! where a handler leaves what it made, and [`publish`] stores all of it or nothing.
 
 mod backend;
 mod cache;

@@ -1,11 +1,13 @@
 //! Processes that share a cache.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Route};
-use reefguide_worker::storage::{InputCache, S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_worker::storage::{
+    InputCache, S3Credentials, S3Options, Storage, StorageError, StorageUri,
+};
 
 use crate::rig::{Rig, SIZE, in_time, is_all, names};
 
@@ -64,6 +66,17 @@ impl Process {
     }
 }
 
+async fn storage(endpoint: &str) -> Storage {
+    let mut options = S3Options::default();
+    options.endpoint = Some(endpoint.into());
+    options.credentials = Some(S3Credentials {
+        access_key: "minioadmin".into(),
+        secret_key: "minioadmin".into(),
+        session_token: None,
+    });
+    Storage::s3(options).await
+}
+
 /// What runs in the other process.
 #[tokio::test]
 async fn child() {
@@ -74,14 +87,7 @@ async fn child() {
     let [endpoint, uri, folder, scratch] = given[..] else {
         panic!("{given:?}");
     };
-    let mut options = S3Options::default();
-    options.endpoint = Some(endpoint.into());
-    options.credentials = Some(S3Credentials {
-        access_key: "minioadmin".into(),
-        secret_key: "minioadmin".into(),
-        session_token: None,
-    });
-    let storage = Storage::s3(options).await;
+    let storage = storage(endpoint).await;
     let cache = InputCache::new(folder, 2 * SIZE);
     let uri = uri.parse().unwrap();
     let fetching = cache.fetch(&storage, &uri, scratch.as_ref());
@@ -164,4 +170,70 @@ async fn what_a_killed_process_left_is_removed_at_a_start_and_what_another_downl
     })
     .await;
     assert_eq!(names(rig.scratch.path()), [""; 0]);
+}
+
+/// The endpoint, and the folder that is to be a small file system.
+const SMALL: &str = "STORAGE_CACHE_SMALL";
+
+/// What runs where the disk has room for two objects and a half.
+#[tokio::test]
+async fn child_on_a_small_disk() {
+    let Ok(given) = std::env::var(SMALL) else {
+        return;
+    };
+    let (endpoint, folder) = given.split_once(' ').unwrap();
+    let storage = storage(endpoint).await;
+    let cache = InputCache::new(folder, 10 * SIZE);
+    let fetch = async |key: &str| {
+        let uri = format!("s3://reefguide-dev/{key}").parse().unwrap();
+        in_time(cache.fetch(&storage, &uri, folder.as_ref())).await
+    };
+    drop(fetch("a").await.unwrap());
+    let b = fetch("b").await.unwrap();
+    let c = fetch("c").await.unwrap();
+    assert!(is_all(&b, b'b') && is_all(&c, b'c'));
+    let full = fetch("d").await.unwrap_err();
+    assert!(is_full(&full), "{full:?}");
+    assert!(is_all(&b, b'b') && is_all(&c, b'c'));
+    assert_eq!(names(folder.as_ref()).len(), 3, "beside the lock");
+}
+
+fn is_full(error: &StorageError) -> bool {
+    matches!(error, StorageError::Local { source, .. } if source.kind() == ErrorKind::StorageFull)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_room_is_made_once_and_then_it_is_an_error() {
+    let rig = Rig::new().await;
+    for key in ["a", "b", "c", "d"] {
+        rig.put(key, key.as_bytes()[0]).await;
+    }
+    let small = |command: &str, args: &[&str]| {
+        let folder = rig.folder.path().to_str().unwrap();
+        let mount = format!("mount -t tmpfs -o size=250k none '{folder}' && exec \"$0\" \"$@\"");
+        Command::new("unshare")
+            .args([
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "sh",
+                "-c",
+                &mount,
+                command,
+            ])
+            .args(args)
+            .env(SMALL, format!("{} {folder}", rig.lab.s3_endpoint()))
+            .status()
+    };
+    if !small("true", &[]).is_ok_and(|status| status.success()) {
+        eprintln!("not tried: no file system can be mounted here");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let program = program.to_str().unwrap();
+    let running = || small(program, &["--exact", "processes::child_on_a_small_disk"]);
+    let ended = tokio::task::block_in_place(running).unwrap();
+    assert!(ended.success());
+    // Two, the third twice, the last twice.
+    assert_eq!(rig.asked(Route::S3Get), 6);
 }

@@ -65,6 +65,6 @@ async fn download(
         let moved = storage.download_folder(from, to).await?;
         return Ok(format!("{} files, {} bytes", moved.files, moved.bytes));
     }
-    let size = storage.download_file(from, to).await?;
+    let size = storage.download_file(from, to).await?.size;
     Ok(format!("1 file, {size} bytes"))
 }

@@ -134,8 +134,16 @@ impl Backend {
     pub(super) fn head(&self, input: &HeadObjectInput) -> S3Result<S3Response<HeadObjectOutput>> {
         let object = self.store.get(&input.bucket, &input.key)?;
         check_read!(input, object);
+        let part = input
+            .part_number
+            .map(|number| part(&object, number))
+            .transpose()?;
+        let parts = object.segments.len();
         let mut output = describe!(HeadObjectOutput, object);
-        if wants_checksum(input.checksum_mode.as_ref()) {
+        if let Some(size) = part {
+            output.content_length = Some(size.cast_signed());
+            output.parts_count = i32::try_from(parts).ok().filter(|parts| *parts > 1);
+        } else if wants_checksum(input.checksum_mode.as_ref()) {
             give_checksum!(output, object);
         }
         Ok(S3Response::new(output))
@@ -188,6 +196,20 @@ impl Backend {
             }
         }
         Ok(S3Response::new(output))
+    }
+}
+
+/// The size of one part of an object; one that was stored in one request is its own first part.
+fn part(object: &Object, number: i32) -> S3Result<u64> {
+    let index = number.checked_sub(1).and_then(|n| usize::try_from(n).ok());
+    let part = index.and_then(|index| object.segments.get(index));
+    match part {
+        Some(segment) => Ok(segment.size),
+        None if number == 1 => Ok(object.size),
+        None => Err(S3Error::with_message(
+            S3ErrorCode::Custom("InvalidPartNumber".into()),
+            "The requested partnumber is not satisfiable",
+        )),
     }
 }
 

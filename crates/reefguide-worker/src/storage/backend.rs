@@ -1,7 +1,7 @@
 //! What a store must be able to do.
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,11 +26,12 @@ pub(crate) trait Backend: Debug + Send + Sync {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 
-    /// Writes an object into the existing, empty file `to` and returns which it was.
+    /// Writes an object into the file at the absolute path `to`, whole or not at all, and returns which it
+    /// was.
     async fn get(
         &self,
         from: &StorageUri,
-        to: &Path,
+        to: PathBuf,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 

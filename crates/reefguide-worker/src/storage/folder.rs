@@ -90,7 +90,8 @@ impl Backend for Folder {
         let progress = progress.clone();
         blocking(move || {
             let landing = Landing::new(&root, &place)?;
-            let size = content.write(landing.path())?;
+            let size = content.clone().write(landing.path())?;
+            content.unchanged()?;
             landing.land()?;
             progress.moved(size);
             Ok(ObjectInfo {
@@ -105,15 +106,17 @@ impl Backend for Folder {
     async fn get(
         &self,
         from: &StorageUri,
-        to: &Path,
+        to: PathBuf,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
-        let (place, uri, to) = (self.place(from), from.clone(), to.to_owned());
+        let (place, uri) = (self.place(from), from.clone());
         let progress = progress.clone();
         blocking(move || {
             let found = inspect(Action::Read, uri, &place)?;
             progress.found(found.size);
-            let size = Content::open(place)?.write(&to)?;
+            let landing = Landing::beside(&to)?;
+            let size = Content::open(place)?.write(landing.path())?;
+            landing.land()?;
             progress.moved(size);
             Ok(ObjectInfo { size, ..found })
         })

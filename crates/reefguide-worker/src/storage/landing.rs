@@ -18,6 +18,11 @@ pub(crate) struct Landing {
 }
 
 impl Landing {
+    /// An empty file beside `target`.
+    pub(crate) fn beside(target: &Path) -> Result<Self, StorageError> {
+        Self::new(target.parent().unwrap_or(target), target)
+    }
+
     /// An empty file in `folder`, which must be on the same file system as `target`. Makes both
     /// folders.
     pub(crate) fn new(folder: &Path, target: &Path) -> Result<Self, StorageError> {

@@ -41,7 +41,6 @@ pub use self::walk::OutputFile;
 
 use self::backend::Backend;
 use self::content::{Content, blocking};
-use self::landing::Landing;
 use self::metadata::Metadata;
 
 /// A store of objects. A clone is cheap and shares connections and limits.
@@ -153,7 +152,7 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.put(to, Content::bytes(bytes.into())).await
+        self.put(to, Content::from(bytes.into())).await
     }
 
     async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
@@ -190,16 +189,7 @@ impl Storage {
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
         let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
-        let landing = blocking(move || {
-            let folder = to.parent().unwrap_or(&to);
-            Landing::new(folder, &to)
-        });
-        let landing = landing.await?;
-        let written = self
-            .backend
-            .get(from, landing.path(), &self.progress)
-            .await?;
-        blocking(|| landing.land()).await?;
+        let written = self.backend.get(from, to, &self.progress).await?;
         self.progress.done();
         Ok(written)
     }

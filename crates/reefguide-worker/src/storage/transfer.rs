@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::s3;
 use super::walk::OutputFile;
 use super::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
 
 /// How many files of a folder are under way at once. The backend may bound it further.
-const FILES_AT_ONCE: usize = 32;
+const FILES_AT_ONCE: usize = s3::MANY;
 
 /// What a transfer of a folder moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ fn bench(size: usize) -> Bench {
 
 fn fetch(bench: &Bench) -> Result<u64, StorageError> {
     let (storage, from, to) = (bench.storage(), bench.uri("inputs/a"), bench.local("a"));
-    bench.run(async { storage.download_file(&from, &to).await })
+    bench.run(async { Ok(storage.download_file(&from, &to).await?.size) })
 }
 
 fn ridden_out(fault: &Fault) {
@@ -98,7 +98,6 @@ fn a_server_that_never_answers_is_told() {
 }
 
 #[test]
-#[ignore = "ranges are not checked yet: the wrong byte lands"]
 fn a_range_that_is_corrupted_on_its_way_does_not_land() {
     // In the first answer, which is read up to the end of the first range, and in the others.
     for after in [0, 1] {

@@ -1,21 +1,26 @@
 //! Reading an object: in one request, or in ranges.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::mem;
+use std::fs::{self, File};
+use std::iter;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::body::HELD;
+use super::verify::{Expected, Verification};
 use super::{S3, size};
 use crate::Chain;
 use crate::retry::{Delays, RetryPolicy};
 use crate::storage::content::blocking;
+use crate::storage::landing::Landing;
 use crate::storage::transfer::on_task;
 use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 
@@ -26,7 +31,7 @@ const RANGE: u64 = 8 << 20;
 /// How many ranges of one object are under way at once.
 const RANGES_AT_ONCE: usize = 4;
 /// How much of a range is gathered before it is written, in bytes.
-const BUFFER: usize = 512 << 10;
+const BUFFER: usize = 256 << 10;
 /// How a request is repeated whose content broke off.
 const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
     .cap(Duration::from_secs(5))
@@ -36,35 +41,156 @@ const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
 pub(super) async fn to_file(
     s3: &S3,
     from: &StorageUri,
-    to: &Path,
+    to: PathBuf,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let permit = s3.limits.request(0).await;
-    let (version, content) = Version::newest(s3, from).await?;
+    let mut permit = s3.limits.request(0).await;
+    let (version, content, expected) = Version::newest(s3, from).await?;
     let size = version.info.size;
     progress.found(size);
-    let whole = size <= WHOLE;
-    let first = if whole { 0..size } else { 0..RANGE };
-    let begin = version.clone();
-    begin
-        .write_range(Some(content), first.clone(), to, progress)
-        .await?;
-    drop(permit);
-
-    let ranges = (first.end..size).step_by(RANGE as usize);
-    stream::iter(ranges)
-        .map(|start| {
-            let (version, to, progress) = (version.clone(), to.to_owned(), progress.clone());
-            let range = start..size.min(start + RANGE);
+    if size <= BUFFER as u64 {
+        let bytes = version.clone().whole(content).await?;
+        drop(permit);
+        return version.land_small(bytes, expected, to, progress).await;
+    }
+    permit.grow().await;
+    let part = match expected {
+        Expected::Parts(..) => version.part(1).await,
+        _ => None,
+    };
+    let verification = Verification::new(expected, size, part);
+    let target = Arc::new(Target::beside(to, verification, progress.clone()).await?);
+    let end = |start: u64, length| {
+        let part_end = target.verification.end(start);
+        size.min(start + length).min(part_end)
+    };
+    let first = 0..end(0, if size <= WHOLE { WHOLE } else { RANGE });
+    let ranges = iter::successors(Some(first), |last| {
+        (last.end < size).then(|| last.end..end(last.end, RANGE))
+    });
+    let mut begun = Some((permit, content));
+    let pieces = ranges.map(|range| (range, begun.take()));
+    stream::iter(pieces)
+        .map(|(range, begun)| {
+            let (version, target) = (version.clone(), Arc::clone(&target));
             on_task(async move {
-                let _permit = version.s3.limits.request(0).await;
-                version.write_range(None, range, &to, &progress).await
+                let (_permit, content) = match begun {
+                    Some((permit, content)) => (permit, Some(content)),
+                    None => (version.s3.limits.request(HELD).await, None),
+                };
+                let pieces = version.pieces(content, range.clone());
+                target.take(pieces, range).await
             })
         })
         .buffer_unordered(RANGES_AT_ONCE)
         .try_collect::<()>()
         .await?;
-    Ok(version.info)
+    let Some(target) = Arc::into_inner(target) else {
+        return Err(version.broken("a range of it is still being written".to_owned()));
+    };
+    match blocking(|| target.land()).await? {
+        Landed::Right => Ok(version.info),
+        // A checksum of parts says nothing if they are not where they were taken to be.
+        Landed::Wrong(landing) => match part {
+            Some(part) if !version.has_parts_of(part).await => {
+                blocking(|| landing.land()).await?;
+                Ok(version.info)
+            }
+            _ => Err(version.corrupted()),
+        },
+    }
+}
+
+/// The file that an object is written to, from several places at once.
+struct Target {
+    file: Arc<File>,
+    landing: Landing,
+    verification: Verification,
+    progress: TransferProgress,
+}
+
+/// What became of a file whose content was compared.
+enum Landed {
+    Right,
+    Wrong(Landing),
+}
+
+impl Target {
+    async fn beside(
+        to: PathBuf,
+        verification: Verification,
+        progress: TransferProgress,
+    ) -> Result<Self, StorageError> {
+        blocking(move || {
+            let landing = Landing::beside(&to)?;
+            let file = File::options()
+                .write(true)
+                .open(landing.path())
+                .map_err(StorageError::local("write", to))?;
+            Ok(Self {
+                file: Arc::new(file),
+                landing,
+                verification,
+                progress,
+            })
+        })
+        .await
+    }
+
+    /// Gives the file its name if it is right. Waits for the file system.
+    fn land(self) -> Result<Landed, StorageError> {
+        let path = self.landing.path();
+        let right = self.verification.is_right(|| File::open(path));
+        if !right.map_err(StorageError::local("read", path))? {
+            return Ok(Landed::Wrong(self.landing));
+        }
+        self.landing.land()?;
+        Ok(Landed::Right)
+    }
+
+    /// Writes a range of the object to the same place of the file.
+    async fn take(&self, mut pieces: Pieces, range: Range<u64>) -> Result<(), StorageError> {
+        let mut at = range.start;
+        let mut digest = self.verification.digest();
+        let capacity = usize::try_from(range.end - range.start).unwrap_or(BUFFER);
+        let mut gathered = Vec::with_capacity(capacity.min(BUFFER));
+        while let Some(piece) = pieces.next().await? {
+            if !gathered.is_empty() && gathered.len() + piece.len() > gathered.capacity() {
+                at += gathered.len() as u64;
+                (gathered, digest) = self.write(at, gathered, digest).await?;
+            }
+            gathered.extend_from_slice(&piece);
+        }
+        at += gathered.len() as u64;
+        (_, digest) = self.write(at, gathered, digest).await?;
+        if let (Some(digest), false) = (digest, range.is_empty()) {
+            self.verification.add(range, &digest);
+        }
+        Ok(())
+    }
+
+    /// Writes `gathered` so that it ends at `end`, and gives its room back.
+    async fn write(
+        &self,
+        end: u64,
+        mut gathered: Vec<u8>,
+        mut digest: Option<Digest>,
+    ) -> Result<(Vec<u8>, Option<Digest>), StorageError> {
+        let (file, length) = (Arc::clone(&self.file), gathered.len() as u64);
+        let path = self.landing.path().to_owned();
+        let written = blocking(move || {
+            if let Some(digest) = &mut digest {
+                digest.update(&gathered);
+            }
+            file.write_all_at(&gathered, end - length)
+                .map_err(StorageError::local("write", path))?;
+            gathered.clear();
+            Ok((gathered, digest))
+        });
+        let written = written.await?;
+        self.progress.moved(length);
+        Ok(written)
+    }
 }
 
 /// Reads the object `from`, unless it is larger than `limit`.
@@ -74,15 +200,9 @@ pub(super) async fn to_memory(
     limit: u64,
 ) -> Result<Bytes, StorageError> {
     let _permit = s3.limits.request(0).await;
-    let (version, content) = Version::newest(s3, from).await?;
+    let (version, content, _) = Version::newest(s3, from).await?;
     version.info.within(limit)?;
-    let all = 0..version.info.size;
-    let mut bytes = Vec::new();
-    let mut pieces = version.pieces(Some(content), all);
-    while let Some(piece) = pieces.next().await? {
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.into())
+    version.whole(content).await
 }
 
 /// One version of an object. Every request for it fails once the object was replaced, so pieces of
@@ -94,41 +214,19 @@ struct Version {
 }
 
 impl Version {
-    async fn newest(s3: &S3, uri: &StorageUri) -> Result<(Self, ByteStream), StorageError> {
+    async fn newest(
+        s3: &S3,
+        uri: &StorageUri,
+    ) -> Result<(Self, ByteStream, Expected), StorageError> {
         let answer = get(s3, uri, None, None).await?;
+        let expected = Expected::of(&answer);
         let info = ObjectInfo {
             uri: uri.clone(),
             size: size(answer.content_length),
             etag: answer.e_tag,
         };
         let s3 = s3.clone();
-        Ok((Self { s3, info }, answer.body))
-    }
-
-    /// Writes a range of the object to the same place in the file `to`.
-    async fn write_range(
-        self,
-        content: Option<ByteStream>,
-        range: Range<u64>,
-        to: &Path,
-        progress: &TransferProgress,
-    ) -> Result<(), StorageError> {
-        let mut at = range.start;
-        let mut gathered = Vec::new();
-        let mut pieces = self.pieces(content, range);
-        while let Some(piece) = pieces.next().await? {
-            gathered.extend_from_slice(&piece);
-            if gathered.len() >= BUFFER {
-                let length = gathered.len() as u64;
-                write_at(to, at, mem::take(&mut gathered)).await?;
-                at += length;
-                progress.moved(length);
-            }
-        }
-        let length = gathered.len() as u64;
-        write_at(to, at, gathered).await?;
-        progress.moved(length);
-        Ok(())
+        Ok((Self { s3, info }, answer.body, expected))
     }
 
     /// A range of the object: from `content`, which may go on after it, as far as that comes, and
@@ -143,6 +241,85 @@ impl Version {
         }
     }
 
+    /// All of it, in memory.
+    async fn whole(self, content: ByteStream) -> Result<Bytes, StorageError> {
+        let all = 0..self.info.size;
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(all.end).unwrap_or_default().min(BUFFER));
+        let mut pieces = self.pieces(Some(content), all);
+        while let Some(piece) = pieces.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes.into())
+    }
+
+    /// Writes all of a small object at once.
+    async fn land_small(
+        self,
+        bytes: Bytes,
+        expected: Expected,
+        to: PathBuf,
+        progress: &TransferProgress,
+    ) -> Result<ObjectInfo, StorageError> {
+        let size = self.info.size;
+        let landed = blocking(move || {
+            let verification = Verification::new(expected, size, Some(size));
+            if let Some(mut digest) = verification.digest() {
+                digest.update(&bytes);
+                verification.add(0..size, &digest);
+            }
+            let landing = Landing::beside(&to)?;
+            let refused = |error| StorageError::local("write", &to)(error);
+            if !verification.is_right(|| Ok(&bytes[..])).map_err(refused)? {
+                return Ok(false);
+            }
+            fs::write(landing.path(), &bytes).map_err(refused)?;
+            landing.land()?;
+            Ok(true)
+        });
+        if !landed.await? {
+            return Err(self.corrupted());
+        }
+        progress.moved(size);
+        Ok(self.info)
+    }
+
+    /// Whether its parts are all of this size, save for the last one.
+    async fn has_parts_of(&self, part: u64) -> bool {
+        let mut number = 1;
+        let mut start = 0;
+        while start < self.info.size {
+            if self.part(number).await != Some(part.min(self.info.size - start)) {
+                return false;
+            }
+            number += 1;
+            start += part;
+        }
+        true
+    }
+
+    /// The size of one of its parts; `None` if the server does not say.
+    async fn part(&self, number: i32) -> Option<u64> {
+        let answer = self
+            .s3
+            .client
+            .head_object()
+            .bucket(self.info.uri.bucket())
+            .key(self.info.uri.key())
+            .part_number(number)
+            .set_if_match(self.info.etag.clone())
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Some(size(answer.content_length)),
+            Err(error) => {
+                let error = self.s3.failed(Action::Inspect, &self.info.uri, error);
+                tracing::debug!(%error, "parts not known, so their checksums are not compared");
+                None
+            }
+        }
+    }
+
     async fn get(&self, range: &Range<u64>) -> Result<ByteStream, StorageError> {
         let etag = self.info.etag.as_deref();
         let wanted = format!("bytes={}-{}", range.start, range.end - 1);
@@ -152,6 +329,10 @@ impl Version {
             Some(given) if given.starts_with(&begins) => Ok(answer.body),
             given => Err(self.broken(format!("asked for {range:?}, got {given:?}"))),
         }
+    }
+
+    fn corrupted(&self) -> StorageError {
+        self.broken("its checksum does not match what arrived".to_owned())
     }
 
     fn broken(&self, problem: String) -> StorageError {
@@ -207,19 +388,6 @@ impl Pieces {
             tokio::time::sleep(delay).await;
         }
     }
-}
-
-async fn write_at(path: &Path, at: u64, bytes: Vec<u8>) -> Result<(), StorageError> {
-    let path = path.to_owned();
-    blocking(move || {
-        let written = || {
-            let mut file = File::options().write(true).open(&path)?;
-            file.seek(SeekFrom::Start(at))?;
-            file.write_all(&bytes)
-        };
-        written().map_err(StorageError::local("write", &path))
-    })
-    .await
 }
 
 async fn get(

@@ -113,7 +113,7 @@ impl S3 {
                 uri,
                 problem: "the object was replaced meanwhile".to_owned(),
             },
-            ("BadDigest", _) => StorageError::Broken {
+            ("BadDigest" | "XAmzContentSHA256Mismatch", _) => StorageError::Broken {
                 action,
                 uri,
                 problem: "the checksum does not match".to_owned(),
@@ -172,6 +172,7 @@ mod tests {
         let s3 = S3 {
             client: Client::from_conf(config.build()),
             endpoint: "Amazon S3".into(),
+            encrypted: true,
             limits: Limits::default().into(),
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();

@@ -1,26 +1,48 @@
 //! How much may be under way at once.
 
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many requests.
-const REQUESTS: usize = 32;
-/// How many bytes of content may be held in memory to be sent. A single larger piece is sent alone.
-const BYTES: u32 = 32 << 20;
+use super::body::HELD;
+
+/// How many requests there may be to a server that is near: more would only wait for its processor or ours.
+pub(super) const FEW: usize = 32;
+/// How many to one that is far, whose answers are on their way most of the time.
+pub(crate) const MANY: usize = 256;
+/// How many bytes of content may be held in memory, in all.
+const BYTES: u32 = 24 << 20;
 
 /// Bounds that all clones of a [`Storage`](crate::storage::Storage) share.
+///
+/// The number of requests follows their round trips: while the last ones take about as long as the
+/// fastest did, the server and this machine have nothing to do but wait, and one more is allowed.
 #[derive(Debug)]
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    /// How many requests are allowed.
+    allowed: usize,
+    /// The shortest round trip, forgotten slowly.
+    fastest: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            requests: Arc::new(Semaphore::new(REQUESTS)),
+            requests: Arc::new(Semaphore::new(FEW)),
             bytes: Arc::new(Semaphore::new(BYTES as usize)),
+            pace: Mutex::new(Pace {
+                allowed: FEW,
+                fastest: Duration::MAX,
+            }),
         }
     }
 }
@@ -28,21 +50,67 @@ impl Default for Limits {
 /// The permission to make a request, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    _held: [Option<OwnedSemaphorePermit>; 2],
+    limits: Arc<Limits>,
+    since: Option<Instant>,
+    _request: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Permit {
+    /// Waits until as much may be held as for a large request. Its time says nothing about the server's
+    /// distance.
+    pub(super) async fn grow(&mut self) {
+        self.since = None;
+        // Whoever has room has its request too, so somebody will give some back.
+        self.room = self.limits.room(HELD).await;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(since) = self.since {
+            self.limits.took(since.elapsed());
+        }
+    }
 }
 
 impl Limits {
     /// Waits until a request with `bytes` of content may be made.
     ///
     /// Whoever holds a permit must be able to finish without another one.
-    pub(super) async fn request(&self, bytes: u64) -> Permit {
-        let bytes = u32::try_from(bytes).unwrap_or(BYTES).min(BYTES);
+    pub(super) async fn request(self: &Arc<Self>, bytes: u64) -> Permit {
         // Never an error: the semaphores are not closed.
         let request = Arc::clone(&self.requests).acquire_owned().await.ok();
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(bytes).await.ok();
+        let room = self.room(bytes).await;
+        let small = bytes < HELD / 8;
         Permit {
-            _held: [request, bytes],
+            limits: Arc::clone(self),
+            since: small.then(Instant::now),
+            _request: request,
+            room,
         }
+    }
+
+    async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        // What is larger is never held as a whole.
+        let held = u32::try_from(bytes.min(HELD)).unwrap_or(BYTES);
+        Arc::clone(&self.bytes).acquire_many_owned(held).await.ok()
+    }
+
+    /// Learns from the time that a small request took.
+    fn took(&self, time: Duration) {
+        let busy = self.requests.available_permits() == 0;
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pace { allowed, fastest } = &mut *pace;
+        *fastest = time.min(fastest.saturating_add(*fastest / 1024));
+        if busy && time < *fastest * 2 && *allowed < MANY {
+            self.requests.add_permits(1);
+            *allowed += 1;
+        } else if time > fastest.saturating_mul(4) && *allowed > FEW {
+            // Out of the free ones, if there are any.
+            *allowed -= self.requests.forget_permits(1);
+        }
+        mem::drop(pace);
     }
 }
 
@@ -51,19 +119,47 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
+    async fn take(limits: &Arc<Limits>) -> Vec<Permit> {
+        // A task may take only so much before it has to let others run.
+        tokio::task::yield_now().await;
+        let mut held = Vec::new();
+        while let Some(mut permit) = limits.request(0).now_or_never() {
+            permit.since = None;
+            held.push(permit);
+        }
+        held
+    }
+
     #[tokio::test]
     async fn requests_and_their_bytes_are_bounded() {
-        let limits = Limits::default();
+        let limits = Arc::new(Limits::default());
         let mut held = Vec::new();
-        for _ in 0..4 {
-            held.push(limits.request(8 << 20).await);
+        while let Some(permit) = limits.request(HELD).now_or_never() {
+            held.push(permit);
         }
-        assert!(limits.request(1).now_or_never().is_none());
-        while held.len() < REQUESTS {
-            held.push(limits.request(0).await);
-        }
-        assert!(limits.request(0).now_or_never().is_none());
-        held.clear();
+        assert_eq!(held.len(), 24);
+        drop(held);
+        assert_eq!(take(&limits).await.len(), FEW);
         assert!(limits.request(u64::MAX).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_far_gets_more_requests_at_once_and_one_that_is_slow_fewer() {
+        let limits = Arc::new(Limits::default());
+        let far = Duration::from_millis(20);
+        limits.took(far);
+        assert_eq!(take(&limits).await.len(), FEW, "nobody waits");
+
+        let mut held = Vec::new();
+        for _ in 0..1000 {
+            held.extend(take(&limits).await);
+            limits.took(far);
+        }
+        assert_eq!(held.len(), MANY);
+        drop(held);
+        for _ in 0..1000 {
+            limits.took(far * 5);
+        }
+        assert_eq!(take(&limits).await.len(), FEW);
     }
 }

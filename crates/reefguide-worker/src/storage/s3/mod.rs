@@ -1,11 +1,13 @@
 //! Amazon S3 and the servers that speak its language.
 
+mod body;
 mod download;
 mod error;
 mod limits;
 mod upload;
+mod verify;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use futures_util::stream::{self, BoxStream};
 use secrecy::ExposeSecret;
 
 use self::limits::Limits;
+pub(crate) use self::limits::MANY;
 use super::backend::Backend;
 use super::content::Content;
 use super::metadata::Metadata;
@@ -47,6 +50,8 @@ pub(crate) struct S3 {
     client: Client,
     /// What errors call the server.
     endpoint: Arc<str>,
+    /// Whether its connections are.
+    encrypted: bool,
     limits: Arc<Limits>,
 }
 
@@ -74,13 +79,16 @@ impl S3 {
                     .build(),
             );
         let mut shown = "Amazon S3".to_owned();
+        let mut encrypted = true;
         if let Some(endpoint) = options.endpoint {
+            encrypted = endpoint.starts_with("https:");
             shown = host(&endpoint);
             config = config.endpoint_url(endpoint).force_path_style(true);
         }
         Self {
             client: Client::from_conf(config.build()),
             endpoint: shown.into(),
+            encrypted,
             limits: Arc::default(),
         }
     }
@@ -185,7 +193,7 @@ impl Backend for S3 {
     async fn get(
         &self,
         from: &StorageUri,
-        to: &Path,
+        to: PathBuf,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         download::to_file(self, from, to, progress).await

@@ -1,18 +1,17 @@
 //! Storing an object: in one request, or in parts.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
-use bytes::Bytes;
-use futures_util::{TryFutureExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::S3;
-use super::limits::Permit;
-use crate::storage::content::Content;
+use super::body::Sendable;
+use crate::storage::content::{Content, blocking};
 use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
 use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
@@ -30,8 +29,7 @@ const PARTS_AT_ONCE: usize = 4;
 /// How long a failed upload may take to be aborted.
 const ABORT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Stores `content`. Bodies are sent from memory: so their checksum goes ahead of them as a header,
-/// which every server takes, and a try can be repeated.
+/// Stores `content`. Its checksum goes ahead of it as a header, which every server takes.
 pub(super) async fn put(
     s3: &S3,
     to: &StorageUri,
@@ -39,41 +37,53 @@ pub(super) async fn put(
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    match content.size() {
-        size if size <= WHOLE => whole(s3, to, content, metadata, progress).await,
-        size if size <= LARGEST => in_parts(s3, to, content, metadata, progress).await,
-        size => Err(StorageError::TooLarge {
-            uri: to.clone(),
-            size,
-        }),
+    let stored = match content.size() {
+        size if size <= WHOLE => whole(s3, to, &content, metadata).await,
+        size if size <= LARGEST => in_parts(s3, to, &content, metadata, progress).await,
+        size => {
+            return Err(StorageError::TooLarge {
+                uri: to.clone(),
+                size,
+            });
+        }
+    };
+    // A file that is written to meanwhile is why its checksum does not match.
+    blocking(move || content.unchanged()).await?;
+    let stored = stored?;
+    if stored.size <= WHOLE {
+        progress.moved(stored.size);
     }
+    Ok(stored)
 }
 
 async fn whole(
     s3: &S3,
     to: &StorageUri,
-    mut content: Content,
+    content: &Content,
     metadata: &Metadata,
-    progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let _permit = s3.limits.request(content.size()).await;
-    let body = content.next(WHOLE).await?;
+    let size = content.size();
+    let _permit = s3.limits.request(size).await;
+    let sendable = Sendable::new(content.clone(), 0..size, s3.encrypted).await?;
     let mut put = s3.client.put_object();
     for (name, value) in metadata.pairs() {
         put = put.metadata(name, value);
     }
+    let signing = sendable.signing.clone();
     let stored = put
         .bucket(to.bucket())
         .key(to.key())
         .content_type(content_type(to))
-        .body(ByteStream::from(body))
+        .checksum_crc32(&sendable.crc32)
+        .body(sendable.body())
+        .customize()
+        .interceptor(signing)
         .send()
         .await
         .map_err(|error| s3.failed(Action::Store, to, error))?;
-    progress.moved(content.size());
     Ok(ObjectInfo {
         uri: to.clone(),
-        size: content.size(),
+        size,
         etag: stored.e_tag,
     })
 }
@@ -81,7 +91,7 @@ async fn whole(
 async fn in_parts(
     s3: &S3,
     to: &StorageUri,
-    content: Content,
+    content: &Content,
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
@@ -132,25 +142,26 @@ impl Upload {
 
     async fn send(
         &self,
-        content: Content,
+        content: &Content,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let whole = content.size();
-        let parts = Parts {
-            s3: self.s3.clone(),
-            to: self.to.clone(),
-            upload: self.id.clone(),
-            part_size: PART.max(whole.div_ceil(MOST_PARTS)),
-            number: 0,
-            content,
-        };
-        let mut parts: Vec<_> = stream::try_unfold(parts, Parts::next)
-            .map_ok(|part| {
-                let length = part.body.len() as u64;
-                let sent = on_task(part.send());
-                sent.inspect_ok(move |_| progress.moved(length))
+        let part_size = PART.max(whole.div_ceil(MOST_PARTS));
+        let starts = (0..whole).step_by(usize::try_from(part_size).unwrap_or(usize::MAX));
+        let mut parts: Vec<_> = stream::iter((1..).zip(starts))
+            .map(|(number, start)| {
+                let part = Part {
+                    s3: self.s3.clone(),
+                    to: self.to.clone(),
+                    upload: self.id.clone(),
+                    number,
+                    content: content.clone(),
+                    range: start..whole.min(start + part_size),
+                    progress: progress.clone(),
+                };
+                on_task(part.send())
             })
-            .try_buffer_unordered(PARTS_AT_ONCE)
+            .buffer_unordered(PARTS_AT_ONCE)
             .try_collect()
             .await?;
         parts.sort_unstable_by_key(CompletedPart::part_number);
@@ -230,44 +241,15 @@ async fn abort(s3: S3, to: StorageUri, upload: String) {
     }
 }
 
-/// The parts of an upload, each read when there is room for it.
-struct Parts {
-    s3: S3,
-    to: StorageUri,
-    upload: String,
-    part_size: u64,
-    number: i32,
-    content: Content,
-}
-
-impl Parts {
-    async fn next(mut self) -> Result<Option<(Part, Self)>, StorageError> {
-        let length = self.part_size.min(self.content.left());
-        if length == 0 {
-            return Ok(None);
-        }
-        let permit = self.s3.limits.request(length).await;
-        self.number += 1;
-        let part = Part {
-            s3: self.s3.clone(),
-            to: self.to.clone(),
-            upload: self.upload.clone(),
-            number: self.number,
-            body: self.content.next(length).await?,
-            permit,
-        };
-        Ok(Some((part, self)))
-    }
-}
-
 /// A part on its way.
 struct Part {
     s3: S3,
     to: StorageUri,
     upload: String,
     number: i32,
-    body: Bytes,
-    permit: Permit,
+    content: Content,
+    range: Range<u64>,
+    progress: TransferProgress,
 }
 
 impl Part {
@@ -277,9 +259,14 @@ impl Part {
             to,
             upload,
             number,
-            body,
-            permit,
+            content,
+            range,
+            progress,
         } = self;
+        let length = range.end - range.start;
+        let permit = s3.limits.request(length).await;
+        let sendable = Sendable::new(content, range, s3.encrypted).await?;
+        let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
         let stored = s3
             .client
             .upload_part()
@@ -287,12 +274,15 @@ impl Part {
             .key(to.key())
             .upload_id(upload)
             .part_number(number)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .body(ByteStream::from(body))
+            .checksum_crc32(&crc32)
+            .body(sendable.body())
+            .customize()
+            .interceptor(signing)
             .send()
             .await
             .map_err(|error| s3.failed(Action::Store, &to, error))?;
         drop(permit);
+        progress.moved(length);
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(stored.e_tag)

@@ -1,0 +1,224 @@
+//! What is sent: a range of the content to be stored, and what vouches for it.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use aws_runtime::auth::PayloadSigningOverride;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
+use http_body::{Body, Frame, SizeHint};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use crate::storage::StorageError;
+use crate::storage::content::{Content, blocking};
+
+/// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
+/// so, large ones use least when they are read as they are sent.
+pub(super) const HELD: u64 = 1 << 20;
+/// How much of a larger one is read at a time, in bytes.
+pub(super) const PIECE: usize = 256 << 10;
+
+/// A body that can be sent several times, and its checksums, each computed once.
+pub(super) struct Sendable {
+    body: SdkBody,
+    /// Goes ahead as a header that is signed.
+    pub(super) crc32: String,
+    pub(super) signing: Signing,
+}
+
+/// How a request's signature covers its body.
+///
+/// The SDK would compute it for each try, on an async thread. Over TLS the connection itself protects the
+/// body, and the checksum, whose header is signed, does the rest.
+#[derive(Clone, Debug)]
+pub(super) struct Signing(PayloadSigningOverride);
+
+impl Intercept for Signing {
+    fn name(&self) -> &'static str {
+        "Signing"
+    }
+
+    fn modify_before_signing(
+        &self,
+        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        config.interceptor_state().store_put(self.0.clone());
+        Ok(())
+    }
+}
+
+impl Sendable {
+    /// A range of `content`, to be sent over a connection that is encrypted or not.
+    pub(super) async fn new(
+        content: Content,
+        range: Range<u64>,
+        encrypted: bool,
+    ) -> Result<Self, StorageError> {
+        blocking(move || {
+            let mut sums = Sums::new(encrypted);
+            let memory = match content.in_memory(&range) {
+                Some(bytes) => Some(bytes),
+                None if range.end - range.start <= HELD => {
+                    let mut bytes = vec![0; length(&range)];
+                    content.read_at(range.start, &mut bytes)?;
+                    Some(bytes.into())
+                }
+                None => None,
+            };
+            let body = match memory {
+                Some(bytes) => {
+                    sums.add(&bytes);
+                    SdkBody::from(bytes)
+                }
+                None => {
+                    sums.add_file(&content, range.clone())?;
+                    SdkBody::retryable(move || {
+                        SdkBody::from_body_1_x(Streamed::new(content.clone(), range.clone()))
+                    })
+                }
+            };
+            Ok(sums.vouch_for(body))
+        })
+        .await
+    }
+
+    pub(super) fn body(self) -> ByteStream {
+        ByteStream::new(self.body)
+    }
+}
+
+fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
+}
+
+struct Sums {
+    crc32: crc_fast::Digest,
+    sha256: Option<Sha256>,
+}
+
+impl Sums {
+    fn new(encrypted: bool) -> Self {
+        Self {
+            crc32: crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc),
+            sha256: (!encrypted).then(Sha256::new),
+        }
+    }
+
+    fn add(&mut self, piece: &[u8]) {
+        self.crc32.update(piece);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(piece);
+        }
+    }
+
+    fn add_file(&mut self, content: &Content, mut range: Range<u64>) -> Result<(), StorageError> {
+        let mut buffer = vec![0; PIECE];
+        while !range.is_empty() {
+            let piece = PIECE.min(length(&range));
+            content.read_at(range.start, &mut buffer[..piece])?;
+            self.add(&buffer[..piece]);
+            range.start += piece as u64;
+        }
+        Ok(())
+    }
+
+    fn vouch_for(self, body: SdkBody) -> Sendable {
+        // The low half of it; a CRC-32 has no other.
+        let crc32 = &self.crc32.finalize().to_be_bytes()[4..];
+        let signing = match self.sha256 {
+            Some(sha256) => {
+                let hash: String = sha256
+                    .finalize()
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                PayloadSigningOverride::Precomputed(hash)
+            }
+            None => PayloadSigningOverride::UnsignedPayload,
+        };
+        Sendable {
+            body,
+            crc32: STANDARD.encode(crc32),
+            signing: Signing(signing),
+        }
+    }
+}
+
+/// A range of a file, the next piece of which is read while one is sent.
+struct Streamed {
+    content: Content,
+    /// What was not begun to be read.
+    unread: Range<u64>,
+    /// What was not sent, in bytes.
+    unsent: u64,
+    reading: Option<JoinHandle<Result<Bytes, StorageError>>>,
+}
+
+impl Streamed {
+    fn new(content: Content, range: Range<u64>) -> Self {
+        Self {
+            content,
+            unsent: range.end - range.start,
+            unread: range,
+            reading: None,
+        }
+    }
+
+    fn read_ahead(&mut self) {
+        if self.unread.is_empty() {
+            return;
+        }
+        let (content, at) = (self.content.clone(), self.unread.start);
+        let piece = PIECE.min(length(&self.unread));
+        self.unread.start += piece as u64;
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let mut bytes = vec![0; piece];
+            content.read_at(at, &mut bytes)?;
+            Ok(bytes.into())
+        }));
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.reading.is_none() {
+            self.read_ahead();
+        }
+        let Some(reading) = &mut self.reading else {
+            return Poll::Ready(None);
+        };
+        let piece = match ready!(Pin::new(reading).poll(context)) {
+            Ok(Ok(piece)) => piece,
+            Ok(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            Err(error) => return Poll::Ready(Some(Err(error.into()))),
+        };
+        self.reading = None;
+        self.unsent -= piece.len() as u64;
+        self.read_ahead();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.unsent == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.unsent)
+    }
+}

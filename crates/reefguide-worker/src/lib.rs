@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`handler`] | [`JobHandler`](handler::JobHandler) and [its kin](handler::BlockingJobHandler), [errors](handler::JobError), [the context](handler::JobContext), the registry, [programs](handler::Program) in other languages |
 //! | [`testing`] | the [harness](testing::Harness) for handlers |
-//! | [`storage`] | URIs, S3 and folders, [outputs](storage::Outputs) and their publication |
+//! | [`storage`] | URIs, S3 and folders, the [cache of inputs](storage::InputCache), [outputs](storage::Outputs) and their publication |
 //! | [`job`] | the words: job, assignment, claim, outcome |
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |

@@ -161,6 +161,7 @@ impl Harness {
             scratch: paths.scratch(),
             outputs: Outputs::new(paths.outputs()),
             storage,
+            inputs: None,
             extensions: self.extensions.clone(),
             cancellation: CancellationToken::new(),
             deadline,

@@ -15,6 +15,20 @@ async fn all_that_is_good_is_said_to_be() {
 }
 
 #[tokio::test]
+async fn a_cache_that_can_be_used_is_good() {
+    let lab = lab().await;
+    let program = worker_for(&lab)
+        .env("CACHE_PATH", "cache")
+        .env("CACHE_SIZE", "500MiB");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(0));
+    let folder = program.path("cache/inputs").display().to_string();
+    let said =
+        format!("good  cache: {folder} can be written and locked, 524288000 bytes at most\n");
+    assert!(ended.stdout.contains(&said), "{}", ended.stdout);
+}
+
+#[tokio::test]
 async fn without_a_bucket_none_is_tried() {
     let lab = lab().await;
     let program = worker_for(&lab)
@@ -39,6 +53,8 @@ async fn every_part_that_is_bad_is_said_and_the_first_decides_the_exit_code() {
     let program = worker_for(&lab)
         .file("scratch", "this is no folder")
         .env("DATA_SCRATCH_SPACE", "scratch")
+        .file("cache", "this is no folder, either")
+        .env("CACHE_PATH", "cache")
         .env("API_ENDPOINT", format!("http://127.0.0.1:{port}"))
         .env("S3_BUCKET_NAME", "reefguide-prod");
     let ended = program.run(&["check"]).await;

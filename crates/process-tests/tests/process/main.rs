@@ -8,8 +8,11 @@ mod configuration;
 mod handle;
 mod healthcheck;
 mod help;
+mod inputs;
 mod isolation;
 mod killing;
+#[path = "../../../reefguide-worker/tests/lab_storage/mod.rs"]
+mod lab_storage;
 mod logging;
 mod panics;
 mod pipe;

@@ -120,6 +120,17 @@ async fn a_scratch_folder_that_cannot_be_written_is_a_wrong_configuration() {
 }
 
 #[tokio::test]
+async fn a_cache_that_cannot_be_written_is_a_wrong_configuration() {
+    let lab = lab().await;
+    let program = worker_for(&lab)
+        .file("cache", "this is no folder")
+        .env("CACHE_PATH", "cache");
+    let ended = refused(&lab, program).await;
+    assert_eq!(ended.code, Some(78));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
 async fn an_s3_server_that_is_not_there_is_unreachable() {
     let lab = lab().await;
     let (_socket, port) = nobody();

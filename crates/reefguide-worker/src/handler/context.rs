@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::JobError;
 use crate::job::{Assignment, Job};
-use crate::storage::{Outputs, Storage};
+use crate::storage::{InputCache, InputFile, Outputs, Storage, StorageError, StorageUri};
 
 /// One attempt at a job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct ContextParts {
     pub(crate) scratch: PathBuf,
     pub(crate) outputs: Outputs,
     pub(crate) storage: Storage,
+    /// `None`: nothing is kept from one attempt to the next.
+    pub(crate) inputs: Option<InputCache>,
     pub(crate) extensions: Extensions,
     pub(crate) cancellation: CancellationToken,
     pub(crate) deadline: Option<Instant>,
@@ -73,6 +75,33 @@ impl JobContext {
     /// For reading inputs, and for whatever else is to be stored.
     pub fn storage(&self) -> &Storage {
         &self.parts.storage
+    }
+
+    /// The newest version of an object, as a file to read: from the worker's cache of inputs if it has one
+    /// (`CACHE_PATH`), otherwise downloaded into the scratch folder.
+    ///
+    /// The file is there for as long as the value returned is. Other jobs may read the same file: do not
+    /// write to it.
+    ///
+    /// ```
+    /// # use reefguide_worker::prelude::*;
+    /// # async fn depths(uri: StorageUri, ctx: &JobContext) -> Result<(), JobError> {
+    /// let raster = ctx.fetch(&uri).await?;
+    /// let file = std::fs::File::open(raster.path())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the storage, and of the file system that the file is written to.
+    pub async fn fetch(&self, uri: &StorageUri) -> Result<InputFile, StorageError> {
+        let ContextParts {
+            storage, scratch, ..
+        } = &*self.parts;
+        match &self.parts.inputs {
+            Some(cache) => cache.fetch(storage, uri, scratch).await,
+            None => InputFile::download(storage, uri, scratch).await,
+        }
     }
 
     /// Something the worker was given for its handlers

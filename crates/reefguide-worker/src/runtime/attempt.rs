@@ -239,6 +239,7 @@ async fn handle(
             scratch: scratch.work(),
             outputs: Outputs::new(scratch.outputs()),
             storage: storage.clone(),
+            inputs: shared.inputs.clone(),
             extensions: shared.extensions.clone(),
             cancellation: CancellationToken::new(),
             deadline: limit.end.map(|(end, _)| end),

@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
 use crate::source::JobSource;
-use crate::storage::Storage;
+use crate::storage::{InputCache, Storage};
 
 /// Puts a [`Worker`] together.
 #[derive(Default)]
@@ -29,6 +29,7 @@ pub struct WorkerBuilder {
     pub(crate) extensions: Extensions,
     source: Option<Arc<dyn JobSource>>,
     storage: Option<Storage>,
+    inputs: Option<InputCache>,
     job_types: Option<Vec<JobType>>,
     options: RunOptions,
     retries: BTreeMap<JobType, RetryPolicy>,
@@ -174,6 +175,12 @@ impl WorkerBuilder {
         self
     }
 
+    /// Where inputs that handlers [fetch](JobContext::fetch) are kept; nowhere by default.
+    pub fn input_cache(mut self, cache: InputCache) -> Self {
+        self.inputs = Some(cache);
+        self
+    }
+
     /// Which job types to poll; those of all handlers by default.
     pub fn job_types(mut self, job_types: impl IntoIterator<Item = impl Into<JobType>>) -> Self {
         self.job_types = Some(job_types.into_iter().map(Into::into).collect());
@@ -208,6 +215,7 @@ impl WorkerBuilder {
             extensions,
             source,
             storage,
+            inputs,
             job_types,
             mut options,
             retries,
@@ -271,6 +279,7 @@ impl WorkerBuilder {
         let shared = Arc::new(Shared {
             source,
             storage,
+            inputs,
             records,
             registry,
             extensions,

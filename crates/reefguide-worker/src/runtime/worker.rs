@@ -20,7 +20,7 @@ use crate::handler::{Extensions, Registry};
 use crate::health::Health;
 use crate::job::JobType;
 use crate::source::JobSource;
-use crate::storage::Storage;
+use crate::storage::{InputCache, Storage};
 
 /// A worker, ready to run. See [`Worker::builder`].
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Worker {
 pub(super) struct Shared {
     pub(super) source: Arc<dyn JobSource>,
     pub(super) storage: Storage,
+    /// `None`: nothing is kept from one attempt to the next.
+    pub(super) inputs: Option<InputCache>,
     /// `None`: none are kept.
     pub(super) records: Option<Records>,
     pub(super) registry: Registry,

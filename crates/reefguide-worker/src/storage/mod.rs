@@ -1,10 +1,11 @@
 //! Where objects are: S3 or a local folder, one way to use both.
 //!
 //! [`Storage`] moves files, folders and bytes to and from a [`StorageUri`], streaming, several at a
-//! time and in bounded memory. [`Outputs`] is where a handler leaves what it made, and [`publish`]
-//! stores all of it or nothing.
+//! time and in bounded memory. [`InputCache`] keeps inputs on disk for further jobs. [`Outputs`] is
+//! where a handler leaves what it made, and [`publish`] stores all of it or nothing.
 
 mod backend;
+mod cache;
 mod content;
 mod error;
 mod folder;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
+pub use self::cache::{InputCache, InputFile};
 pub use self::error::{Action, StorageError};
 pub use self::object_path::ObjectPath;
 pub use self::options::{S3Credentials, S3Options};

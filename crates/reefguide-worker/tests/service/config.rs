@@ -83,6 +83,8 @@ fn what_is_unset_has_its_documented_default() {
     assert_eq!(config.idle_timeout, Some(Duration::from_secs(300)));
     assert_eq!(config.max_concurrent_jobs, 1);
     assert_eq!(config.port, None);
+    assert!(config.input_cache().is_none());
+    assert_eq!(config.cache_size, 10 << 30);
     assert_eq!(config.data_scratch_space, std::env::temp_dir());
     assert_eq!(config.shutdown_grace, Duration::from_secs(25));
     assert_eq!(config.claim_settle, Duration::from_millis(250));
@@ -106,6 +108,17 @@ fn the_environment_goes_before_env_file_before_worker_toml_before_defaults() {
     assert_eq!(config.aws_region, "env-file");
     assert_eq!(config.max_concurrent_jobs, 3);
     assert_eq!(config.api_timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn a_size_has_a_unit_or_is_in_bytes() {
+    let size = |text: &str| Place::good().env("CACHE_SIZE", text).load();
+    for (text, bytes) in [("1", 1), ("500MiB", 500 << 20), (" 2 TiB ", 2 << 40)] {
+        assert_eq!(size(text).unwrap().cache_size, bytes);
+    }
+    for text in ["0", "0GiB", "1.5GiB", "-1", "10GB", "GiB", "20000000TiB"] {
+        assert!(size(text).is_err(), "{text}");
+    }
 }
 
 #[test]

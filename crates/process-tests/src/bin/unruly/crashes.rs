@@ -43,6 +43,13 @@ pub(crate) enum Does {
     Chatter,
     /// Says how large an object is.
     Read(StorageUri),
+    /// Says where an input is, and how large.
+    Fetch {
+        source: StorageUri,
+        /// Tells one job from another: an equal one would not be done again.
+        #[expect(dead_code, reason = "nothing comes of it")]
+        number: usize,
+    },
     /// Returns while a thread of tokio's goes on.
     Linger,
     /// Returns, and ends the process by the by.
@@ -146,6 +153,11 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
         Does::Read(source) => {
             let bytes = ctx.storage().read(&source, 1 << 20).await?;
             return Ok(json!({ "bytes": bytes.len() }));
+        }
+        Does::Fetch { source, .. } => {
+            let input = ctx.fetch(&source).await?;
+            let bytes = std::fs::read(&input)?.len();
+            return Ok(json!({ "path": input.path(), "bytes": bytes }));
         }
         Does::Linger => {
             tokio::task::spawn_blocking(std::thread::park);

@@ -23,6 +23,9 @@ async fn main() -> ExitCode {
             crashes::crash(does, &ctx).await
         })
         .isolated("CLOSURE")
+        .handler_fn("PLAIN", |does, ctx| async move {
+            crashes::crash(does, &ctx).await
+        })
         .handler(panics::Panic)
         .blocking_handler(panics::BlockingPanic)
         .main()

@@ -1,11 +1,14 @@
 //! `check`: everything a worker needs, tried one by one.
 
-use super::{Problem, Program, api_problem, bucket_problem, client, say, scratch_problem, storage};
+use super::{
+    Problem, Program, api_problem, bucket_problem, cache_problem, client, say, scratch_problem,
+    storage,
+};
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
 use crate::source::reefguide::Client;
-use crate::storage::{Storage, StorageUri};
+use crate::storage::{InputCache, Storage, StorageUri};
 
 impl Program {
     pub(super) async fn check(self) -> Result<Exit, Problem> {
@@ -14,6 +17,9 @@ impl Program {
             return Ok(report.exit);
         };
         report.note("scratch", scratch(&config));
+        if let Some(cache) = config.input_cache() {
+            report.note("cache", prepared(&cache).await);
+        }
         report.note("task", Ok(task(&config).await));
         match client(&config) {
             Err(error) => drop(report.note::<()>("account", Err(api_problem(&config, &error)))),
@@ -99,6 +105,14 @@ fn scratch(config: &Config) -> Result<Good<()>, Problem> {
             said: format!("{} can be written", folder.display()),
         })
         .map_err(|error| scratch_problem(folder, &error))
+}
+
+async fn prepared(cache: &InputCache) -> Result<Good<()>, Problem> {
+    let prepared = cache.prepare().await;
+    prepared.map_err(|error| cache_problem(cache, &error))?;
+    let (folder, limit) = (cache.folder().display(), cache.limit());
+    let said = format!("{folder} can be written and locked, {limit} bytes at most");
+    Ok(Good { value: (), said })
 }
 
 async fn task(config: &Config) -> Good<()> {

@@ -77,6 +77,7 @@ impl Program {
             scratch: scratch.path().to_owned(),
             outputs: Outputs::new(&handle.output_dir),
             storage: storage_in(handle.storage_dir, &config).await,
+            inputs: config.input_cache(),
             extensions: self.extensions(&config),
             cancellation: CancellationToken::new(),
             deadline: None,

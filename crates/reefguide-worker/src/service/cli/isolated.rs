@@ -53,6 +53,7 @@ impl Program {
             scratch: called.scratch,
             outputs: Outputs::new(called.outputs),
             storage: storage_in(storage_dir, &config).await,
+            inputs: config.input_cache(),
             extensions: self.extensions(&config),
             cancellation: CancellationToken::new(),
             deadline: called.remaining.map(|left| Instant::now() + left),

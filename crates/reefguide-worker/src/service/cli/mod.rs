@@ -22,7 +22,7 @@ use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
 use crate::source::reefguide::{ApiError, Client};
-use crate::storage::{S3Options, Storage, StorageError};
+use crate::storage::{InputCache, S3Options, Storage, StorageError};
 
 /// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
 #[derive(Debug, Parser)]
@@ -67,7 +67,7 @@ enum Command {
         /// Only this job type.
         job_type: Option<String>,
     },
-    /// Tries configuration, API, account, bucket and scratch folder, and says what is wrong
+    /// Tries configuration, API, account, bucket, scratch folder and cache, and says what is wrong
     Check,
     /// Asks the worker on this machine for its health, for containers without curl
     Healthcheck,
@@ -397,6 +397,16 @@ fn scratch_problem(folder: &Path, error: &std::io::Error) -> Problem {
     let message = format!(
         "cannot write into {folder}: {error}\n  DATA_SCRATCH_SPACE is {folder}; name a folder that can \
          be written"
+    );
+    Problem::new(Exit::Config, message)
+}
+
+fn cache_problem(cache: &InputCache, error: &StorageError) -> Problem {
+    let folder = cache.folder().parent().unwrap_or(cache.folder());
+    let message = format!(
+        "{}\n  CACHE_PATH is {}; name a folder in which files can be written and locked, or unset it",
+        Chain(error),
+        folder.display()
     );
     Problem::new(Exit::Config, message)
 }

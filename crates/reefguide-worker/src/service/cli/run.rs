@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Problem, Program, api_problem, bucket_problem, client, scratch_problem, start_logging, storage,
+    Problem, Program, api_problem, bucket_problem, cache_problem, client, scratch_problem,
+    start_logging, storage,
 };
 use crate::Chain;
 use crate::handler::kill_all;
@@ -69,6 +70,12 @@ impl Program {
         signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
+        let mut builder = builder;
+        if let Some(cache) = config.input_cache() {
+            let prepared = cache.prepare().await;
+            prepared.map_err(|error| cache_problem(&cache, &error))?;
+            builder = builder.input_cache(cache);
+        }
         let client = client(&config).map_err(|error| api_problem(&config, &error))?;
         let storage = storage(&config).await;
         let health = Health::new(config.max_concurrent_jobs);

@@ -180,6 +180,33 @@ impl Form for Count {
     }
 }
 
+/// A number of bytes, perhaps in a larger unit.
+pub(super) struct Size;
+
+impl Form for Size {
+    type Value = u64;
+
+    fn needs(&self) -> String {
+        "a number of bytes above 0, or a whole number of `KiB`, `MiB`, `GiB` or `TiB`, such as 500MiB".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<u64, Option<String>> {
+        let text = text.trim();
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit: u64 = match text[digits.len()..].trim_start() {
+            "" => 1,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(None),
+        };
+        let number = digits.parse::<u64>().ok();
+        let size = number.and_then(|number| number.checked_mul(unit));
+        size.filter(|size| *size > 0).ok_or(None)
+    }
+}
+
 pub(super) struct Port;
 
 impl Form for Port {

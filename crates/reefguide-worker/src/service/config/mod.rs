@@ -24,7 +24,7 @@ use self::layers::Found;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
 use crate::service::telemetry::LogFormat;
-use crate::storage::{S3Credentials, StorageUri};
+use crate::storage::{InputCache, S3Credentials, StorageUri};
 
 macro_rules! when_unset {
     (required) => {
@@ -170,8 +170,11 @@ configuration! {
     rust_log: Option<String> = RUST_LOG, optional "see `LOG_LEVEL`", LogDirectives;
     /// Folder of input data, for handlers.
     pub data_path: Option<PathBuf> = DATA_PATH, optional "none", Folder;
-    /// Folder for caches, for handlers.
-    pub cache_path: Option<PathBuf> = CACHE_PATH, optional "none", Folder;
+    /// Folder for caches: of inputs, in its folder `inputs`, and of what handlers keep themselves. Workers may
+    /// share it.
+    pub cache_path: Option<PathBuf> = CACHE_PATH, optional "inputs are downloaded for each attempt", Folder;
+    /// How much the cache of inputs has at most.
+    pub cache_size: u64 = CACHE_SIZE, default "10GiB", Size;
     /// Where errors are reported to.
     pub sentry_dsn: Option<SecretString> = SENTRY_DSN, optional "nowhere", Secret;
     /// Address of the task metadata; ECS sets it.
@@ -251,6 +254,12 @@ impl Config {
                 .ok()
         };
         self.records_uri.clone().or_else(bucket)
+    }
+
+    /// Where inputs are kept; `None` if they are not.
+    pub fn input_cache(&self) -> Option<InputCache> {
+        let folder = self.cache_path.as_ref()?.join("inputs");
+        Some(InputCache::new(folder, self.cache_size))
     }
 
     /// What is logged, as directives: `RUST_LOG`, or else `LOG_LEVEL`.

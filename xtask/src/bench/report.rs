@@ -223,12 +223,23 @@ mod tests {
 
     #[test]
     fn ours_is_compared_with_s5cmd_and_the_fastest_and_held_to_the_targets() {
-        insta::assert_snapshot!(comparison(Kind::Sink, &all()), @r"");
+        insta::assert_snapshot!(comparison(Kind::Sink, &all()), @r"
+        | case        | time / s5cmd | time / fastest peer | CPU / s5cmd | peak MiB | targets                                                                    |
+        |-------------|--------------|---------------------|-------------|----------|----------------------------------------------------------------------------|
+        | 1x1GiB-up   |         0.50 |       0.62 (rclone) |        0.50 |       20 | good                                                                       |
+        | 1x1GiB-down |         1.50 |        1.50 (s5cmd) |        1.50 |       65 | missed: time / s5cmd > 0.85, time / fastest > 0.9, CPU > 0.65, memory > 48 |
+        | 20x32MiB-up |            - |                   - |           - |       64 | missed: memory > 48                                                        |
+        ");
     }
 
     #[test]
     fn a_server_that_stores_is_measured_for_memory_alone() {
-        insta::assert_snapshot!(comparison(Kind::Lab, &all()[..5]), @r"");
+        insta::assert_snapshot!(comparison(Kind::Lab, &all()[..5]), @r"
+        | case        | time / s5cmd | time / fastest peer | CPU / s5cmd | peak MiB | targets             |
+        |-------------|--------------|---------------------|-------------|----------|---------------------|
+        | 1x1GiB-up   |         0.50 |       0.62 (rclone) |        0.50 |       20 | good                |
+        | 1x1GiB-down |         1.50 |        1.50 (s5cmd) |        1.50 |       65 | missed: memory > 48 |
+        ");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What a store must be able to do.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::content::Content;
+use super::landing::Destination;
 use super::metadata::Metadata;
 use super::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 
@@ -26,12 +26,11 @@ pub(crate) trait Backend: Debug + Send + Sync {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 
-    /// Writes an object into the file at the absolute path `to`, whole or not at all, and returns which it
-    /// was.
+    /// Writes an object into a file and returns which it was.
     async fn get(
         &self,
         from: &StorageUri,
-        to: PathBuf,
+        to: Destination,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 

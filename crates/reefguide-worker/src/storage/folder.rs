@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::backend::Backend;
 use super::content::{Content, blocking};
-use super::landing::{Landing, UNFINISHED};
+use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
 use super::walk::walk;
 use super::{Action, ObjectInfo, ObjectPath, StorageError, StorageUri, TransferProgress};
@@ -106,7 +106,7 @@ impl Backend for Folder {
     async fn get(
         &self,
         from: &StorageUri,
-        to: PathBuf,
+        to: Destination,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let (place, uri) = (self.place(from), from.clone());
@@ -114,7 +114,7 @@ impl Backend for Folder {
         blocking(move || {
             let found = inspect(Action::Read, uri, &place)?;
             progress.found(found.size);
-            let landing = Landing::beside(&to)?;
+            let landing = Landing::at(to)?;
             let size = Content::open(place)?.write(landing.path())?;
             landing.land()?;
             progress.moved(size);

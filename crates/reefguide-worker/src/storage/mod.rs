@@ -41,6 +41,7 @@ pub use self::walk::OutputFile;
 
 use self::backend::Backend;
 use self::content::{Content, blocking};
+use self::landing::Destination;
 use self::metadata::Metadata;
 
 /// A store of objects. A clone is cheap and shares connections and limits.
@@ -189,6 +190,7 @@ impl Storage {
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
         let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
+        let to = Destination::New(to);
         let written = self.backend.get(from, to, &self.progress).await?;
         self.progress.done();
         Ok(written)

@@ -17,6 +17,7 @@ pub use self::input::InputFile;
 
 use self::entries::{Entries, Found, Unfinished, Version};
 use super::content::blocking;
+use super::landing::Destination;
 use super::{ObjectInfo, Storage, StorageError, StorageUri};
 use crate::retry::RetryPolicy;
 
@@ -154,7 +155,11 @@ impl InputCache {
         let Storage {
             backend, progress, ..
         } = storage;
-        let written = backend.get(&object.uri, unfinished.path(), progress);
+        let written = backend.get(
+            &object.uri,
+            Destination::Existing(unfinished.path().to_owned()),
+            progress,
+        );
         if written.await? != *object {
             return Ok(None);
         }

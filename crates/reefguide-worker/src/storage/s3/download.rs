@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::{S3, size};
 use crate::Chain;
 use crate::retry::{Delays, RetryPolicy};
 use crate::storage::content::blocking;
-use crate::storage::landing::Landing;
+use crate::storage::landing::{Destination, Landing};
 use crate::storage::transfer::on_task;
 use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 
@@ -40,7 +39,7 @@ const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
 pub(super) async fn to_file(
     s3: &S3,
     from: &StorageUri,
-    to: PathBuf,
+    to: Destination,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let mut permit = s3.limits.request(0).await;
@@ -58,7 +57,7 @@ pub(super) async fn to_file(
         _ => None,
     };
     let verification = Verification::new(expected, size, part);
-    let target = Arc::new(Target::beside(to, verification, progress.clone()).await?);
+    let target = Arc::new(Target::at(to, verification, progress.clone()).await?);
     let end = |start: u64, length| {
         let part_end = target.verification.end(start);
         size.min(start + length).min(part_end)
@@ -119,17 +118,17 @@ enum Landed {
 }
 
 impl Target {
-    async fn beside(
-        to: PathBuf,
+    async fn at(
+        to: Destination,
         verification: Verification,
         progress: TransferProgress,
     ) -> Result<Self, StorageError> {
         blocking(move || {
-            let landing = Landing::beside(&to)?;
+            let landing = Landing::at(to)?;
             let file = File::options()
                 .write(true)
                 .open(landing.path())
-                .map_err(StorageError::local("write", to))?;
+                .map_err(StorageError::local("write", landing.path()))?;
             Ok(Self {
                 file: Arc::new(file),
                 landing,
@@ -261,7 +260,7 @@ impl Version {
         self,
         bytes: Bytes,
         expected: Expected,
-        to: PathBuf,
+        to: Destination,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let size = self.info.size;
@@ -271,8 +270,8 @@ impl Version {
                 digest.update(&bytes);
                 verification.add(0..size, &digest);
             }
-            let landing = Landing::beside(&to)?;
-            let refused = |error| StorageError::local("write", &to)(error);
+            let landing = Landing::at(to)?;
+            let refused = |error| StorageError::local("write", landing.path())(error);
             if !verification.is_right(|| Ok(&bytes[..])).map_err(refused)? {
                 return Ok(false);
             }

@@ -7,7 +7,6 @@ mod limits;
 mod upload;
 mod verify;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use self::limits::Limits;
 pub(crate) use self::limits::MANY;
 use super::backend::Backend;
 use super::content::Content;
+use super::landing::Destination;
 use super::metadata::Metadata;
 use super::{
     Action, ObjectInfo, S3Credentials, S3Options, StorageError, StorageUri, TransferProgress,
@@ -193,7 +193,7 @@ impl Backend for S3 {
     async fn get(
         &self,
         from: &StorageUri,
-        to: PathBuf,
+        to: Destination,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         download::to_file(self, from, to, progress).await

@@ -95,3 +95,18 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_to_stop_says_how_long_or_how_many() {
+        let idle = StopReason::Idle(Duration::from_secs(90));
+        assert_eq!(idle.to_string(), "idle for 90 s");
+        assert_eq!(
+            StopReason::MaxJobs(3).to_string(),
+            "all of its 3 jobs were claimed"
+        );
+    }
+}

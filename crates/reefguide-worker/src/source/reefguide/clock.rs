@@ -52,3 +52,28 @@ impl Clock {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known after an answer that was dated `age` seconds ago and took `elapsed` seconds.
+    fn ahead(age: i64, elapsed: u64) -> i64 {
+        let date = Timestamp::now() - SignedDuration::from_secs(age);
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let headers = HeaderMap::from_iter([(DATE, date.parse().unwrap())]);
+        let clock = Clock::default();
+        clock.compare(&headers, Duration::from_secs(elapsed));
+        clock.ahead().unwrap().as_secs()
+    }
+
+    #[test]
+    fn what_the_call_and_the_dates_second_explain_is_not_held_against_the_clock() {
+        // A date has no fractions: up to a second more has passed, and a slow machine adds some.
+        let seen = ahead(200, 30);
+        assert!((169..=170).contains(&seen), "{seen}");
+        let seen = ahead(-200, 30);
+        assert!((-169..=-165).contains(&seen), "{seen}");
+        assert_eq!(ahead(20, 30), 0);
+    }
+}

@@ -406,4 +406,43 @@ mod tests {
         assert!(with("Sun, 22 Nov 2099 21:22:43 GMT").unwrap() > Duration::from_secs(900));
         assert_eq!(with("soon"), None);
     }
+
+    #[test]
+    fn too_many_attempts_are_told_from_other_trouble_whoever_logged_in() {
+        let others = |error| ApiError::Login(Arc::new(error));
+        assert!(read(429, "").is_rate_limited());
+        assert!(others(read(429, "")).is_rate_limited());
+        assert!(!read(503, "").is_rate_limited());
+        assert!(!others(read(503, "")).is_rate_limited());
+    }
+
+    #[test]
+    fn only_a_request_that_was_sent_and_not_refused_may_have_acted() {
+        let never_sent = ApiError::Transport {
+            call: "POST /x".into(),
+            endpoint: "http://api".into(),
+            source: reqwest::Client::new().get("no URL").build().unwrap_err(),
+        };
+        assert!(!never_sent.may_have_acted());
+        assert!(!read(400, r#"{"message":"taken"}"#).may_have_acted());
+        assert!(!read(429, "").may_have_acted());
+        assert!(read(500, "").may_have_acted());
+    }
+
+    #[test]
+    fn a_result_that_the_api_cannot_store_is_refused_as_a_result() {
+        let call = || "POST /x".to_owned();
+        let size = BODY_LIMIT + 1;
+        let path = "a".to_owned();
+        for error in [
+            ApiError::TooLarge { call: call(), size },
+            ApiError::Nul { call: call(), path },
+        ] {
+            let error = SourceError::from(error);
+            assert!(
+                matches!(error, SourceError::ResultRefused { .. }),
+                "{error:?}"
+            );
+        }
+    }
 }

@@ -100,8 +100,8 @@ fn write(path: &Path, content: impl AsRef<[u8]>) {
 
 async fn what_is_moved_is_counted(store: Store) {
     let (sent, received) = (store.local("sent"), store.local("received"));
-    write(&sent.join("small"), &content(10));
-    write(&sent.join("large"), &content(LARGE));
+    write(&sent.join("small"), content(10));
+    write(&sent.join("large"), content(LARGE));
     let all = (2, 2, LARGE as u64 + 10, LARGE as u64 + 10);
     let counts = |progress: &TransferProgress| {
         let now = progress.now();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::JobError;
 use crate::job::{Assignment, Job};
-use crate::storage::{Outputs, Storage};
+use crate::storage::{Outputs, Storage, TransferProgress};
 
 /// One attempt at a job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub(crate) struct ContextParts {
     pub(crate) attempt: u32,
     pub(crate) scratch: PathBuf,
     pub(crate) outputs: Outputs,
+    /// It counts what this attempt moves, and nothing else.
     pub(crate) storage: Storage,
     pub(crate) extensions: Extensions,
     pub(crate) cancellation: CancellationToken,
@@ -73,6 +74,12 @@ impl JobContext {
     /// For reading inputs, and for whatever else is to be stored.
     pub fn storage(&self) -> &Storage {
         &self.parts.storage
+    }
+
+    /// How far this attempt's uploads and downloads through [`storage`](Self::storage) are. The worker
+    /// logs it every 30 s while there are any. The outputs are stored later, and counted apart.
+    pub fn transfers(&self) -> &TransferProgress {
+        self.parts.storage.progress()
     }
 
     /// Something the worker was given for its handlers

@@ -123,12 +123,18 @@ impl Storage {
         })
     }
 
-    /// The same store; what is moved through the one returned is counted in `progress`.
+    /// The same store; what is moved through the one returned is counted in `progress`, and no longer
+    /// where it was counted before.
     pub fn tracked(&self, progress: &TransferProgress) -> Self {
         Self {
             progress: progress.clone(),
             ..self.clone()
         }
+    }
+
+    /// Where what is moved is counted.
+    pub(crate) fn progress(&self) -> &TransferProgress {
+        &self.progress
     }
 
     /// Stores the file `from` as `to`, replacing what was there. The content type follows from the
@@ -160,6 +166,7 @@ impl Storage {
             metadata,
             progress,
         } = self;
+        let _under_way = progress.begin();
         progress.found(content.size());
         let stored = backend.put(to, content, metadata, progress).await?;
         progress.done();
@@ -187,6 +194,7 @@ impl Storage {
         to: &Path,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
+        let _under_way = self.progress.begin();
         let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
         let landing = blocking(move || {
             let folder = to.parent().unwrap_or(&to);

@@ -3,6 +3,7 @@
 mod download;
 mod error;
 mod limits;
+mod presign;
 mod upload;
 
 use std::path::Path;
@@ -28,7 +29,8 @@ use super::backend::Backend;
 use super::content::Content;
 use super::metadata::Metadata;
 use super::{
-    Action, ObjectInfo, S3Credentials, S3Options, StorageError, StorageUri, TransferProgress,
+    Action, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageError, StorageUri,
+    TransferProgress,
 };
 use crate::storage::Scheme;
 
@@ -240,6 +242,15 @@ impl Backend for S3 {
             .await
             .map_err(|error| self.failed(Action::Delete, uri, error))?;
         Ok(())
+    }
+
+    async fn presign(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        presign::presign(self, action, uri, expires).await
     }
 
     /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.

@@ -100,8 +100,8 @@ fn write(path: &Path, content: impl AsRef<[u8]>) {
 
 async fn what_is_moved_is_counted(store: Store) {
     let (sent, received) = (store.local("sent"), store.local("received"));
-    write(&sent.join("small"), &content(10));
-    write(&sent.join("large"), &content(LARGE));
+    write(&sent.join("small"), content(10));
+    write(&sent.join("large"), content(LARGE));
     let all = (2, 2, LARGE as u64 + 10, LARGE as u64 + 10);
     let counts = |progress: &TransferProgress| {
         let now = progress.now();
@@ -362,6 +362,97 @@ async fn a_symbolic_link_is_not_followed(store: Store) {
     );
 }
 
+async fn what_no_object_can_be_is_refused_by_name_before_anything_is_stored(store: Store) {
+    use std::os::unix::ffi::OsStrExt;
+
+    let names: [(&[u8], &str); 3] = [
+        (b"z/not-utf8-\xff", "not UTF-8"),
+        (b"z/back\\slash", "backslash"),
+        (b"z/new\nline", "control character"),
+    ];
+    for (name, said) in names {
+        let sent = store.local(&format!("sent-{said}"));
+        for number in 0..50 {
+            write(&sent.join(format!("{number}")), "fine");
+        }
+        write(&sent.join(std::ffi::OsStr::from_bytes(name)), "");
+        let refused = store.storage.upload_folder(&sent, &store.uri("p")).await;
+        let error = refused.unwrap_err();
+        assert!(matches!(error, StorageError::Path { .. }), "{error:?}");
+        assert!(error.to_string().contains(said), "{error}");
+        assert_eq!(store.keys("p").await, [""; 0]);
+    }
+    let sent = store.local("sent");
+    for number in 0..50 {
+        write(&sent.join(format!("{number}")), "fine");
+    }
+    let socket = sent.join("a socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let refused = store.storage.upload_folder(&sent, &store.uri("p")).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("a socket is a special file"), "{said}");
+    std::fs::remove_file(&socket).unwrap();
+    let long = store.uri(&"k".repeat(1023));
+    let refused = store.storage.upload_folder(&sent, &long).await.unwrap_err();
+    assert!(refused.to_string().contains("1024 bytes"), "{refused}");
+    assert_eq!(store.keys("").await, [""; 0]);
+}
+
+async fn hidden_files_are_stored_and_empty_folders_leave_nothing(store: Store) {
+    let (sent, received) = (store.local("sent"), store.local("received"));
+    write(&sent.join(".hidden/.file"), "hidden");
+    std::fs::create_dir_all(sent.join("empty/too")).unwrap();
+    let to = store.uri("p");
+    let moved = store.storage.upload_folder(&sent, &to).await.unwrap();
+    assert_eq!(moved, FolderTransfer { files: 1, bytes: 6 });
+    assert_eq!(store.keys("").await, ["p/.hidden/.file"]);
+    store.storage.download_folder(&to, &received).await.unwrap();
+    assert_eq!(std::fs::read_dir(&received).unwrap().count(), 1);
+    let hidden = std::fs::read(received.join(".hidden/.file")).unwrap();
+    assert_eq!(hidden, b"hidden");
+}
+
+async fn names_that_only_windows_cannot_have_come_back_as_they_went(store: Store) {
+    let (sent, received) = (store.local("sent"), store.local("received"));
+    let names = ["12:30?.nc", "CON", "a", "A", "dot.", "space ", "<*>|\""];
+    for name in names {
+        write(&sent.join(name), name);
+    }
+    let to = store.uri("p");
+    store.storage.upload_folder(&sent, &to).await.unwrap();
+    store.storage.download_folder(&to, &received).await.unwrap();
+    for name in names {
+        assert_eq!(std::fs::read_to_string(received.join(name)).unwrap(), name);
+    }
+}
+
+async fn nothing_is_written_outside_of_the_folder_through_a_link(store: Store) {
+    let (received, outside) = (store.local("received"), store.local("outside"));
+    std::fs::create_dir_all(received.join("deep")).unwrap();
+    write(&outside.join("kept"), "kept");
+    for link in ["a", "deep/a"] {
+        std::os::unix::fs::symlink(&outside, received.join(link)).unwrap();
+    }
+    for key in ["p/a/kept", "p/a/new/er", "p/deep/a/new"] {
+        store.put(key, "overwritten").await;
+        let from = store.uri("p");
+        let refused = store.storage.download_folder(&from, &received).await;
+        let error = refused.unwrap_err();
+        let said = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(said.contains("/a: it is a symbolic link"), "{said}");
+        store.storage.delete(&store.uri(key)).await.unwrap();
+    }
+    // The link itself is what a file of its name replaces.
+    std::os::unix::fs::symlink(outside.join("kept"), received.join("file")).unwrap();
+    store.put("q/file", "new").await;
+    let from = store.uri("q");
+    let moved = store.storage.download_folder(&from, &received).await;
+    assert_eq!(moved.unwrap().files, 1);
+    assert_eq!(std::fs::read(received.join("file")).unwrap(), b"new");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(std::fs::read(outside.join("kept")).unwrap(), b"kept");
+}
+
 macro_rules! conformance {
     ($($test:ident,)*) => {
         mod folder {
@@ -395,6 +486,10 @@ conformance! {
     a_uri_without_a_key_is_no_object,
     the_bucket_can_be_used,
     a_symbolic_link_is_not_followed,
+    what_no_object_can_be_is_refused_by_name_before_anything_is_stored,
+    hidden_files_are_stored_and_empty_folders_leave_nothing,
+    names_that_only_windows_cannot_have_come_back_as_they_went,
+    nothing_is_written_outside_of_the_folder_through_a_link,
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::JobError;
 use crate::job::{Assignment, Job};
-use crate::storage::{InputCache, InputFile, Outputs, Storage, StorageError, StorageUri};
+use crate::storage::{
+    InputCache, InputFile, Outputs, Storage, StorageError, StorageUri, TransferProgress,
+};
 
 /// One attempt at a job, as its handler sees it. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub(crate) struct ContextParts {
     pub(crate) attempt: u32,
     pub(crate) scratch: PathBuf,
     pub(crate) outputs: Outputs,
+    /// It counts what this attempt moves, and nothing else.
     pub(crate) storage: Storage,
     /// `None`: nothing is kept from one attempt to the next.
     pub(crate) inputs: Option<InputCache>,
@@ -102,6 +105,12 @@ impl JobContext {
             Some(cache) => cache.fetch(storage, uri, scratch).await,
             None => InputFile::download(storage, uri, scratch).await,
         }
+    }
+
+    /// How far this attempt's uploads and downloads through [`storage`](Self::storage) are. The worker
+    /// logs it every 30 s while there are any. The outputs are stored later, and counted apart.
+    pub fn transfers(&self) -> &TransferProgress {
+        self.parts.storage.progress()
     }
 
     /// Something the worker was given for its handlers

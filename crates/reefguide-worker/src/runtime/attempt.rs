@@ -16,13 +16,16 @@ use super::delivery::{DeliveryError, deliver};
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, plain};
 use super::shutdown::{Shutdown, reserve};
+use super::transfers::told;
 use super::watch;
 use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{ContextParts, JobError};
 use crate::job::{Claim, Outcome};
 use crate::retry::RetryPolicy;
-use crate::storage::{FolderTransfer, Outputs, Storage, StorageError, StorageUri, publish};
+use crate::storage::{
+    FolderTransfer, Outputs, Storage, StorageError, StorageUri, TransferProgress, publish,
+};
 
 /// Between tries of storing the outputs.
 const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
@@ -176,12 +179,16 @@ fn noting(storage: &Storage, claim: &Claim) -> Result<Storage, String> {
 }
 
 /// Stores the outputs; an outage of the storage is waited out for as long as the caller allows.
-async fn store(
+pub(super) async fn store(
     outputs: &Outputs,
     storage: &Storage,
     to: &StorageUri,
 ) -> Result<FolderTransfer, StorageError> {
-    (|| publish(outputs, storage, to))
+    let publishing = || async {
+        let progress = TransferProgress::default();
+        told(&progress, publish(outputs, &storage.tracked(&progress), to)).await
+    };
+    publishing
         .retry(PUBLISH_RETRY)
         .when(StorageError::is_retryable)
         .notify(|error, delay| {
@@ -238,7 +245,7 @@ async fn handle(
             attempt,
             scratch: scratch.work(),
             outputs: Outputs::new(scratch.outputs()),
-            storage: storage.clone(),
+            storage: storage.tracked(&TransferProgress::default()),
             inputs: shared.inputs.clone(),
             extensions: shared.extensions.clone(),
             cancellation: CancellationToken::new(),

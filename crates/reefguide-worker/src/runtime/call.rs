@@ -6,6 +6,7 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use super::limits::Limit;
+use super::transfers::told;
 use crate::handler::{ContextParts, JobContext, JobError, Registry};
 use crate::job::{Assignment, Job};
 
@@ -22,7 +23,7 @@ pub(crate) fn job_span(job: &Job, assignment: &Assignment) -> tracing::Span {
     )
 }
 
-/// Calls the handler of a job once. A handler that panics or reaches its limit has failed for good; at
+/// Calls the handler of a job once, and logs its transfers while they go on for long. A handler that panics or reaches its limit has failed for good; at
 /// the limit it gets `cooperation` to return, twice if it blocks its thread.
 pub(crate) async fn call(
     registry: &Registry,
@@ -31,10 +32,11 @@ pub(crate) async fn call(
     cooperation: Duration,
 ) -> Result<Value, JobError> {
     let cancellation = parts.cancellation.clone();
+    let transfers = parts.storage.progress().clone();
     let ctx = JobContext::from(parts);
     // A task of its own, so that a panic ends there.
     let mut handling = tokio::spawn(registry.run(ctx).in_current_span());
-    let reached = match limit.run(&mut handling).await {
+    let reached = match limit.run(told(&transfers, &mut handling)).await {
         Ok(ended) => return ended.unwrap_or_else(|error| Err(crashed(error))),
         Err(reached) => reached,
     };

@@ -22,6 +22,7 @@ mod recovery;
 mod shutdown;
 mod sightings;
 mod stopped;
+mod transfers;
 mod watch;
 mod worker;
 

@@ -1,6 +1,7 @@
 //! What a store must be able to do.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use futures_util::stream::BoxStream;
 use super::content::Content;
 use super::landing::Destination;
 use super::metadata::Metadata;
-use super::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
+use super::{Action, ObjectInfo, PresignedUrl, StorageError, StorageUri, TransferProgress};
 
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]
@@ -49,6 +50,14 @@ pub(crate) trait Backend: Debug + Send + Sync {
 
     /// Deletes an object; fine if there is none.
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError>;
+
+    /// A URL for others to read or store an object with: `action` says which.
+    async fn presign(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError>;
 
     /// Whether objects in `bucket` can be listed.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError>;

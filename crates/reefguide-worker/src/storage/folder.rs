@@ -1,6 +1,7 @@
 //! A local folder as a store.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use async_trait::async_trait;
@@ -13,7 +14,9 @@ use super::content::{Content, blocking};
 use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
 use super::walk::walk;
-use super::{Action, ObjectInfo, ObjectPath, StorageError, StorageUri, TransferProgress};
+use super::{
+    Action, ObjectInfo, ObjectPath, PresignedUrl, StorageError, StorageUri, TransferProgress,
+};
 
 /// How many objects a page of a listing has.
 const PAGE: usize = 1000;
@@ -188,6 +191,19 @@ impl Backend for Folder {
             _ => Ok(()),
         })
         .await
+    }
+
+    async fn presign(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        _: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        Err(StorageError::Unsupported {
+            action,
+            uri: uri.clone(),
+            problem: "a local folder has no server to sign a URL for: use S3, of the lab or another",
+        })
     }
 
     /// A bucket is a folder that is made when it is needed; so the question is whether it can be.

@@ -14,6 +14,7 @@ mod metadata;
 mod object_path;
 mod options;
 mod outputs;
+mod presigned;
 mod progress;
 mod publish;
 mod s3;
@@ -23,16 +24,18 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt, future};
 
 pub use self::cache::{InputCache, InputFile};
 pub use self::error::{Action, StorageError};
 pub use self::object_path::ObjectPath;
 pub use self::options::{S3Credentials, S3Options};
 pub use self::outputs::Outputs;
+pub use self::presigned::PresignedUrl;
 pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
 pub use self::transfer::FolderTransfer;
@@ -125,12 +128,18 @@ impl Storage {
         })
     }
 
-    /// The same store; what is moved through the one returned is counted in `progress`.
+    /// The same store; what is moved through the one returned is counted in `progress`, and no longer
+    /// where it was counted before.
     pub fn tracked(&self, progress: &TransferProgress) -> Self {
         Self {
             progress: progress.clone(),
             ..self.clone()
         }
+    }
+
+    /// Where what is moved is counted.
+    pub(crate) fn progress(&self) -> &TransferProgress {
+        &self.progress
     }
 
     /// Stores the file `from` as `to`, replacing what was there. The content type follows from the
@@ -162,22 +171,29 @@ impl Storage {
             metadata,
             progress,
         } = self;
+        let _under_way = progress.begin();
         progress.found(content.size());
         let stored = backend.put(to, content, metadata, progress).await?;
         progress.done();
         Ok(stored)
     }
 
-    /// Stores every file below the folder `from` under the same path below `to`, several at a time.
+    /// Stores every file below the folder `from`, at any depth, under the same path below `to`, several at
+    /// a time and in memory that does not depend on how many there are.
+    ///
+    /// Hidden files are stored like others. An empty folder leaves nothing, for a store has objects only.
     ///
     /// # Errors
-    /// Besides a transfer that fails, anything that is neither a file nor a folder, symbolic links
-    /// too, and a name that is no [`ObjectPath`]. What was stored until then stays.
+    /// Before anything is stored: [`StorageError::NotAFile`] for a symbolic link, which is never
+    /// followed, and for a special file; [`StorageError::Path`] for a name that is not UTF-8 or else no
+    /// [`ObjectPath`]. Later a transfer that fails; what was stored until then stays.
     pub async fn upload_folder(
         &self,
         from: &Path,
         to: &StorageUri,
     ) -> Result<FolderTransfer, StorageError> {
+        let fits = |file: OutputFile| future::ready(to.object(&file.path).map(drop));
+        walk::walk(from).try_for_each(fits).await?;
         transfer::upload(self, from, walk::walk(from), to, drop).await
     }
 
@@ -189,6 +205,7 @@ impl Storage {
         to: &Path,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
+        let _under_way = self.progress.begin();
         let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
         let to = Destination::New(to);
         let written = self.backend.get(from, to, &self.progress).await?;
@@ -199,9 +216,12 @@ impl Storage {
     /// Writes every object below `from` to the same path below the folder `to`, several at a time.
     /// Nothing below `from` is no error.
     ///
+    /// Nothing is written outside of `to`: not for a key with `..`, and not through a symbolic link that
+    /// is in `to` already. A link in the place of a file is replaced by the file.
+    ///
     /// # Errors
-    /// Besides a transfer that fails, an object whose key is no path below `to`. What was written
-    /// until then stays.
+    /// Besides a transfer that fails, an object whose key is no path below `to`, and one whose folder is
+    /// a symbolic link. What was written until then stays.
     pub async fn download_folder(
         &self,
         from: &StorageUri,
@@ -248,6 +268,38 @@ impl Storage {
     pub async fn delete_folder(&self, folder: &StorageUri) -> Result<u64, StorageError> {
         self.accept(Action::Delete, folder)?;
         transfer::delete(self, folder).await
+    }
+
+    /// A URL with which anybody can read an object until it `expires`. Nothing is sent: whether there is
+    /// such an object, and whether it may be read, is seen when the URL is used.
+    ///
+    /// It has the rights of this storage's credentials, and lives no longer than they do: those of a
+    /// task role are lent for some hours.
+    ///
+    /// # Errors
+    /// [`StorageError::Unsupported`] for a local folder, for less than 1 s or more than 7 days, and for a key
+    /// with a part `.` or `..`, as clients leave these out of URLs.
+    pub async fn presign_get(
+        &self,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        self.accept(Action::Read, uri)?;
+        self.backend.presign(Action::Read, uri, expires).await
+    }
+
+    /// A URL with which anybody can store an object, of at most 5 GiB, until it `expires`; otherwise as
+    /// [`presign_get`](Self::presign_get). What is stored replaces what was there, each time anew.
+    ///
+    /// # Errors
+    /// As `presign_get`.
+    pub async fn presign_put(
+        &self,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        self.accept(Action::Store, uri)?;
+        self.backend.presign(Action::Store, uri, expires).await
     }
 
     /// Asks whether `bucket` can be used: the server answers, knows the credentials, has the bucket

@@ -15,6 +15,10 @@ pub(crate) const MAX_KEY_BYTES: usize = 1024;
 /// backslash and no control character (and on Windows no colon); at most 1,024 bytes. So a path
 /// below a folder stays below it.
 ///
+/// Names that Windows cannot have (`12:30.nc`, `CON`, a dot or a space at the end) and names that differ
+/// in case only are taken: they are good where workers run and in every store, and times in file names
+/// are common. Who wants them on such a machine gives them other names there.
+///
 /// ```
 /// use reefguide_worker::storage::ObjectPath;
 ///

@@ -13,7 +13,8 @@ use super::{ObjectPath, OutputFile, StorageError};
 /// The outputs of an attempt: a local folder that the handler fills. After the handler returned, the
 /// runtime publishes every file in it ([`publish`](super::publish)) and then reports the job.
 ///
-/// Nothing is uploaded before, so a handler that fails leaves nothing in the store.
+/// Nothing is uploaded before, so a handler that fails leaves nothing in the store. What counts as a file
+/// is as for [`upload_folder`](super::Storage::upload_folder).
 #[derive(Clone, Debug)]
 pub struct Outputs {
     folder: PathBuf,

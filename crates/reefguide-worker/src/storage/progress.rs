@@ -34,6 +34,16 @@ struct Counts {
     files_found: AtomicU64,
     bytes: AtomicU64,
     bytes_found: AtomicU64,
+    under_way: AtomicU64,
+}
+
+/// A transfer that goes on, for as long as it is kept.
+pub(super) struct UnderWay(TransferProgress);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.counts.under_way.fetch_sub(1, Relaxed);
+    }
 }
 
 /// What was moved until a moment.
@@ -61,6 +71,7 @@ impl TransferProgress {
             files_found,
             bytes,
             bytes_found,
+            ..
         } = &*self.counts;
         // Done before found, so that never more is done than found.
         let (files, bytes) = (files.load(Relaxed), bytes.load(Relaxed));
@@ -70,6 +81,17 @@ impl TransferProgress {
             bytes,
             bytes_found: bytes_found.load(Relaxed).max(bytes),
         }
+    }
+
+    /// Whether a file is being moved, or waits for its turn.
+    pub fn is_under_way(&self) -> bool {
+        self.counts.under_way.load(Relaxed) > 0
+    }
+
+    /// A transfer begins.
+    pub(super) fn begin(&self) -> UnderWay {
+        self.counts.under_way.fetch_add(1, Relaxed);
+        UnderWay(self.clone())
     }
 
     /// A file of `size` bytes is to be moved.

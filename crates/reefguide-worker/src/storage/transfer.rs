@@ -1,6 +1,8 @@
 //! Whole folders, several files at a time.
 
+use std::fs;
 use std::future::{Future, ready};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
@@ -10,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::content::blocking;
 use super::s3;
 use super::walk::OutputFile;
 use super::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
@@ -111,7 +114,12 @@ pub(crate) async fn download(
         .map(|object| {
             let uri = object?.uri;
             let path = path_below(&prefix, &uri)?;
-            Ok(on_task(download_one(storage.clone(), uri, path.below(to))))
+            Ok(on_task(download_one(
+                storage.clone(),
+                uri,
+                to.to_owned(),
+                path,
+            )))
         })
         .try_buffer_unordered(FILES_AT_ONCE);
     FolderTransfer::sum(sizes).await
@@ -145,9 +153,27 @@ fn path_below(prefix: &str, uri: &StorageUri) -> Result<ObjectPath, StorageError
 async fn download_one(
     storage: Storage,
     from: StorageUri,
-    to: PathBuf,
+    folder: PathBuf,
+    path: ObjectPath,
 ) -> Result<u64, StorageError> {
+    let to = path.below(&folder);
+    let file = to.clone();
+    blocking(move || no_link_above(&file, &folder)).await?;
     Ok(storage.download_file(&from, &to).await?.size)
+}
+
+/// Refuses a `file` whose way down from `folder` leads through a symbolic link, perhaps to elsewhere.
+fn no_link_above(file: &Path, folder: &Path) -> Result<(), StorageError> {
+    let above = file.ancestors().skip(1);
+    for above in above.take_while(|above| *above != folder) {
+        if fs::symlink_metadata(above).is_ok_and(|found| found.is_symlink()) {
+            let link = io::Error::other(
+                "it is a symbolic link and may lead out of the folder: remove it first",
+            );
+            return Err(StorageError::local("write below", above)(link));
+        }
+    }
+    Ok(())
 }
 
 /// Runs `work` on a task of its own, so that several use several cores; it ends with this future.

@@ -379,3 +379,26 @@ async fn more_files_than_users_can_be_shown_are_stored_with_a_warning() {
         assert_eq!(warned.len(), warnings, "{warned:?}");
     }
 }
+
+#[tokio::test]
+async fn a_handler_sees_the_transfers_of_its_own_attempt_only() {
+    let rig = Rig::start().await;
+    let worker = rig
+        .worker()
+        .await
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            let to = ctx.assignment().storage_uri.parse::<StorageUri>()?;
+            let to = to.join("own")?;
+            ctx.storage().upload_bytes("0123456789", &to).await?;
+            let moved = ctx.transfers().now();
+            if (moved.files, moved.bytes) != (1, 10) {
+                return Err(JobError::permanent(moved.to_string()));
+            }
+            Ok(())
+        });
+    let worker = Running::start(worker);
+    for id in 0..2 {
+        assert_eq!(rig.ended(rig.submit_test(id)).await, "SUCCEEDED");
+    }
+    worker.stop().await;
+}

@@ -1,17 +1,19 @@
 //! `handle`: one handler on one payload, without the API.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read, stderr};
 use std::path::PathBuf;
 
+use indicatif::ProgressDrawTarget;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, say, scratch_problem, start_logging, storage_in};
+use super::bar::Bar;
+use super::{Problem, Program, say, scratch_problem, storage_in, telemetry_options};
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::exit::Exit;
-use crate::service::signals;
+use crate::service::{signals, telemetry};
 use crate::storage::Outputs;
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +38,9 @@ impl Program {
             return Err(self.unhandled(&handle.job_type));
         }
         let config = self.load_without_api()?;
-        start_logging(&config)?;
+        let bar = Bar::new(ProgressDrawTarget::stderr());
+        let lines = bar.above(stderr);
+        telemetry::init_to(&telemetry_options(&config), lines, stderr().is_terminal())?;
         let payload = read_payload(&handle.input)?;
         std::fs::create_dir_all(&handle.output_dir).map_err(|error| {
             let folder = handle.output_dir.display();
@@ -61,6 +65,8 @@ impl Program {
             launcher.arg("--storage-dir");
             launcher.arg(folder);
         }
+        let storage = storage_in(handle.storage_dir, &config).await;
+        let transfers = storage.progress().clone();
         let parts = ContextParts {
             job: Job {
                 id: JobId::from(0),
@@ -76,7 +82,7 @@ impl Program {
             attempt: 1,
             scratch: scratch.path().to_owned(),
             outputs: Outputs::new(&handle.output_dir),
-            storage: storage_in(handle.storage_dir, &config).await,
+            storage,
             inputs: config.input_cache(),
             extensions: self.extensions(&config),
             cancellation: CancellationToken::new(),
@@ -87,7 +93,9 @@ impl Program {
             end: None,
             ended: None,
         };
-        let result = call(&registry, parts, limit, COOPERATION)
+        let calling = call(&registry, parts, limit, COOPERATION);
+        let result = bar
+            .during(&transfers, calling)
             .await
             .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
         let text = serde_json::to_string_pretty(&result)

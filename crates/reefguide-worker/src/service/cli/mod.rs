@@ -1,5 +1,6 @@
 //! The worker's command line: `run` (the default), `handle`, `schema`, `check`, `healthcheck`.
 
+mod bar;
 mod check;
 mod handle;
 mod isolated;

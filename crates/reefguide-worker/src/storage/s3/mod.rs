@@ -4,6 +4,7 @@ mod body;
 mod download;
 mod error;
 mod limits;
+mod presign;
 mod upload;
 mod verify;
 
@@ -31,7 +32,8 @@ use super::content::Content;
 use super::landing::Destination;
 use super::metadata::Metadata;
 use super::{
-    Action, ObjectInfo, S3Credentials, S3Options, StorageError, StorageUri, TransferProgress,
+    Action, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageError, StorageUri,
+    TransferProgress,
 };
 use crate::storage::Scheme;
 
@@ -248,6 +250,15 @@ impl Backend for S3 {
             .await
             .map_err(|error| self.failed(Action::Delete, uri, error))?;
         Ok(())
+    }
+
+    async fn presign(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        presign::presign(self, action, uri, expires).await
     }
 
     /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.

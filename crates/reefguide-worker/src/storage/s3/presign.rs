@@ -1,0 +1,61 @@
+//! Signing URLs for others to use.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
+
+use super::S3;
+use crate::storage::presigned::check;
+use crate::storage::{Action, PresignedUrl, StorageError, StorageUri};
+
+/// A URL to read or to store an object with. Nothing is sent but what credentials need.
+pub(super) async fn presign(
+    s3: &S3,
+    action: Action,
+    uri: &StorageUri,
+    expires: Duration,
+) -> Result<PresignedUrl, StorageError> {
+    let unsupported = |problem| StorageError::Unsupported {
+        action,
+        uri: uri.clone(),
+        problem,
+    };
+    check(expires).map_err(unsupported)?;
+    if uri.key().split('/').any(|part| matches!(part, "." | "..")) {
+        return Err(unsupported(
+            "its key has a part `.` or `..`, which clients leave out of URLs: give it another",
+        ));
+    }
+    let now = SystemTime::now();
+    let holding = PresigningConfig::builder()
+        .start_time(now)
+        .expires_in(expires)
+        .build()
+        .map_err(|_| unsupported("the URL cannot be signed for that long"))?;
+    let (bucket, key) = (uri.bucket(), uri.key());
+    let signed = match action {
+        Action::Store => {
+            let put = s3.client.put_object().bucket(bucket).key(key);
+            let signed = put.presigned(holding).await;
+            signed.map_err(|error| s3.failed(action, uri, error))?
+        }
+        _ => {
+            let get = s3.client.get_object().bucket(bucket).key(key);
+            let signed = get.presigned(holding).await;
+            signed.map_err(|error| s3.failed(action, uri, error))?
+        }
+    };
+    Ok(presigned(&signed, now + expires))
+}
+
+fn presigned(signed: &PresignedRequest, expires_at: SystemTime) -> PresignedUrl {
+    let headers = signed.headers();
+    PresignedUrl {
+        url: signed.uri().into(),
+        method: signed.method().to_owned(),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        expires_at,
+    }
+}

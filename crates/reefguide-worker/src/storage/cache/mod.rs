@@ -155,6 +155,7 @@ impl InputCache {
         let Storage {
             backend, progress, ..
         } = storage;
+        let _under_way = progress.begin();
         let written = backend.get(
             &object.uri,
             Destination::Existing(unfinished.path().to_owned()),

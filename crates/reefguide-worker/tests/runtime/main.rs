@@ -8,6 +8,7 @@ mod delivering;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod limits;
+mod pacing;
 mod recovering;
 mod rig;
 mod stopping;

@@ -100,8 +100,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn a_source_in_trouble_is_asked_less_and_less_until_it_answers_again() {
     let script: Script = |_, before| match before {
-        // Twelve failures in a row, a good answer, another failure.
-        0..12 | 13 => Err(unavailable()),
+        // Failures in a row, a good answer, another failure.
+        0..=11 | 13 => Err(unavailable()),
         _ => Ok(Vec::new()),
     };
     let (_, waits) = run(script, 400 * SECOND).await;

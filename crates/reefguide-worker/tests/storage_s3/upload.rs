@@ -41,6 +41,8 @@ async fn a_small_object_is_one_request_with_its_checksum_ahead() {
     assert_eq!(asked.header("content-type"), Some("application/json"));
     assert_eq!(asked.header("content-length"), Some("2"));
     assert_eq!(asked.header("x-amz-checksum-crc32"), Some("o6a/Qw=="));
+    let sha256 = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    assert_eq!(asked.header("x-amz-content-sha256"), Some(sha256));
     assert_eq!(asked.header("content-encoding"), None);
     assert_eq!(asked.body, "{}");
     assert_eq!(server.lines(), [""; 0]);

@@ -39,7 +39,10 @@ pub(super) struct Sendable {
 /// The SDK would compute it for each try, on an async thread. Over TLS the connection itself protects the
 /// body, and the checksum, whose header is signed, does the rest.
 #[derive(Clone, Debug)]
-pub(super) struct Signing(PayloadSigningOverride);
+pub(super) struct Signing {
+    /// The body's SHA-256, if the connection was not known to be encrypted.
+    sha256: Option<String>,
+}
 
 impl Intercept for Signing {
     fn name(&self) -> &'static str {
@@ -48,11 +51,18 @@ impl Intercept for Signing {
 
     fn modify_before_signing(
         &self,
-        _: &mut BeforeTransmitInterceptorContextMut<'_>,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        config.interceptor_state().store_put(self.0.clone());
+        let encrypted = context.request().uri().starts_with("https:");
+        let signing = match &self.sha256 {
+            Some(sha256) => PayloadSigningOverride::Precomputed(sha256.clone()),
+            None if encrypted => PayloadSigningOverride::UnsignedPayload,
+            // The environment may name another endpoint than was taken for granted.
+            None => return Ok(()),
+        };
+        config.interceptor_state().store_put(signing);
         Ok(())
     }
 }
@@ -135,21 +145,14 @@ impl Sums {
     fn vouch_for(self, body: SdkBody) -> Sendable {
         // The low half of it; a CRC-32 has no other.
         let crc32 = &self.crc32.finalize().to_be_bytes()[4..];
-        let signing = match self.sha256 {
-            Some(sha256) => {
-                let hash: String = sha256
-                    .finalize()
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
-                PayloadSigningOverride::Precomputed(hash)
-            }
-            None => PayloadSigningOverride::UnsignedPayload,
-        };
+        let sha256 = self.sha256.map(|sha256| {
+            let hash = sha256.finalize();
+            hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        });
         Sendable {
             body,
             crc32: STANDARD.encode(crc32),
-            signing: Signing(signing),
+            signing: Signing { sha256 },
         }
     }
 }

@@ -23,8 +23,9 @@ pub(crate) fn job_span(job: &Job, assignment: &Assignment) -> tracing::Span {
     )
 }
 
-/// Calls the handler of a job once, and logs its transfers while they go on for long. A handler that panics or reaches its limit has failed for good; at
-/// the limit it gets `cooperation` to return, twice if it blocks its thread.
+/// Calls the handler of a job once, and logs its transfers while they go on for long. A handler that
+/// panics or reaches its limit has failed for good; at the limit it gets `cooperation` to return, twice
+/// if it blocks its thread.
 pub(crate) async fn call(
     registry: &Registry,
     parts: ContextParts,

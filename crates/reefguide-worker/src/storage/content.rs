@@ -1,8 +1,7 @@
-//! What is stored, handed out a piece at a time.
+//! What is to be stored.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,14 +19,16 @@ pub(crate) struct Content {
     origin: Origin,
 }
 
+/// Where content is.
 #[derive(Clone, Debug)]
-enum Origin {
+pub(crate) enum Origin {
     Memory(Bytes),
     File(Arc<Opened>),
 }
 
+/// A file as it was when it was opened.
 #[derive(Debug)]
-struct Opened {
+pub(crate) struct Opened {
     path: PathBuf,
     file: File,
     begun: Metadata,
@@ -70,54 +71,17 @@ impl Content {
         self.size
     }
 
-    /// A range of it without waiting, if it is in memory.
-    pub(crate) fn in_memory(&self, range: &Range<u64>) -> Option<Bytes> {
-        let Origin::Memory(bytes) = &self.origin else {
-            return None;
-        };
-        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-        Some(bytes.slice(place(range.start)..place(range.end)))
+    /// Where it is.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
-    /// Fills `piece` from a place on. Waits for the file system.
-    pub(crate) fn read_at(&self, at: u64, piece: &mut [u8]) -> Result<(), StorageError> {
-        let opened = match &self.origin {
-            Origin::Memory(_) => {
-                let range = at..at + piece.len() as u64;
-                if let Some(bytes) = self.in_memory(&range) {
-                    piece.copy_from_slice(&bytes);
-                }
-                return Ok(());
-            }
-            Origin::File(opened) => opened,
-        };
-        let path = &opened.path;
-        match opened.file.read_exact_at(piece, at) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(StorageError::FileChanged { path: path.clone() })
-            }
-            read => read.map_err(StorageError::local("read", path)),
-        }
-    }
-
-    /// An error if the file is not the one any more that was opened. Waits for the file system.
+    /// [`Opened::unchanged`], if it is in a file.
     pub(crate) fn unchanged(&self) -> Result<(), StorageError> {
-        let Origin::File(opened) = &self.origin else {
-            return Ok(());
-        };
-        let Opened { path, file, begun } = &**opened;
-        let now = file
-            .metadata()
-            .map_err(StorageError::local("inspect", path))?;
-        let same_time = match (now.modified(), begun.modified()) {
-            (Ok(now), Ok(begun)) => now == begun,
-            // A file system without times.
-            _ => true,
-        };
-        if now.len() != begun.len() || !same_time {
-            return Err(StorageError::FileChanged { path: path.clone() });
+        match &self.origin {
+            Origin::Memory(_) => Ok(()),
+            Origin::File(opened) => opened.unchanged(),
         }
-        Ok(())
     }
 
     /// Writes all of it into the existing file at `path` and returns its size. Waits for the file
@@ -133,6 +97,36 @@ impl Content {
     }
 }
 
+impl Opened {
+    /// Fills `piece` from a place on. Waits for the file system.
+    pub(crate) fn read_at(&self, at: u64, piece: &mut [u8]) -> Result<(), StorageError> {
+        let path = &self.path;
+        match self.file.read_exact_at(piece, at) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(StorageError::FileChanged { path: path.clone() })
+            }
+            read => read.map_err(StorageError::local("read", path)),
+        }
+    }
+
+    /// An error if the file was written to since it was opened. Waits for the file system.
+    pub(crate) fn unchanged(&self) -> Result<(), StorageError> {
+        let Self { path, file, begun } = self;
+        let now = file
+            .metadata()
+            .map_err(StorageError::local("inspect", path))?;
+        let same_time = match (now.modified(), begun.modified()) {
+            (Ok(now), Ok(begun)) => now == begun,
+            // A file system without times.
+            _ => true,
+        };
+        if now.len() != begun.len() || !same_time {
+            return Err(StorageError::FileChanged { path: path.clone() });
+        }
+        Ok(())
+    }
+}
+
 /// Runs what waits for the file system where waiting is allowed.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
@@ -142,6 +136,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -151,29 +147,22 @@ mod tests {
         for (now, readable) in [("0123", false), ("0123456789+", true), ("abcdefghij", true)] {
             std::fs::write(&path, "0123456789").unwrap();
             let content = Content::open(path.clone()).unwrap();
+            let Origin::File(opened) = content.origin() else {
+                panic!("in memory");
+            };
             content.unchanged().unwrap();
             std::fs::write(&path, now).unwrap();
-            let later = content_time(&content) + std::time::Duration::from_secs(1);
-            File::options()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_modified(later)
-                .unwrap();
-            let read = content.read_at(4, &mut [0; 6]);
+            // The clock of the file system may be coarse.
+            let later = opened.begun.modified().unwrap() + Duration::from_secs(1);
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(later).unwrap();
+            let read = opened.read_at(4, &mut [0; 6]);
             assert_eq!(read.is_ok(), readable, "{now}");
             let error = content.unchanged().unwrap_err();
             assert!(
                 matches!(error, StorageError::FileChanged { .. }),
                 "{error:?}"
             );
-        }
-    }
-
-    fn content_time(content: &Content) -> std::time::SystemTime {
-        match &content.origin {
-            Origin::File(opened) => opened.begun.modified().unwrap(),
-            Origin::Memory(_) => unreachable!(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod cache;
 mod content;
 mod error;
 mod folder;
+mod hex;
 mod landing;
 mod metadata;
 mod object_path;

@@ -6,3 +6,4 @@ mod answers;
 mod download;
 mod server;
 mod upload;
+mod verifying;

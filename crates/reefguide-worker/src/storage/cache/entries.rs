@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use tempfile::{Builder, NamedTempFile};
 
 use super::InputFile;
+use crate::storage::hex::hex;
 use crate::storage::landing::UNFINISHED;
 use crate::storage::{ObjectInfo, StorageError, StorageUri};
 
@@ -46,10 +47,7 @@ impl Version {
         // No URI has a line break, so no two pairs are one text.
         let digest = Sha256::digest(format!("{}\n{etag}", object.uri));
         Some(Self {
-            hash: digest[..HASH]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            hash: hex(&digest[..HASH]),
             name: shown_name(&object.uri),
             size: object.size,
         })

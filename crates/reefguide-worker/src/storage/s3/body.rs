@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use aws_runtime::auth::PayloadSigningOverride;
@@ -18,7 +19,8 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::storage::StorageError;
-use crate::storage::content::{Content, blocking};
+use crate::storage::content::{Content, Opened, Origin, blocking};
+use crate::storage::hex::hex;
 
 /// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
 /// so, large ones use least when they are read as they are sent.
@@ -76,28 +78,24 @@ impl Sendable {
     ) -> Result<Self, StorageError> {
         blocking(move || {
             let mut sums = Sums::new(encrypted);
-            let memory = match content.in_memory(&range) {
-                Some(bytes) => Some(bytes),
-                None if range.end - range.start <= HELD => {
+            let bytes = match content.origin() {
+                Origin::Memory(bytes) => bytes.slice(index(range.start)..index(range.end)),
+                Origin::File(file) if range.end - range.start <= HELD => {
                     let mut bytes = vec![0; length(&range)];
-                    content.read_at(range.start, &mut bytes)?;
-                    Some(bytes.into())
+                    file.read_at(range.start, &mut bytes)?;
+                    bytes.into()
                 }
-                None => None,
-            };
-            let body = match memory {
-                Some(bytes) => {
-                    sums.add(&bytes);
-                    SdkBody::from(bytes)
-                }
-                None => {
-                    sums.add_file(&content, range.clone())?;
-                    SdkBody::retryable(move || {
-                        SdkBody::from_body_1_x(Streamed::new(content.clone(), range.clone()))
-                    })
+                Origin::File(file) => {
+                    let file = Arc::clone(file);
+                    sums.add_file(&file, range.clone())?;
+                    let body = SdkBody::retryable(move || {
+                        SdkBody::from_body_1_x(Streamed::new(Arc::clone(&file), range.clone()))
+                    });
+                    return Ok(sums.vouch_for(body));
                 }
             };
-            Ok(sums.vouch_for(body))
+            sums.add(&bytes);
+            Ok(sums.vouch_for(bytes.into()))
         })
         .await
     }
@@ -108,7 +106,12 @@ impl Sendable {
 }
 
 fn length(range: &Range<u64>) -> usize {
-    usize::try_from(range.end - range.start).unwrap_or(usize::MAX)
+    index(range.end - range.start)
+}
+
+/// A place or length of what fits into memory.
+fn index(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 struct Sums {
@@ -131,11 +134,11 @@ impl Sums {
         }
     }
 
-    fn add_file(&mut self, content: &Content, mut range: Range<u64>) -> Result<(), StorageError> {
+    fn add_file(&mut self, file: &Opened, mut range: Range<u64>) -> Result<(), StorageError> {
         let mut buffer = vec![0; PIECE];
         while !range.is_empty() {
             let piece = PIECE.min(length(&range));
-            content.read_at(range.start, &mut buffer[..piece])?;
+            file.read_at(range.start, &mut buffer[..piece])?;
             self.add(&buffer[..piece]);
             range.start += piece as u64;
         }
@@ -145,10 +148,7 @@ impl Sums {
     fn vouch_for(self, body: SdkBody) -> Sendable {
         // The low half of it; a CRC-32 has no other.
         let crc32 = &self.crc32.finalize().to_be_bytes()[4..];
-        let sha256 = self.sha256.map(|sha256| {
-            let hash = sha256.finalize();
-            hash.iter().map(|byte| format!("{byte:02x}")).collect()
-        });
+        let sha256 = self.sha256.map(|sha256| hex(&sha256.finalize()));
         Sendable {
             body,
             crc32: STANDARD.encode(crc32),
@@ -159,7 +159,7 @@ impl Sums {
 
 /// A range of a file, the next piece of which is read while one is sent.
 struct Streamed {
-    content: Content,
+    file: Arc<Opened>,
     /// What was not begun to be read.
     unread: Range<u64>,
     /// What was not sent, in bytes.
@@ -168,9 +168,9 @@ struct Streamed {
 }
 
 impl Streamed {
-    fn new(content: Content, range: Range<u64>) -> Self {
+    fn new(file: Arc<Opened>, range: Range<u64>) -> Self {
         Self {
-            content,
+            file,
             unsent: range.end - range.start,
             unread: range,
             reading: None,
@@ -181,12 +181,12 @@ impl Streamed {
         if self.unread.is_empty() {
             return;
         }
-        let (content, at) = (self.content.clone(), self.unread.start);
+        let (file, at) = (Arc::clone(&self.file), self.unread.start);
         let piece = PIECE.min(length(&self.unread));
         self.unread.start += piece as u64;
         self.reading = Some(tokio::task::spawn_blocking(move || {
             let mut bytes = vec![0; piece];
-            content.read_at(at, &mut bytes)?;
+            file.read_at(at, &mut bytes)?;
             Ok(bytes.into())
         }));
     }

@@ -48,7 +48,7 @@ pub(super) async fn to_file(
     progress.found(size);
     if size <= BUFFER as u64 {
         let bytes = version.clone().whole(content).await?;
-        drop(permit);
+        permit.answered();
         return version.land_small(bytes, expected, to, progress).await;
     }
     permit.grow().await;
@@ -94,7 +94,7 @@ pub(super) async fn to_file(
         Landed::Right => Ok(version.info),
         // A checksum of parts says nothing if they are not where they were taken to be.
         Landed::Wrong(landing) => match part {
-            Some(part) if !version.has_parts_of(part).await => {
+            Some(part) if version.has_parts_of_another_size(part).await => {
                 blocking(|| landing.land()).await?;
                 Ok(version.info)
             }
@@ -286,18 +286,21 @@ impl Version {
         Ok(self.info)
     }
 
-    /// Whether its parts are all of this size, save for the last one.
-    async fn has_parts_of(&self, part: u64) -> bool {
+    /// Whether the server says of one of its parts that it is not of this size, as all but the last one
+    /// were taken to be.
+    async fn has_parts_of_another_size(&self, part: u64) -> bool {
         let mut number = 1;
         let mut start = 0;
         while start < self.info.size {
-            if self.part(number).await != Some(part.min(self.info.size - start)) {
-                return false;
+            match self.part(number).await {
+                Some(size) if size == part.min(self.info.size - start) => {}
+                Some(_) => return true,
+                None => return false,
             }
             number += 1;
             start += part;
         }
-        true
+        false
     }
 
     /// The size of one of its parts; `None` if the server does not say.
@@ -316,7 +319,7 @@ impl Version {
             Ok(answer) => Some(size(answer.content_length)),
             Err(error) => {
                 let error = self.s3.failed(Action::Inspect, &self.info.uri, error);
-                tracing::debug!(%error, "parts not known, so their checksums are not compared");
+                tracing::debug!(%error, number, "part not known");
                 None
             }
         }

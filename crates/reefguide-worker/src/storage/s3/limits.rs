@@ -1,6 +1,5 @@
 //! How much may be under way at once.
 
-use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,26 +52,22 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(super) struct Permit {
     limits: Arc<Limits>,
-    since: Option<Instant>,
+    since: Instant,
     _request: Option<OwnedSemaphorePermit>,
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
-    /// Waits until as much may be held as for a large request. Its time says nothing about the server's
-    /// distance.
+    /// Waits until as much may be held as for a large request.
     pub(super) async fn grow(&mut self) {
-        self.since = None;
         // Whoever has room has its request too, so somebody will give some back.
         self.room = self.limits.room(RANGE_HELD).await;
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some(since) = self.since {
-            self.limits.took(since.elapsed());
-        }
+    /// Gives the permission back after an answer to a small request. How long it took tells how far the
+    /// server is; a request that failed tells nothing.
+    pub(super) fn answered(self) {
+        self.limits.took(self.since.elapsed());
     }
 }
 
@@ -85,10 +80,9 @@ impl Limits {
         let request = Arc::clone(&self.requests).acquire_owned().await.ok();
         // What is larger is never held as a whole.
         let room = self.room(bytes.min(HELD)).await;
-        let small = bytes < HELD / 8;
         Permit {
             limits: Arc::clone(self),
-            since: small.then(Instant::now),
+            since: Instant::now(),
             _request: request,
             room,
         }
@@ -112,7 +106,6 @@ impl Limits {
             // Out of the free ones, if there are any.
             *allowed -= self.requests.forget_permits(1);
         }
-        mem::drop(pace);
     }
 }
 
@@ -125,8 +118,7 @@ mod tests {
         // A task may take only so much before it has to let others run.
         tokio::task::yield_now().await;
         let mut held = Vec::new();
-        while let Some(mut permit) = limits.request(0).now_or_never() {
-            permit.since = None;
+        while let Some(permit) = limits.request(0).now_or_never() {
             held.push(permit);
         }
         held

@@ -172,14 +172,18 @@ fn size(size: Option<i64>) -> u64 {
 #[async_trait]
 impl Backend for S3 {
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError> {
-        match uri.scheme() {
-            Scheme::S3 => Ok(()),
-            Scheme::File => Err(StorageError::Unsupported {
-                action,
-                uri: uri.clone(),
-                problem: "this storage is S3: use `s3://bucket/key`",
-            }),
-        }
+        let problem = match uri.scheme() {
+            Scheme::File => "this storage is S3: use `s3://bucket/key`",
+            Scheme::S3 if !uri.key().is_empty() && uri.key().trim().is_empty() => {
+                "its key has blanks only, which S3 clients do not send: give it a name"
+            }
+            Scheme::S3 => return Ok(()),
+        };
+        Err(StorageError::Unsupported {
+            action,
+            uri: uri.clone(),
+            problem,
+        })
     }
 
     async fn put(

@@ -18,6 +18,8 @@ use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgr
 
 /// The largest object that is sent in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
+/// The largest object that takes about as long as a request without content, in bytes.
+const SMALL: u64 = 128 << 10;
 /// The size of a part, in bytes, unless that makes too many parts.
 const PART: u64 = 8 << 20;
 /// How many parts an object may have.
@@ -38,7 +40,7 @@ pub(super) async fn put(
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let stored = match content.size() {
-        size if size <= WHOLE => whole(s3, to, &content, metadata).await,
+        size if size <= WHOLE => whole(s3, to, &content, metadata, progress).await,
         size if size <= LARGEST => in_parts(s3, to, &content, metadata, progress).await,
         size => {
             return Err(StorageError::TooLarge {
@@ -49,11 +51,7 @@ pub(super) async fn put(
     };
     // A file that is written to meanwhile is why its checksum does not match.
     blocking(move || content.unchanged()).await?;
-    let stored = stored?;
-    if stored.size <= WHOLE {
-        progress.moved(stored.size);
-    }
-    Ok(stored)
+    stored
 }
 
 async fn whole(
@@ -61,9 +59,10 @@ async fn whole(
     to: &StorageUri,
     content: &Content,
     metadata: &Metadata,
+    progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let size = content.size();
-    let _permit = s3.limits.request(size).await;
+    let permit = s3.limits.request(size).await;
     let sendable = Sendable::new(content.clone(), 0..size, s3.encrypted).await?;
     let mut put = s3.client.put_object();
     for (name, value) in metadata.pairs() {
@@ -81,6 +80,10 @@ async fn whole(
         .send()
         .await
         .map_err(|error| s3.failed(Action::Store, to, error))?;
+    if size <= SMALL {
+        permit.answered();
+    }
+    progress.moved(size);
     Ok(ObjectInfo {
         uri: to.clone(),
         size,

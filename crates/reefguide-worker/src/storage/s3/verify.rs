@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 use md5::{Digest as _, Md5};
 
+use crate::storage::hex::hex;
+
 /// What the server says of an object's content.
 #[derive(Debug)]
 pub(super) enum Expected {
@@ -173,9 +175,5 @@ fn md5(mut content: impl Read) -> io::Result<String> {
             read => md5.update(&buffer[..read]),
         }
     }
-    Ok(md5
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&md5.finalize()))
 }

@@ -371,6 +371,8 @@ async fn what_the_api_would_answer_with_a_500_is_not_sent() {
     insta::assert_snapshot!(large, @"POST /jobs/assignments/7/result: the request has 102447 bytes, the API takes 102400; write large results to an output file and return its path");
     let foreign = client.job(&JobId::from("9f2c")).await.unwrap_err();
     insta::assert_snapshot!(foreign, @"`9f2c` is not a ReefGuide id: those are positive whole numbers");
+    let none = client.job(&JobId::from(0)).await.unwrap_err();
+    insta::assert_snapshot!(none, @"`0` is not a ReefGuide id: those are positive whole numbers");
     any_post.assert_calls_async(0).await;
 }
 
@@ -550,4 +552,20 @@ async fn a_clock_that_is_off_is_measured_against_the_answers() {
         assert!(off.contains(&ahead), "{minutes} min: {ahead} s");
         answer.delete_async().await;
     }
+}
+
+#[tokio::test]
+async fn a_token_that_is_due_serves_until_its_end_while_it_cannot_be_refreshed() {
+    let server = MockServer::start_async().await;
+    let old = token("old", 600);
+    let login = login(&server, &old).await;
+    refresh_answered(&server, 503).await;
+    let poll = poll(&server, &old).await;
+    let client = client(&server);
+    client.poll(None).await.unwrap();
+    pass(Duration::from_secs(500)).await;
+    client.poll(None).await.unwrap();
+    // An API in trouble is not asked for a login either: there are five in a quarter of an hour.
+    login.assert_calls_async(1).await;
+    poll.assert_calls_async(2).await;
 }

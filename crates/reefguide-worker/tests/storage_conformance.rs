@@ -10,6 +10,10 @@ use reefguide_worker::storage::{
 };
 use tempfile::TempDir;
 
+use self::content::content;
+
+mod content;
+
 /// More than is sent or read in one request, and no multiple of a part.
 const LARGE: usize = (17 << 20) + 12_345;
 
@@ -77,20 +81,6 @@ impl Store {
             .map(|object| object.uri.key().to_owned())
             .collect()
     }
-}
-
-/// Bytes of which no two parts are alike.
-fn content(size: usize) -> Vec<u8> {
-    let mut state = 7_u64;
-    let mut content = Vec::with_capacity(size + 8);
-    while content.len() < size {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        content.extend_from_slice(&state.to_le_bytes());
-    }
-    content.truncate(size);
-    content
 }
 
 fn write(path: &Path, content: impl AsRef<[u8]>) {

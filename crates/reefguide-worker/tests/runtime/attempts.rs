@@ -402,3 +402,29 @@ async fn a_handler_sees_the_transfers_of_its_own_attempt_only() {
     }
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_handler_is_not_tried_again_once_the_worker_stops() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let log = Log::new();
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let mut options = rig.options();
+    options.handler_retry = RetryPolicy::new(HOUR).cap(HOUR).tries(3);
+    options.shutdown_grace = Duration::from_secs(2);
+    let (tried, mut tries) = tokio::sync::mpsc::unbounded_channel();
+    let worker = rig.worker().await.options(options);
+    let worker = Running::start(worker.handler_fn("TEST", move |_: Value, _| {
+        tried.send(()).unwrap();
+        async { Err::<(), _>(JobError::retryable("not yet")) }
+    }));
+    in_time(tries.recv()).await.unwrap();
+    worker.stop().await;
+    assert_eq!(rig.status(job), "FAILED");
+    assert!(tries.try_recv().is_err(), "tried again at once");
+    let failed = log.lines("job failed");
+    assert!(
+        failed[0].contains("not yet (not tried again: "),
+        "{failed:?}"
+    );
+}

@@ -8,6 +8,7 @@ use reefguide_lab::{Fault, Lab, Route};
 use reefguide_worker::job::JobId;
 use reefguide_worker::prelude::*;
 use reefguide_worker::runtime::WorkerBuilder;
+use reefguide_worker::source::{Claimed, JobSource, SourceError};
 
 use crate::rig::{Rig, Running, in_time};
 
@@ -149,4 +150,44 @@ async fn a_loser_of_the_race_stays_silent() {
         .filter(|request| request.route == Route::Result)
         .count();
     assert_eq!(results, 1);
+}
+
+/// What comes of a claim while the API answers every one with `status`.
+async fn claimed_despite(rig: &Rig, status: u16) -> Result<Claimed, SourceError> {
+    let source = rig.source().build();
+    let offered = source.poll(&"TEST".into()).await.unwrap();
+    rig.lab.faults().add(Fault::status(Route::Assign, status));
+    source.claim(&offered[0]).await
+}
+
+#[tokio::test]
+async fn a_claim_that_may_still_be_made_stays_open_while_its_job_does() {
+    let rig = Rig::start().await;
+    rig.submit_test(1);
+    let claimed = claimed_despite(&rig, 500).await;
+    assert!(matches!(claimed, Ok(Claimed::Unknown(_))), "{claimed:?}");
+}
+
+#[tokio::test]
+async fn a_claim_on_a_job_that_has_ended_is_not_waited_for() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let source = rig.source().build();
+    let offered = source.poll(&"TEST".into()).await.unwrap();
+    rig.lab.faults().add(Fault::status(Route::Assign, 500));
+    let client = rig.client_of("worker@email.com");
+    client.cancel(&job.into()).await.unwrap();
+    let claimed = source.claim(&offered[0]).await;
+    assert!(matches!(claimed, Ok(Claimed::Taken)), "{claimed:?}");
+}
+
+#[tokio::test]
+async fn a_claim_that_was_denied_for_sure_is_not_looked_for() {
+    let rig = Rig::start().await;
+    rig.submit_test(1);
+    let claimed = claimed_despite(&rig, 403).await;
+    assert!(
+        matches!(claimed, Err(SourceError::Denied { .. })),
+        "{claimed:?}"
+    );
 }

@@ -242,3 +242,17 @@ async fn outputs_that_were_stored_before_a_shutdown_cut_their_publication_short_
     assert!(rig.outputs(job).await.is_empty());
     assert_eq!(rig.unsettled().await, 0);
 }
+
+#[tokio::test]
+async fn a_worker_without_slots_is_not_built() {
+    let rig = Rig::start().await;
+    let mut none = rig.options();
+    none.slots = 0;
+    let none_of_a_type = with_type(&rig, "TEST", |of_type| of_type.slots = Some(0));
+    for options in [none, none_of_a_type] {
+        let worker = rig.worker().await.options(options);
+        let worker = worker.handler_fn("TEST", |_: Value, _| async { Ok(()) });
+        let error = worker.build().unwrap_err().to_string();
+        assert!(error.contains("slots"), "{error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! A lab, and workers for it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use reefguide_lab::{Lab, LabBuilder};
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Dispatch;
 
 use crate::lab_storage;
 
@@ -194,6 +195,10 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
+        // While there is one subscriber only, the first thread to come by a line decides for all whether
+        // it is wanted, and that of another test has none.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let text = Arc::<Mutex<Vec<u8>>>::default();
         let writer = text.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -5,7 +5,8 @@ use reefguide_worker::storage::{Storage, StorageUri};
 use std::future::Future;
 use std::path::PathBuf;
 
-use crate::bench::{Bench, LARGE, LATE, content};
+use crate::bench::{Bench, LARGE, LATE};
+use crate::content::content;
 
 /// The moments at which a transfer is dropped.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,8 @@
 use reefguide_lab::{Fault, Route};
 use reefguide_worker::storage::StorageError;
 
-use crate::bench::{Bench, LARGE, LATE, TRY, content};
+use crate::bench::{Bench, LARGE, LATE, TRY};
+use crate::content::content;
 
 /// One request, and ranges.
 const SIZES: [usize; 2] = [200_000, LARGE];

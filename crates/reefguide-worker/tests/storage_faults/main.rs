@@ -4,6 +4,8 @@
 
 mod bench;
 mod cancel;
+#[path = "../content/mod.rs"]
+mod content;
 mod download;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;

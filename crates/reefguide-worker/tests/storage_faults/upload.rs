@@ -3,7 +3,8 @@
 use reefguide_lab::{Fault, Route};
 use reefguide_worker::storage::StorageError;
 
-use crate::bench::{Bench, LARGE, LATE, TRY, content};
+use crate::bench::{Bench, LARGE, LATE, TRY};
+use crate::content::content;
 
 /// A size, and the route that its content is sent to.
 const WAYS: [(usize, Route); 2] = [(100_000, Route::S3Put), (LARGE, Route::S3UploadPart)];

@@ -49,6 +49,35 @@ async fn a_small_object_is_one_request_with_its_checksum_ahead() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_written_to_while_it_is_stored_is_told() {
+    for size in [1, LARGE] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        std::fs::write(&file, vec![7; size]).unwrap();
+        let written = file.clone();
+        let server = Server::answering(move |asked| {
+            let file = written.clone();
+            async move {
+                if asked.head.method == "PUT" {
+                    let longer = std::fs::File::options().write(true).open(file).unwrap();
+                    longer
+                        .set_len(asked.body.len() as u64 + LARGE as u64)
+                        .unwrap();
+                }
+                usual(&asked)
+            }
+        })
+        .await;
+        let stored = server.storage.upload_file(&file, &uri("s3://reef/a")).await;
+        let error = stored.unwrap_err();
+        assert!(
+            matches!(&error, StorageError::FileChanged { path } if *path == file),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_to_be_noted_with_an_object_goes_ahead_of_it() {
     let mut server = Server::answering(|asked| async move { usual(&asked) }).await;
     let storage = server

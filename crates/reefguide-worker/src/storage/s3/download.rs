@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::iter;
+use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -29,7 +30,7 @@ const RANGE: u64 = 8 << 20;
 /// How many ranges of one object are under way at once.
 const RANGES_AT_ONCE: usize = 4;
 /// How much of a range is gathered before it is written, in bytes.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 1 << 20;
 /// How a request is repeated whose content broke off.
 const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
     .cap(Duration::from_secs(5))
@@ -106,6 +107,9 @@ pub(super) async fn to_file(
 /// The file that an object is written to, from several places at once.
 struct Target {
     file: Arc<File>,
+    /// Held while it is written to: the kernel lets only one write to a file at a time, and others would
+    /// spend processor time on waiting.
+    turn: Arc<Mutex<()>>,
     landing: Landing,
     verification: Verification,
     progress: TransferProgress,
@@ -131,6 +135,7 @@ impl Target {
                 .map_err(StorageError::local("write", landing.path()))?;
             Ok(Self {
                 file: Arc::new(file),
+                turn: Arc::default(),
                 landing,
                 verification,
                 progress,
@@ -154,44 +159,48 @@ impl Target {
     async fn take(&self, mut pieces: Pieces, range: Range<u64>) -> Result<(), StorageError> {
         let mut at = range.start;
         let mut digest = self.verification.digest();
-        let capacity = usize::try_from(range.end - range.start).unwrap_or(BUFFER);
-        let mut gathered = Vec::with_capacity(capacity.min(BUFFER));
+        let mut gathered = Vec::new();
+        let mut length = 0;
         while let Some(piece) = pieces.next().await? {
-            if !gathered.is_empty() && gathered.len() + piece.len() > gathered.capacity() {
-                at += gathered.len() as u64;
-                (gathered, digest) = self.write(at, gathered, digest).await?;
+            length += piece.len();
+            gathered.push(piece);
+            if length >= BUFFER {
+                digest = self.write(at, mem::take(&mut gathered), digest).await?;
+                at += mem::take(&mut length) as u64;
             }
-            gathered.extend_from_slice(&piece);
         }
-        at += gathered.len() as u64;
-        (_, digest) = self.write(at, gathered, digest).await?;
+        digest = self.write(at, gathered, digest).await?;
         if let (Some(digest), false) = (digest, range.is_empty()) {
             self.verification.add(range, &digest);
         }
         Ok(())
     }
 
-    /// Writes `gathered` so that it ends at `end`, and gives its room back.
+    /// Writes `pieces` one after the other, from `at` on.
     async fn write(
         &self,
-        end: u64,
-        mut gathered: Vec<u8>,
+        at: u64,
+        pieces: Vec<Bytes>,
         mut digest: Option<Digest>,
-    ) -> Result<(Vec<u8>, Option<Digest>), StorageError> {
-        let (file, length) = (Arc::clone(&self.file), gathered.len() as u64);
+    ) -> Result<Option<Digest>, StorageError> {
+        let (file, turn) = (Arc::clone(&self.file), Arc::clone(&self.turn));
         let path = self.landing.path().to_owned();
         let written = blocking(move || {
             if let Some(digest) = &mut digest {
-                digest.update(&gathered);
+                pieces.iter().for_each(|piece| digest.update(piece));
             }
-            file.write_all_at(&gathered, end - length)
-                .map_err(StorageError::local("write", path))?;
-            gathered.clear();
-            Ok((gathered, digest))
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut at = at;
+            for piece in pieces {
+                file.write_all_at(&piece, at)
+                    .map_err(StorageError::local("write", &path))?;
+                at += piece.len() as u64;
+            }
+            Ok((digest, at))
         });
-        let written = written.await?;
-        self.progress.moved(length);
-        Ok(written)
+        let (digest, end) = written.await?;
+        self.progress.moved(end - at);
+        Ok(digest)
     }
 }
 

@@ -38,10 +38,10 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
 
 /// Compares with a snapshot, but for what differs from run to run.
 macro_rules! assert_shown {
-    ($shown:expr) => {
+    ($shown:expr $(, @$inline:literal)?) => {
         let shown = $shown;
         insta::with_settings!({ filters => $crate::rig::FILTERS.to_vec(), omit_expression => true }, {
-            insta::assert_snapshot!(shown)
+            insta::assert_snapshot!(shown $(, @$inline)?)
         })
     };
 }

@@ -20,6 +20,7 @@ mod progress;
 mod publish;
 mod s3;
 mod transfer;
+mod tried;
 mod uri;
 mod walk;
 
@@ -40,6 +41,7 @@ pub use self::presigned::PresignedUrl;
 pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
 pub use self::transfer::FolderTransfer;
+pub use self::tried::Tried;
 pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
 

@@ -9,4 +9,6 @@ mod content;
 mod download;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
+mod requests;
+mod told;
 mod upload;

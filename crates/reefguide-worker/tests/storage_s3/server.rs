@@ -50,6 +50,7 @@ pub(crate) struct Server {
     pub(crate) storage: Storage,
     /// Every request, as it arrives.
     pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
+    pub(crate) endpoint: String,
     accepting: JoinHandle<()>,
 }
 
@@ -81,11 +82,12 @@ impl Server {
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let accepting = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self {
-            storage: Storage::s3(options(&format!("http://{address}"))).await,
+            storage: Storage::s3(options(&endpoint)).await,
             asked,
+            endpoint,
             accepting,
         }
     }

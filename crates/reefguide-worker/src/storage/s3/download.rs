@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::tries::Tries;
 use super::verify::{Expected, Verification};
 use super::{S3, size};
 use crate::Chain;
@@ -89,7 +90,8 @@ pub(super) async fn to_file(
         .try_collect::<()>()
         .await?;
     let Some(target) = Arc::into_inner(target) else {
-        return Err(version.broken("a range of it is still being written".to_owned()));
+        let problem = "a range of it is still being written".to_owned();
+        return Err(version.broken(&version.tries, problem));
     };
     match blocking(|| target.land()).await? {
         Landed::Right => Ok(version.info),
@@ -222,6 +224,8 @@ pub(super) async fn to_memory(
 struct Version {
     s3: S3,
     info: ObjectInfo,
+    /// Those of the request that found it.
+    tries: Tries,
 }
 
 impl Version {
@@ -229,7 +233,8 @@ impl Version {
         s3: &S3,
         uri: &StorageUri,
     ) -> Result<(Self, ByteStream, Expected), StorageError> {
-        let answer = get(s3, uri, None, None).await?;
+        let mut tries = Tries::begin();
+        let answer = get(s3, uri, None, None, &mut tries).await?;
         let expected = Expected::of(&answer);
         let info = ObjectInfo {
             uri: uri.clone(),
@@ -237,7 +242,7 @@ impl Version {
             etag: answer.e_tag,
         };
         let s3 = s3.clone();
-        Ok((Self { s3, info }, answer.body, expected))
+        Ok((Self { s3, info, tries }, answer.body, expected))
     }
 
     /// A range of the object: from `content`, which may go on after it, as far as that comes, and
@@ -245,6 +250,10 @@ impl Version {
     fn pieces(self, content: Option<ByteStream>, range: Range<u64>) -> Pieces {
         Pieces {
             cut: content.is_some() && range.end < self.info.size,
+            tries: match content {
+                Some(_) => self.tries,
+                None => Tries::begin(),
+            },
             version: self,
             content,
             range,
@@ -314,46 +323,47 @@ impl Version {
 
     /// The size of one of its parts; `None` if the server does not say.
     async fn part(&self, number: i32) -> Option<u64> {
-        let answer = self
+        let uri = &self.info.uri;
+        let head = self
             .s3
             .client
             .head_object()
-            .bucket(self.info.uri.bucket())
-            .key(self.info.uri.key())
+            .bucket(uri.bucket())
+            .key(uri.key())
             .part_number(number)
             .set_if_match(self.info.etag.clone())
-            .send()
-            .await;
-        match answer {
+            .send();
+        match self.s3.ask(Action::Inspect, uri, head).await {
             Ok(answer) => Some(size(answer.content_length)),
             Err(error) => {
-                let error = self.s3.failed(Action::Inspect, &self.info.uri, error);
                 tracing::debug!(%error, number, "part not known");
                 None
             }
         }
     }
 
-    async fn get(&self, range: &Range<u64>) -> Result<ByteStream, StorageError> {
+    async fn get(&self, range: &Range<u64>, tries: &mut Tries) -> Result<ByteStream, StorageError> {
         let etag = self.info.etag.as_deref();
         let wanted = format!("bytes={}-{}", range.start, range.end - 1);
-        let answer = get(&self.s3, &self.info.uri, Some(wanted), etag).await?;
+        let answer = get(&self.s3, &self.info.uri, Some(wanted), etag, tries).await?;
         let begins = format!("bytes {}-", range.start);
         match answer.content_range {
             Some(given) if given.starts_with(&begins) => Ok(answer.body),
-            given => Err(self.broken(format!("asked for {range:?}, got {given:?}"))),
+            given => Err(self.broken(tries, format!("asked for {range:?}, got {given:?}"))),
         }
     }
 
     fn corrupted(&self) -> StorageError {
-        self.broken("its checksum does not match what arrived".to_owned())
+        let problem = "its checksum does not match what arrived".to_owned();
+        self.broken(&self.tries, problem)
     }
 
-    fn broken(&self, problem: String) -> StorageError {
+    fn broken(&self, tries: &Tries, problem: String) -> StorageError {
         StorageError::Broken {
             action: Action::Read,
             uri: self.info.uri.clone(),
             problem,
+            tried: Some(tries.tried(None)),
         }
     }
 }
@@ -366,6 +376,7 @@ struct Pieces {
     range: Range<u64>,
     /// Whether `content` goes on after the range.
     cut: bool,
+    tries: Tries,
     delays: Delays,
 }
 
@@ -379,7 +390,8 @@ impl Pieces {
                 Some(content) => content,
                 None => {
                     self.cut = false;
-                    self.content.insert(self.version.get(&self.range).await?)
+                    let content = self.version.get(&self.range, &mut self.tries).await?;
+                    self.content.insert(content)
                 }
             };
             let problem = match content.try_next().await {
@@ -395,7 +407,7 @@ impl Pieces {
             };
             // With every byte here, only the checksum can be wrong: asking for nothing more helps.
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {
-                return Err(self.version.broken(problem));
+                return Err(self.version.broken(&self.tries, problem));
             };
             tracing::debug!(object = %self.version.info.uri, at = self.range.start, problem, "content broke off");
             self.content = None;
@@ -409,14 +421,16 @@ async fn get(
     uri: &StorageUri,
     range: Option<String>,
     etag: Option<&str>,
+    tries: &mut Tries,
 ) -> Result<GetObjectOutput, StorageError> {
-    s3.client
+    let get = s3
+        .client
         .get_object()
         .bucket(uri.bucket())
         .key(uri.key())
         .set_range(range)
         .set_if_match(etag.map(str::to_owned))
-        .send()
-        .await
-        .map_err(|error| s3.failed(Action::Read, uri, error))
+        .send();
+    let answer = tries.count(Box::pin(get)).await;
+    answer.map_err(|error| s3.failed(Action::Read, uri, tries, error))
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::S3;
 use super::body::Sendable;
+use super::tries::Tries;
 use crate::storage::content::{Content, blocking};
 use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
@@ -69,7 +70,7 @@ async fn whole(
         put = put.metadata(name, value);
     }
     let signing = sendable.signing.clone();
-    let stored = put
+    let put = put
         .bucket(to.bucket())
         .key(to.key())
         .content_type(content_type(to))
@@ -77,9 +78,8 @@ async fn whole(
         .body(sendable.body())
         .customize()
         .interceptor(signing)
-        .send()
-        .await
-        .map_err(|error| s3.failed(Action::Store, to, error))?;
+        .send();
+    let stored = s3.ask(Action::Store, to, put).await?;
     if size <= SMALL {
         permit.answered();
     }
@@ -126,14 +126,13 @@ impl Upload {
         for (name, value) in metadata.pairs() {
             create = create.metadata(name, value);
         }
-        let begun = create
+        let create = create
             .bucket(to.bucket())
             .key(to.key())
             .content_type(content_type(&to))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .send()
-            .await
-            .map_err(|error| s3.failed(Action::Store, &to, error))?;
+            .send();
+        let begun = s3.ask(Action::Store, &to, create).await?;
         drop(permit);
         Ok(Self {
             s3,
@@ -179,7 +178,7 @@ impl Upload {
         let Self { s3, to, id, .. } = self;
         let count = parts.len();
         let _permit = s3.limits.request(0).await;
-        let completed = s3
+        let complete = s3
             .client
             .complete_multipart_upload()
             .bucket(to.bucket())
@@ -190,18 +189,18 @@ impl Upload {
                     .set_parts(Some(parts))
                     .build(),
             )
-            .send()
-            .await;
-        let etag = match completed {
+            .send();
+        let mut tries = Tries::begin();
+        let etag = match tries.count(Box::pin(complete)).await {
             Ok(completed) => completed.e_tag,
             // After a lost answer the repeated request finds no upload, but the object.
             Err(error) if error.code() == Some("NoSuchUpload") => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {
                     stored.etag
                 }
-                _ => return Err(s3.failed(Action::Store, to, error)),
+                _ => return Err(s3.failed(Action::Store, to, &tries, error)),
             },
-            Err(error) => return Err(s3.failed(Action::Store, to, error)),
+            Err(error) => return Err(s3.failed(Action::Store, to, &tries, error)),
         };
         Ok(ObjectInfo {
             uri: to.clone(),
@@ -230,16 +229,14 @@ impl Drop for Upload {
 }
 
 async fn abort(s3: S3, to: StorageUri, upload: String) {
-    let aborted = s3
+    let abort = s3
         .client
         .abort_multipart_upload()
         .bucket(to.bucket())
         .key(to.key())
         .upload_id(upload)
-        .send()
-        .await
-        .map_err(|error| s3.failed(Action::Store, &to, error));
-    if let Err(error) = aborted {
+        .send();
+    if let Err(error) = s3.ask(Action::Store, &to, abort).await {
         tracing::warn!(object = %to, %error, "multipart upload not aborted");
     }
 }
@@ -270,7 +267,7 @@ impl Part {
         let permit = s3.limits.request(length).await;
         let sendable = Sendable::new(content, range, s3.encrypted).await?;
         let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
-        let stored = s3
+        let part = s3
             .client
             .upload_part()
             .bucket(to.bucket())
@@ -281,9 +278,8 @@ impl Part {
             .body(sendable.body())
             .customize()
             .interceptor(signing)
-            .send()
-            .await
-            .map_err(|error| s3.failed(Action::Store, &to, error))?;
+            .send();
+        let stored = s3.ask(Action::Store, &to, part).await?;
         drop(permit);
         progress.moved(length);
         Ok(CompletedPart::builder()

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use super::content::Content;
+use super::content::Source;
 use super::landing::Destination;
 use super::metadata::Metadata;
 use super::{Action, ObjectInfo, PresignedUrl, StorageError, StorageUri, TransferProgress};
@@ -18,11 +18,12 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Whether it can hold what `uri` names; [`StorageError::Unsupported`] if not.
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError>;
 
-    /// Stores all of `content`, replacing what was there; readers see the old or the new object.
+    /// Stores all of `content`, replacing what was there; readers see the old or the new object. Its size
+    /// is found on the way.
     async fn put(
         &self,
         to: &StorageUri,
-        content: Content,
+        content: Source,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;

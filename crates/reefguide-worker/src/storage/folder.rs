@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::backend::Backend;
-use super::content::{Content, blocking};
+use super::content::{Source, blocking};
 use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
 use super::walk::walk;
@@ -89,15 +89,18 @@ impl Backend for Folder {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Content,
+        content: Source,
         _: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let (root, place, uri) = (self.root.clone(), self.place(to), to.clone());
         let progress = progress.clone();
         blocking(move || {
+            let content = content.open()?;
+            progress.found(content.size());
             let landing = Landing::new(&root, &place)?;
-            let size = content.clone().write(landing.path())?;
+            let written = content.write(landing.file());
+            let size = written.map_err(StorageError::local("write", landing.path()))?;
             content.unchanged()?;
             landing.land()?;
             progress.moved(size);
@@ -122,7 +125,8 @@ impl Backend for Folder {
             let found = inspect(Action::Read, uri, &place)?;
             progress.found(found.size);
             let landing = Landing::at(to)?;
-            let size = Content::open(place)?.write(landing.path())?;
+            let written = Source::File(place).open()?.write(landing.file());
+            let size = written.map_err(StorageError::local("write", landing.path()))?;
             landing.land()?;
             progress.moved(size);
             Ok(ObjectInfo { size, ..found })

@@ -13,18 +13,34 @@ pub(super) struct Load {
     name: &'static str,
     pub(super) files: u64,
     size: u64,
+    /// Whether its files have a length only, and take no room on disk.
+    sparse: bool,
 }
 
-/// All loads.
+/// All loads that are moved unless others are asked for.
 const LOADS: [Load; 3] = [
     Load::new("1x1GiB", 1, 1 << 30),
     Load::new("2000x16KiB", 2000, 16 << 10),
     Load::new("20x32MiB", 20, 32 << 20),
 ];
 
+/// What is moved only if it is asked for: does memory stay bounded?
+const HUGE: Case = Case {
+    load: Load {
+        sparse: true,
+        ..Load::new("1x10GiB", 1, 10 << 30)
+    },
+    direction: Direction::Up,
+};
+
 impl Load {
     const fn new(name: &'static str, files: u64, size: u64) -> Self {
-        Self { name, files, size }
+        Self {
+            name,
+            files,
+            size,
+            sparse: false,
+        }
     }
 
     /// The sizes of its files together.
@@ -72,6 +88,10 @@ impl Load {
         fastrand::Rng::with_seed(self.files).fill(&mut block);
         for number in 0..self.files {
             let mut file = File::create_new(folder.join(file_name(number)))?;
+            if self.sparse {
+                file.set_len(self.size)?;
+                continue;
+            }
             let mut left = self.size;
             while left > 0 {
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
@@ -102,7 +122,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Every case there is.
+    /// Every case that is usual.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let both = [Direction::Up, Direction::Down];
         LOADS
@@ -112,9 +132,10 @@ impl Case {
 
     /// The case of this name.
     pub(super) fn named(name: &str) -> Result<Self, String> {
-        let found = Self::all().find(|case| case.to_string() == name);
+        let known = || Self::all().chain([HUGE]);
+        let found = known().find(|case| case.to_string() == name);
         found.ok_or_else(|| {
-            let names: Vec<_> = Self::all().map(|case| case.to_string()).collect();
+            let names: Vec<_> = known().map(|case| case.to_string()).collect();
             format!("must be one of {}", names.join(", "))
         })
     }
@@ -149,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_case_is_found_by_its_name() {
-        for case in Case::all() {
+        for case in Case::all().chain([HUGE]) {
             assert_eq!(Case::named(&case.to_string()), Ok(case));
         }
         assert!(Case::named("2x1GiB-up").is_err());

@@ -49,7 +49,7 @@ struct Storage {
     /// What is measured against
     #[arg(long, value_enum, default_value = "sink", value_name = "SERVER")]
     server: Kind,
-    /// Only these cases, such as `1x1GiB-up` [default: all]
+    /// Only these cases, such as `1x1GiB-up` [default: all but `1x10GiB-up`]
     #[arg(long, value_parser = Case::named, num_args = 1.., value_name = "NAME")]
     case: Vec<Case>,
     /// Only these peers [default: all]

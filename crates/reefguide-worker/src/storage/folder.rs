@@ -100,7 +100,7 @@ impl Backend for Folder {
             progress.found(content.size());
             let landing = Landing::new(&root, &place)?;
             let written = content.write(landing.file());
-            let size = written.map_err(StorageError::local("write", landing.path()))?;
+            let size = written.map_err(StorageError::local("write", landing.target()))?;
             content.unchanged()?;
             landing.land()?;
             progress.moved(size);
@@ -126,7 +126,7 @@ impl Backend for Folder {
             progress.found(found.size);
             let landing = Landing::at(to)?;
             let written = Source::File(place).open()?.write(landing.file());
-            let size = written.map_err(StorageError::local("write", landing.path()))?;
+            let size = written.map_err(StorageError::local("write", landing.target()))?;
             landing.land()?;
             progress.moved(size);
             Ok(ObjectInfo { size, ..found })

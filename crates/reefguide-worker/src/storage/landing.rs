@@ -86,6 +86,11 @@ impl Landing {
         self.unfinished.as_deref().unwrap_or(&self.target)
     }
 
+    /// What errors call it.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Gives the file its name.
     pub(crate) fn land(self) -> Result<(), StorageError> {
         let Some(unfinished) = self.unfinished else {

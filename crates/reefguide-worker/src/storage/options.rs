@@ -22,6 +22,8 @@ pub struct S3Options {
     pub attempt_timeout: Duration,
     /// How long one request may take with all its tries. Default: 4 min.
     pub operation_timeout: Duration,
+    /// How long content on its way may come to a standstill. Default: 20 s.
+    pub stall_timeout: Duration,
 }
 
 impl Default for S3Options {
@@ -33,6 +35,7 @@ impl Default for S3Options {
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(60),
             operation_timeout: Duration::from_secs(240),
+            stall_timeout: Duration::from_secs(20),
         }
     }
 }

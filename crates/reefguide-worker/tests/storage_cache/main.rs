@@ -7,3 +7,5 @@ mod lab_storage;
 mod processes;
 mod rig;
 mod sharing;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;

@@ -10,6 +10,7 @@ use reefguide_worker::storage::{
 };
 
 use crate::rig::{Rig, SIZE, in_time, is_all, names};
+use crate::small_disk;
 
 /// What a process is to fetch, and with what.
 const CHILD: &str = "STORAGE_CACHE_CHILD";
@@ -208,32 +209,15 @@ async fn on_a_full_disk_room_is_made_once_and_then_it_is_an_error() {
     for key in ["a", "b", "c", "d"] {
         rig.put(key, key.as_bytes()[0]).await;
     }
-    let small = |command: &str, args: &[&str]| {
-        let folder = rig.folder.path().to_str().unwrap();
-        let mount = format!("mount -t tmpfs -o size=250k none '{folder}' && exec \"$0\" \"$@\"");
-        Command::new("unshare")
-            .args([
-                "--user",
-                "--map-root-user",
-                "--mount",
-                "sh",
-                "-c",
-                &mount,
-                command,
-            ])
-            .args(args)
-            .env(SMALL, format!("{} {folder}", rig.lab.s3_endpoint()))
-            .status()
+    let folder = rig.folder.path();
+    let given = format!("{} {}", rig.lab.s3_endpoint(), folder.display());
+    let run = || {
+        let test = "processes::child_on_a_small_disk";
+        small_disk::run_with("250k", folder, test, (SMALL, &given))
     };
-    if !small("true", &[]).is_ok_and(|status| status.success()) {
-        eprintln!("not tried: no file system can be mounted here");
+    if !tokio::task::block_in_place(run) {
         return;
     }
-    let program = std::env::current_exe().unwrap();
-    let program = program.to_str().unwrap();
-    let running = || small(program, &["--exact", "processes::child_on_a_small_disk"]);
-    let ended = tokio::task::block_in_place(running).unwrap();
-    assert!(ended.success());
     // Two, the third twice, the last twice.
     assert_eq!(rig.asked(Route::S3Get), 6);
 }

@@ -16,7 +16,7 @@ use crate::lab_storage::options;
 /// More than is sent or read in one request, and no multiple of a part.
 pub(crate) const LARGE: usize = (17 << 20) + 12_345;
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one try of a request may take.
 pub(crate) const TRY: Duration = Duration::from_millis(1500);
 /// Later than a try may take. The lab notices only then that the sender of a body has hung up.
@@ -144,9 +144,12 @@ impl Bench {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(left(), (0, 0, Vec::new()), "tasks, connections, uploads");
+        // What waits for the file system cannot be stopped.
+        self.work.shutdown_timeout(PATIENCE);
+        let local = self.local.path();
         let mut found = Vec::new();
-        walk(self.local.path(), &mut found);
-        let expected: Vec<_> = files().iter().map(|name| self.local(name)).collect();
+        walk(local, &mut found);
+        let expected: Vec<_> = files().iter().map(|name| local.join(name)).collect();
         found.sort();
         assert_eq!(found, expected, "files");
         self.labs.block_on(self.lab.shutdown());

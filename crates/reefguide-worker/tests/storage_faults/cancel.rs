@@ -1,9 +1,11 @@
 //! Transfers that are dropped: while each of their requests is under way, and just as each is answered.
 
-use reefguide_lab::{Fault, Lab, Route};
-use reefguide_worker::storage::{Storage, StorageUri};
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use reefguide_lab::{Fault, Lab, Route};
+use reefguide_worker::storage::{InputCache, Storage, StorageUri, TransferProgress};
 
 use crate::bench::{Bench, LARGE, LATE};
 use crate::content::content;
@@ -101,6 +103,55 @@ fn a_download_in_ranges_is_dropped_at_any_moment() {
         download(&[("a", LARGE)], moment, |storage, from, to| async move {
             storage.download_file(&from.join("a")?, &to.join("a")).await
         });
+    }
+}
+
+#[test]
+fn a_download_in_ranges_is_dropped_whatever_was_written() {
+    const MOMENTS: usize = 8;
+    for moment in 0..MOMENTS {
+        let bench = Bench::new();
+        bench.put("inputs/a", &content(LARGE));
+        bench.fault(Fault::slow_pieces(Route::S3Get, Duration::from_millis(1)));
+        let progress = TransferProgress::default();
+        let storage = bench.storage().tracked(&progress);
+        let (from, to) = (bench.uri("inputs/a"), bench.local("a"));
+        let written = (LARGE * moment / MOMENTS) as u64;
+        let transfer = async move { storage.download_file(&from, &to).await };
+        let dropped = bench.cancel(transfer, |_| progress.now().bytes >= written);
+        assert!(dropped, "it was over before {written} bytes were written");
+        bench.nothing_is_left_but(&[]);
+    }
+}
+
+#[test]
+fn a_download_into_the_cache_is_dropped_at_any_moment_and_another_goes_on() {
+    // Inspect, and one request or three ranges.
+    for (size, requests) in [(100_000, 2), (LARGE, 4)] {
+        for moment in Moment::all(requests) {
+            let bench = Bench::new();
+            bench.put("inputs/a", &content(size));
+            let (folder, scratch) = (bench.local("cache"), bench.local("scratch"));
+            let fetch = || {
+                let cache = InputCache::new(&folder, LARGE as u64);
+                let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
+                let scratch = scratch.clone();
+                async move { cache.fetch(&storage, &from, &scratch).await }
+            };
+            moment.strike(&bench, fetch());
+            let fetched = bench.run(fetch()).unwrap();
+            assert!(std::fs::read(fetched.path()).unwrap() == content(size));
+            drop(fetched);
+            bench.nothing_is_left_in(|| {
+                let names = std::fs::read_dir(&folder).unwrap();
+                let name = |entry: std::fs::DirEntry| entry.file_name().into_string().unwrap();
+                let names: Vec<_> = names.map(|entry| name(entry.unwrap())).collect();
+                let entry = names.iter().find(|name| name.ends_with("-a"));
+                assert!(entry.is_some(), "{moment:?}: {names:?}");
+                let kept = ["cache/.lock".into(), format!("cache/{}", entry.unwrap())];
+                kept.into()
+            });
+        }
     }
 }
 

@@ -6,9 +6,13 @@ mod bench;
 mod cancel;
 #[path = "../content/mod.rs"]
 mod content;
+mod disk;
 mod download;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod requests;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;
+mod stall;
 mod told;
 mod upload;

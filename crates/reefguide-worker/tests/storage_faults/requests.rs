@@ -1,6 +1,7 @@
 //! What goes wrong with requests that move no content, and with a server that is not the right one.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use reefguide_lab::{Fault, Route};
 
@@ -64,5 +65,19 @@ fn keys_that_the_server_refuses_are_told_at_once() {
         bench.run(storage.read(&a, 1))
     });
     drop(storage);
+    bench.nothing_is_left_but(&[]);
+}
+
+#[test]
+fn a_server_that_takes_connections_and_never_answers_is_told() {
+    // The kernel accepts for it.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let bench = Bench::with(|options| {
+        options.endpoint = Some(endpoint);
+        options.attempt_timeout = Duration::from_millis(200);
+    });
+    all_told(&bench, "did not answer in time", 4);
+    drop(silent);
     bench.nothing_is_left_but(&[]);
 }

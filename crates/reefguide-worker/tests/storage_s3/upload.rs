@@ -130,6 +130,25 @@ async fn a_large_object_goes_in_parts_whose_checksums_are_named_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_larger_than_any_object_is_refused_by_name_before_anything_is_sent() {
+    let mut server = Server::answering(|_| async { stored() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a");
+    let size = (5 << 40) + 1;
+    // It has a length and takes no room.
+    if let Err(error) = std::fs::File::create(&file).unwrap().set_len(size) {
+        eprintln!("not tried: no file can be that large here: {error}");
+        return;
+    }
+    let to = uri("s3://reef/a");
+    let refused = server.storage.upload_file(&file, &to).await.unwrap_err();
+    let text =
+        format!("cannot store {to}: it would have {size} bytes and an object has at most 5 TiB");
+    assert!(refused.to_string().starts_with(&text), "{refused}");
+    assert_eq!(server.lines(), [""; 0]);
+}
+
+#[tokio::test]
 async fn an_upload_whose_part_fails_is_aborted() {
     let mut server = Server::answering(|asked| async move {
         match asked.line().as_str() {
@@ -196,17 +215,14 @@ async fn an_upload_that_is_dropped_while_it_begins_is_aborted() {
     assert_eq!(server.next("").await.line(), "DELETE /reef/a?uploadId=up");
 }
 
-/// A server whose answer to the completion was lost, and which then has an object of `size` bytes.
-async fn completed_unheard(size: usize) -> Server {
+/// A server that answers so to the completion, each time it is asked, and then has an object of `size` bytes.
+async fn completed_unheard<const N: usize>(answers: [fn() -> Response; N], size: usize) -> Server {
     let completions = Arc::new(AtomicUsize::new(0));
     Server::answering(move |asked| {
         let completions = completions.clone();
         async move {
             match asked.line().as_str() {
-                "POST /reef/a?uploadId=up" => match completions.fetch_add(1, Ordering::SeqCst) {
-                    0 => error(500, "InternalError"),
-                    _ => error(404, "NoSuchUpload"),
-                },
+                "POST /reef/a?uploadId=up" => answers[completions.fetch_add(1, Ordering::SeqCst)](),
                 "HEAD /reef/a" => Response::builder()
                     .header("etag", "\"e-3\"")
                     .header("content-length", size)
@@ -219,24 +235,60 @@ async fn completed_unheard(size: usize) -> Server {
     .await
 }
 
+/// The object counts if it is there in its size.
+async fn counts_if_it_is_there<const N: usize>(answers: [fn() -> Response; N]) {
+    for (size, counts) in [(LARGE, true), (LARGE - 1, false)] {
+        let server = completed_unheard(answers, size).await;
+        let to = uri("s3://reef/a");
+        let stored = server.storage.upload_bytes(vec![7; LARGE], &to).await;
+        match stored {
+            Ok(stored) => assert!(counts && stored.etag.as_deref() == Some("\"e-3\"")),
+            Err(StorageError::Server { .. }) => assert!(!counts),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_completion_that_fails_after_its_answer_began_is_repeated() {
+    // The server had begun to answer so that nobody hangs up, and then it could not put the parts together.
+    let failed = "<Error><Code>InternalError</Code><Message>said the server</Message></Error>";
+    for (failures, completes) in [(1, true), (usize::MAX, false)] {
+        let completions = Arc::new(AtomicUsize::new(0));
+        let mut server = Server::answering(move |asked| {
+            let completions = completions.clone();
+            async move {
+                match asked.line().as_str() {
+                    "POST /reef/a?uploadId=up"
+                        if completions.fetch_add(1, Ordering::SeqCst) < failures =>
+                    {
+                        ok(failed)
+                    }
+                    _ => usual(&asked),
+                }
+            }
+        })
+        .await;
+        let to = uri("s3://reef/a");
+        let stored = server.storage.upload_bytes(vec![7; LARGE], &to).await;
+        assert_eq!(stored.is_ok(), completes, "{stored:?}");
+        let aborted = server
+            .lines()
+            .contains(&"DELETE /reef/a?uploadId=up".into());
+        assert_eq!(aborted, !completes);
+    }
+}
+
 #[tokio::test]
 async fn a_completion_whose_answer_was_lost_counts_if_the_object_is_there() {
-    let server = completed_unheard(LARGE).await;
-    let info = server
-        .storage
-        .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
-        .await;
-    assert_eq!(info.unwrap().etag.as_deref(), Some("\"e-3\""));
+    let lost: fn() -> Response = || error(500, "InternalError");
+    counts_if_it_is_there([lost, || error(404, "NoSuchUpload")]).await;
+}
 
-    let server = completed_unheard(LARGE - 1).await;
-    let failed = server
-        .storage
-        .upload_bytes(vec![7; LARGE], &uri("s3://reef/a"))
-        .await;
-    assert!(
-        matches!(failed, Err(StorageError::Server { .. })),
-        "{failed:?}"
-    );
+#[tokio::test]
+async fn a_completion_whose_answer_is_not_worded_as_that_of_s3_counts_if_the_object_is_there() {
+    // So does moto.
+    counts_if_it_is_there([|| ok("<CompleteMultipartUploadResponse/>")]).await;
 }
 
 async fn outputs(folder: &tempfile::TempDir) -> Outputs {

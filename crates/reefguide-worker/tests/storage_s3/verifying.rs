@@ -186,6 +186,24 @@ async fn a_checksum_of_parts_vouches_for_the_content() {
 }
 
 #[tokio::test]
+async fn a_checksum_of_an_object_in_parts_says_nothing_if_nobody_says_what_of() {
+    let mut object = in_parts(&[6 * MIB, 6 * MIB, 5 * MIB], 3);
+    object.headers = vec![
+        ("etag", "\"v-3\"".to_owned()),
+        (
+            "x-amz-checksum-crc32",
+            object.headers[1].1.replace("-3", ""),
+        ),
+    ];
+    object.clone().download().await.unwrap();
+    object
+        .headers
+        .push(("x-amz-checksum-type", "FULL_OBJECT".to_owned()));
+    let error = object.download().await.unwrap_err();
+    assert!(error.to_string().contains("checksum"), "{error}");
+}
+
+#[tokio::test]
 async fn a_checksum_of_parts_says_nothing_if_the_parts_are_of_unlike_sizes_or_not_known() {
     in_parts(&[8 * MIB, 6 * MIB, 3 * MIB], 3)
         .download()

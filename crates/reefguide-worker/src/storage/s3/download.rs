@@ -183,7 +183,7 @@ impl Target {
         mut digest: Option<Digest>,
     ) -> Result<Option<Digest>, StorageError> {
         let (file, turn) = (Arc::clone(self.landing.file()), Arc::clone(&self.turn));
-        let path = self.landing.path().to_owned();
+        let path = self.landing.target().to_owned();
         let written = blocking(move || {
             if let Some(digest) = &mut digest {
                 pieces.iter().for_each(|piece| digest.update(piece));
@@ -286,7 +286,7 @@ impl Version {
                 verification.add(0..size, &digest);
             }
             let landing = Landing::at(to)?;
-            let refused = |error| StorageError::local("write", landing.path())(error);
+            let refused = |error| StorageError::local("write", landing.target())(error);
             if !verification.is_right(|| Ok(&bytes[..])).map_err(refused)? {
                 return Ok(false);
             }

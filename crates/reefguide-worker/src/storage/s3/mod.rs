@@ -47,8 +47,6 @@ const TRIES: u32 = 4;
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-/// How long a transfer may move nothing.
-const STALL: Duration = Duration::from_secs(20);
 
 /// An S3 server. A clone shares its connections and limits.
 #[derive(Clone, Debug)]
@@ -85,7 +83,7 @@ impl S3 {
             .interceptor(CountAttempts)
             .stalled_stream_protection(
                 StalledStreamProtectionConfig::enabled()
-                    .grace_period(STALL)
+                    .grace_period(options.stall_timeout)
                     .build(),
             );
         let mut shown = "Amazon S3".to_owned();

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
@@ -174,17 +174,15 @@ impl Upload {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let whole = content.size();
-        let part_size = PART.max(whole.div_ceil(MOST_PARTS));
-        let starts = (0..whole).step_by(usize::try_from(part_size).unwrap_or(usize::MAX));
-        let mut parts: Vec<_> = stream::iter((1..).zip(starts))
-            .map(|(number, start)| {
+        let mut parts: Vec<_> = stream::iter((1..).zip(parts(whole)))
+            .map(|(number, range)| {
                 let part = Part {
                     s3: self.s3.clone(),
                     to: self.to.clone(),
                     upload: self.id.clone(),
                     number,
                     content: content.clone(),
-                    range: start..whole.min(start + part_size),
+                    range,
                     progress: progress.clone(),
                 };
                 on_task(part.send())
@@ -219,8 +217,7 @@ impl Upload {
         let mut tries = Tries::begin();
         let etag = match tries.count(Box::pin(complete)).await {
             Ok(completed) => completed.e_tag,
-            // After a lost answer the repeated request finds no upload, but the object.
-            Err(error) if error.code() == Some("NoSuchUpload") => match s3.head(to).await {
+            Err(error) if may_be_done(&error) => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {
                     stored.etag
                 }
@@ -265,6 +262,13 @@ async fn abort(s3: S3, to: StorageUri, upload: String) {
     if let Err(error) = s3.ask(Action::Store, &to, abort).await {
         tracing::warn!(object = %to, %error, "multipart upload not aborted");
     }
+}
+
+/// The parts that an object of `whole` bytes is sent in.
+fn parts(whole: u64) -> impl Iterator<Item = Range<u64>> {
+    let size = PART.max(whole.div_ceil(MOST_PARTS));
+    let starts = (0..whole).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+    starts.map(move |start| start..whole.min(start + size))
 }
 
 /// A part on its way.
@@ -317,6 +321,17 @@ impl Part {
     }
 }
 
+/// Whether a request that failed may have put an object together all the same.
+fn may_be_done<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    match (error.code(), error.raw_response()) {
+        // After a lost answer the repeated request finds no upload.
+        (Some(code), _) => code == "NoSuchUpload",
+        // Not every server words its answer as S3 does.
+        (None, Some(answer)) => answer.status().is_success(),
+        (None, None) => false,
+    }
+}
+
 /// Of how many parts an object was put together, which its ETag ends with.
 fn parts_of(object: &ObjectInfo) -> Option<usize> {
     let etag = object.etag.as_deref()?.trim_matches('"');
@@ -327,4 +342,42 @@ fn content_type(uri: &StorageUri) -> String {
     mime_guess::from_path(uri.key())
         .first_or_octet_stream()
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As S3 has it: only the last part may be smaller.
+    const SMALLEST_PART: u64 = 5 << 20;
+    const LARGEST_PART: u64 = 5 << 30;
+
+    fn sizes() -> impl Strategy<Value = u64> {
+        let most_of_the_usual_size = PART * MOST_PARTS;
+        prop_oneof![
+            WHOLE + 1..=LARGEST,
+            WHOLE + 1..WHOLE + 2 * PART,
+            most_of_the_usual_size - 10..most_of_the_usual_size + 10 * MOST_PARTS,
+            LARGEST - 10..=LARGEST,
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_of_any_size_has_parts_that_s3_takes(whole in sizes()) {
+            let parts: Vec<_> = parts(whole).collect();
+            prop_assert!(parts.len() as u64 <= MOST_PARTS, "{} parts", parts.len());
+            let mut at = 0;
+            for part in &parts {
+                prop_assert_eq!(part.start, at);
+                let length = part.end - part.start;
+                let smallest = if part.end == whole { 1 } else { SMALLEST_PART };
+                prop_assert!((smallest..=LARGEST_PART).contains(&length), "{} bytes", length);
+                at = part.end;
+            }
+            prop_assert_eq!(at, whole);
+        }
+    }
 }

@@ -42,7 +42,9 @@ impl Expected {
             };
             return match (number(sum), parts) {
                 (Some(sum), Some(parts)) => Self::Parts(algorithm, sum, parts),
-                (Some(sum), None) if sum_is_of_all(answer) => Self::Whole(algorithm, sum),
+                (Some(sum), None) if sum_is_of_all(algorithm, answer) => {
+                    Self::Whole(algorithm, sum)
+                }
                 _ => Self::Nothing,
             };
         }
@@ -57,8 +59,16 @@ impl Expected {
     }
 }
 
-fn sum_is_of_all(answer: &GetObjectOutput) -> bool {
-    answer.checksum_type() != Some(&ChecksumType::Composite)
+fn sum_is_of_all(algorithm: CrcAlgorithm, answer: &GetObjectOutput) -> bool {
+    match answer.checksum_type() {
+        Some(of) => *of != ChecksumType::Composite,
+        // Of an object in parts, some servers give that of the parts, and do not say so. There is none of this
+        // algorithm.
+        None => {
+            let in_parts = answer.e_tag().is_some_and(|etag| etag.contains('-'));
+            algorithm == CrcAlgorithm::Crc64Nvme || !in_parts
+        }
+    }
 }
 
 fn number(base64: &str) -> Option<u64> {

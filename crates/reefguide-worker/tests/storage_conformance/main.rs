@@ -3,92 +3,26 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-use reefguide_lab::Lab;
-use reefguide_worker::storage::{
-    FolderTransfer, S3Credentials, S3Options, Storage, StorageError, StorageUri, TransferProgress,
-};
-use tempfile::TempDir;
+use reefguide_worker::storage::{FolderTransfer, StorageError, StorageUri, TransferProgress};
 
 use self::content::content;
+use self::store::Store;
 
+#[path = "../content/mod.rs"]
 mod content;
+#[path = "../lab_storage/mod.rs"]
+mod lab_storage;
+mod store;
 
 /// More than is sent or read in one request, and no multiple of a part.
 const LARGE: usize = (17 << 20) + 12_345;
-
-/// A store with an empty bucket, and a folder for local files.
-struct Store {
-    storage: Storage,
-    bucket: String,
-    local: TempDir,
-    _lab: Option<Lab>,
-}
-
-impl Store {
-    fn folder() -> Self {
-        let local = tempfile::tempdir().unwrap();
-        Self {
-            storage: Storage::folder(local.path().join("store")),
-            bucket: "reef".into(),
-            local,
-            _lab: None,
-        }
-    }
-
-    async fn s3() -> Self {
-        Self::s3_as("minioadmin", "minioadmin").await
-    }
-
-    async fn s3_as(access_key: &str, secret_key: &str) -> Self {
-        let lab = Lab::builder().start().await.unwrap();
-        let mut options = S3Options::default();
-        options.endpoint = Some(lab.s3_endpoint().into());
-        options.credentials = Some(S3Credentials {
-            access_key: access_key.into(),
-            secret_key: secret_key.into(),
-            session_token: None,
-        });
-        Self {
-            storage: Storage::s3(options).await,
-            bucket: lab.bucket().into(),
-            local: tempfile::tempdir().unwrap(),
-            _lab: Some(lab),
-        }
-    }
-
-    fn uri(&self, key: &str) -> StorageUri {
-        format!("s3://{}/{key}", self.bucket).parse().unwrap()
-    }
-
-    fn local(&self, name: &str) -> std::path::PathBuf {
-        self.local.path().join(name)
-    }
-
-    async fn put(&self, key: &str, content: impl Into<Bytes>) {
-        let stored = self.storage.upload_bytes(content, &self.uri(key)).await;
-        assert_eq!(stored.unwrap().uri, self.uri(key));
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
-        self.storage.read(&self.uri(key), u64::MAX).await
-    }
-
-    async fn keys(&self, folder: &str) -> Vec<String> {
-        let listed = self.storage.list(&self.uri(folder)).await.unwrap();
-        listed
-            .into_iter()
-            .map(|object| object.uri.key().to_owned())
-            .collect()
-    }
-}
 
 fn write(path: &Path, content: impl AsRef<[u8]>) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, content).unwrap();
 }
 
-async fn what_is_moved_is_counted(store: Store) {
+async fn what_is_moved_is_counted(store: &Store) {
     let (sent, received) = (store.local("sent"), store.local("received"));
     write(&sent.join("small"), content(10));
     write(&sent.join("large"), content(LARGE));
@@ -116,7 +50,7 @@ async fn what_is_moved_is_counted(store: Store) {
     assert_eq!(counts(&progress), all);
 }
 
-async fn a_file_comes_back_as_it_went(store: Store) {
+async fn a_file_comes_back_as_it_went(store: &Store) {
     for size in [0, 1, 100_000, LARGE] {
         let (sent, received) = (store.local("sent"), store.local("new/received"));
         let content = content(size);
@@ -137,13 +71,13 @@ async fn a_file_comes_back_as_it_went(store: Store) {
     }
 }
 
-async fn bytes_over_the_multipart_threshold_come_back_as_they_went(store: Store) {
+async fn bytes_over_the_multipart_threshold_come_back_as_they_went(store: &Store) {
     let content = content(LARGE);
     store.put("large", content.clone()).await;
     assert_eq!(store.get("large").await.unwrap(), content);
 }
 
-async fn a_folder_comes_back_as_it_went(store: Store) {
+async fn a_folder_comes_back_as_it_went(store: &Store) {
     let (sent, received) = (store.local("sent"), store.local("received"));
     for path in [
         "a.json",
@@ -183,7 +117,7 @@ async fn a_folder_comes_back_as_it_went(store: Store) {
     assert_eq!(std::fs::read(received.join("charts/empty")).unwrap(), b"");
 }
 
-async fn an_overwrite_replaces_everything(store: Store) {
+async fn an_overwrite_replaces_everything(store: &Store) {
     store.put("a", content(1000)).await;
     store.put("a", "short").await;
     assert_eq!(store.get("a").await.unwrap(), "short");
@@ -197,7 +131,7 @@ async fn an_overwrite_replaces_everything(store: Store) {
     assert_eq!(std::fs::read(&file).unwrap(), b"short");
 }
 
-async fn a_missing_object_is_named_and_leaves_no_file(store: Store) {
+async fn a_missing_object_is_named_and_leaves_no_file(store: &Store) {
     let uri = store.uri("not/there");
     let file = store.local("down/file");
     let errors = [
@@ -217,7 +151,7 @@ async fn a_missing_object_is_named_and_leaves_no_file(store: Store) {
     store.storage.delete(&uri).await.unwrap();
 }
 
-async fn an_object_over_the_limit_is_not_read(store: Store) {
+async fn an_object_over_the_limit_is_not_read(store: &Store) {
     store.put("ten", "0123456789").await;
     let uri = store.uri("ten");
     assert_eq!(store.storage.read(&uri, 10).await.unwrap(), "0123456789");
@@ -235,7 +169,7 @@ async fn an_object_over_the_limit_is_not_read(store: Store) {
     );
 }
 
-async fn a_name_may_have_any_character_but_control_characters(store: Store) {
+async fn a_name_may_have_any_character_but_control_characters(store: &Store) {
     let names = [
         "%2F+ &amp;<>\"'?#;=@:~^`|{}[]$!*(),",
         " leading and trailing ",
@@ -258,7 +192,7 @@ async fn a_name_may_have_any_character_but_control_characters(store: Store) {
     assert_eq!(store.keys("names").await, [""; 0]);
 }
 
-async fn a_listing_goes_over_many_pages(store: Store) {
+async fn a_listing_goes_over_many_pages(store: &Store) {
     let sent = store.local("sent");
     let mut expected = Vec::new();
     for number in 0..1100 {
@@ -282,7 +216,7 @@ async fn a_listing_goes_over_many_pages(store: Store) {
     assert_eq!(moved.files, 1100);
 }
 
-async fn a_deleted_object_is_gone(store: Store) {
+async fn a_deleted_object_is_gone(store: &Store) {
     store.put("p/a", "a").await;
     store.put("p/b", "b").await;
     store.storage.delete(&store.uri("p/a")).await.unwrap();
@@ -294,7 +228,7 @@ async fn a_deleted_object_is_gone(store: Store) {
     assert_eq!(store.keys("").await, ["p/b"]);
 }
 
-async fn a_key_that_begins_like_another_is_another(store: Store) {
+async fn a_key_that_begins_like_another_is_another(store: &Store) {
     store.put("p", "p").await;
     store.put("pq", "pq").await;
     assert_eq!(store.get("p").await.unwrap(), "p");
@@ -308,7 +242,7 @@ async fn a_key_that_begins_like_another_is_another(store: Store) {
     assert_eq!(store.get("p").await.unwrap(), "p");
 }
 
-async fn nothing_below_a_prefix_is_an_empty_folder(store: Store) {
+async fn nothing_below_a_prefix_is_an_empty_folder(store: &Store) {
     assert_eq!(store.keys("nothing").await, [""; 0]);
     let moved = store
         .storage
@@ -318,7 +252,7 @@ async fn nothing_below_a_prefix_is_an_empty_folder(store: Store) {
     assert_eq!(moved, FolderTransfer::default());
 }
 
-async fn a_uri_without_a_key_is_no_object(store: Store) {
+async fn a_uri_without_a_key_is_no_object(store: &Store) {
     let bucket = store.uri("");
     for error in [
         store.storage.upload_bytes("", &bucket).await.unwrap_err(),
@@ -332,11 +266,11 @@ async fn a_uri_without_a_key_is_no_object(store: Store) {
     }
 }
 
-async fn the_bucket_can_be_used(store: Store) {
+async fn the_bucket_can_be_used(store: &Store) {
     store.storage.probe(&store.bucket).await.unwrap();
 }
 
-async fn a_symbolic_link_is_not_followed(store: Store) {
+async fn a_symbolic_link_is_not_followed(store: &Store) {
     let sent = store.local("sent");
     write(&sent.join("charts/a"), "a");
     std::os::unix::fs::symlink("/etc", sent.join("charts/link")).unwrap();
@@ -352,7 +286,7 @@ async fn a_symbolic_link_is_not_followed(store: Store) {
     );
 }
 
-async fn what_no_object_can_be_is_refused_by_name_before_anything_is_stored(store: Store) {
+async fn what_no_object_can_be_is_refused_by_name_before_anything_is_stored(store: &Store) {
     use std::os::unix::ffi::OsStrExt;
 
     let names: [(&[u8], &str); 3] = [
@@ -388,7 +322,7 @@ async fn what_no_object_can_be_is_refused_by_name_before_anything_is_stored(stor
     assert_eq!(store.keys("").await, [""; 0]);
 }
 
-async fn hidden_files_are_stored_and_empty_folders_leave_nothing(store: Store) {
+async fn hidden_files_are_stored_and_empty_folders_leave_nothing(store: &Store) {
     let (sent, received) = (store.local("sent"), store.local("received"));
     write(&sent.join(".hidden/.file"), "hidden");
     std::fs::create_dir_all(sent.join("empty/too")).unwrap();
@@ -402,7 +336,7 @@ async fn hidden_files_are_stored_and_empty_folders_leave_nothing(store: Store) {
     assert_eq!(hidden, b"hidden");
 }
 
-async fn names_that_only_windows_cannot_have_come_back_as_they_went(store: Store) {
+async fn names_that_only_windows_cannot_have_come_back_as_they_went(store: &Store) {
     let (sent, received) = (store.local("sent"), store.local("received"));
     let names = ["12:30?.nc", "CON", "a", "A", "dot.", "space ", "<*>|\""];
     for name in names {
@@ -416,7 +350,7 @@ async fn names_that_only_windows_cannot_have_come_back_as_they_went(store: Store
     }
 }
 
-async fn nothing_is_written_outside_of_the_folder_through_a_link(store: Store) {
+async fn nothing_is_written_outside_of_the_folder_through_a_link(store: &Store) {
     let (received, outside) = (store.local("received"), store.local("outside"));
     std::fs::create_dir_all(received.join("deep")).unwrap();
     write(&outside.join("kept"), "kept");
@@ -448,13 +382,15 @@ macro_rules! conformance {
         mod folder {
             $(#[tokio::test]
             async fn $test() {
-                super::$test(super::Store::folder()).await;
+                super::$test(&super::Store::folder()).await;
             })*
         }
         mod s3 {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(super::Store::s3().await).await;
+                let store = super::Store::s3().await;
+                super::$test(&store).await;
+                store.remove().await;
             })*
         }
     };
@@ -485,22 +421,30 @@ conformance! {
 #[tokio::test]
 async fn s3_has_no_bucket_that_was_not_made() {
     let store = Store::s3().await;
-    let uri: StorageUri = "s3://elsewhere/a".parse().unwrap();
+    let elsewhere = "reefguide-test-elsewhere";
+    let uri: StorageUri = format!("s3://{elsewhere}/a").parse().unwrap();
     for refused in [
         store.storage.upload_bytes("a", &uri).await.unwrap_err(),
         store.storage.read(&uri, 1).await.unwrap_err(),
         store.storage.list(&uri).await.unwrap_err(),
-        store.storage.probe("elsewhere").await.unwrap_err(),
+        store.storage.probe(elsewhere).await.unwrap_err(),
     ] {
         let named = matches!(refused, StorageError::NoSuchBucket { .. });
         assert!(named, "{refused:?}");
     }
+    store.remove().await;
 }
 
 #[tokio::test]
 async fn s3_takes_no_wrong_credentials() {
     for (access_key, secret_key) in [("somebody", "minioadmin"), ("minioadmin", "wrong")] {
-        let store = Store::s3_as(access_key, secret_key).await;
+        // Not every server that can be named looks at them.
+        let store = Store::lab(|options| {
+            let credentials = options.credentials.as_mut().unwrap();
+            credentials.access_key = access_key.into();
+            credentials.secret_key = secret_key.into();
+        });
+        let store = store.await;
         for refused in [
             store.storage.probe(&store.bucket).await.unwrap_err(),
             store

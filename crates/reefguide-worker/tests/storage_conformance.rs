@@ -6,7 +6,8 @@ use std::path::Path;
 use bytes::Bytes;
 use reefguide_lab::Lab;
 use reefguide_worker::storage::{
-    FolderTransfer, S3Credentials, S3Options, Storage, StorageError, StorageUri, TransferProgress,
+    Encryption, FolderTransfer, S3Credentials, S3Options, Storage, StorageClass, StorageError,
+    StorageUri, TransferProgress,
 };
 use tempfile::TempDir;
 
@@ -37,18 +38,19 @@ impl Store {
     }
 
     async fn s3() -> Self {
-        Self::s3_as("minioadmin", "minioadmin").await
+        Self::s3_with(|_| ()).await
     }
 
-    async fn s3_as(access_key: &str, secret_key: &str) -> Self {
+    async fn s3_with(change: impl FnOnce(&mut S3Options)) -> Self {
         let lab = Lab::builder().start().await.unwrap();
         let mut options = S3Options::default();
         options.endpoint = Some(lab.s3_endpoint().into());
         options.credentials = Some(S3Credentials {
-            access_key: access_key.into(),
-            secret_key: secret_key.into(),
+            access_key: "minioadmin".into(),
+            secret_key: "minioadmin".into(),
             session_token: None,
         });
+        change(&mut options);
         Self {
             storage: Storage::s3(options).await,
             bucket: lab.bucket().into(),
@@ -498,9 +500,29 @@ async fn s3_has_no_bucket_that_was_not_made() {
 }
 
 #[tokio::test]
+async fn s3_stores_what_is_to_be_encrypted_and_of_another_class() {
+    let store = Store::s3_with(|options| {
+        options.encryption = Some(Encryption::Kms { key: None });
+        options.storage_class = Some(StorageClass::StandardIa);
+    })
+    .await;
+    for size in [10, LARGE] {
+        let content = content(size);
+        store.put("a", content.clone()).await;
+        assert_eq!(store.get("a").await.unwrap(), content);
+        store.storage.list(&store.uri("")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn s3_takes_no_wrong_credentials() {
     for (access_key, secret_key) in [("somebody", "minioadmin"), ("minioadmin", "wrong")] {
-        let store = Store::s3_as(access_key, secret_key).await;
+        let store = Store::s3_with(|options| {
+            let keys = options.credentials.as_mut().unwrap();
+            keys.access_key = access_key.into();
+            keys.secret_key = secret_key.into();
+        })
+        .await;
         for refused in [
             store.storage.probe(&store.bucket).await.unwrap_err(),
             store

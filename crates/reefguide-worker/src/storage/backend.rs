@@ -10,7 +10,9 @@ use futures_util::stream::BoxStream;
 use super::content::Content;
 use super::landing::Destination;
 use super::metadata::Metadata;
-use super::{Action, ObjectInfo, PresignedUrl, StorageError, StorageUri, TransferProgress};
+use super::{
+    Action, ObjectInfo, PresignedUrl, StorageClass, StorageError, StorageUri, TransferProgress,
+};
 
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]
@@ -51,12 +53,13 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Deletes an object; fine if there is none.
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError>;
 
-    /// A URL for others to read or store an object with: `action` says which.
+    /// A URL for others to read an object with, or to store one of this class: `action` says which.
     async fn presign(
         &self,
         action: Action,
         uri: &StorageUri,
         expires: Duration,
+        class: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError>;
 
     /// Whether objects in `bucket` can be listed.

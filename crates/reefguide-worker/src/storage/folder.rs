@@ -15,7 +15,8 @@ use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
 use super::walk::walk;
 use super::{
-    Action, ObjectInfo, ObjectPath, PresignedUrl, StorageError, StorageUri, TransferProgress,
+    Action, ObjectInfo, ObjectPath, PresignedUrl, StorageClass, StorageError, StorageUri,
+    TransferProgress,
 };
 
 /// How many objects a page of a listing has.
@@ -198,6 +199,7 @@ impl Backend for Folder {
         action: Action,
         uri: &StorageUri,
         _: Duration,
+        _: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError> {
         Err(StorageError::Unsupported {
             action,

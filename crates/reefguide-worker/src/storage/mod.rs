@@ -4,6 +4,7 @@
 //! time and in bounded memory. [`InputCache`] keeps inputs on disk for further jobs. [`Outputs`] is
 //! where a handler leaves what it made, and [`publish`] stores all of it or nothing.
 
+mod at_rest;
 mod backend;
 mod cache;
 mod content;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, future};
 
+pub use self::at_rest::{Encryption, StorageClass};
 pub use self::cache::{InputCache, InputFile};
 pub use self::error::{Action, StorageError};
 pub use self::object_path::ObjectPath;
@@ -90,7 +92,8 @@ impl Storage {
     /// With credentials in `options` this returns at once; without them the AWS default chain is
     /// searched, which may ask the network.
     pub async fn s3(options: S3Options) -> Self {
-        Self::over(s3::S3::new(options).await)
+        let class = options.storage_class;
+        Self::over(s3::S3::new(options).await).with_storage_class(class)
     }
 
     /// A local folder, serving every URI: `s3://bucket/key` is the file `bucket/key` below `root`,
@@ -122,11 +125,19 @@ impl Storage {
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, StorageError> {
         let pairs = pairs.into_iter();
-        let metadata = Metadata::new(pairs.map(|(name, value)| (name.into(), value.into())))?;
+        let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
         Ok(Self {
-            metadata,
+            metadata: self.metadata.with(pairs)?,
             ..self.clone()
         })
+    }
+
+    /// The same store; what is stored through the one returned is of this class, or of the server's own.
+    /// A local folder has none.
+    pub fn with_storage_class(&self, class: Option<StorageClass>) -> Self {
+        let mut storage = self.clone();
+        storage.metadata.class = class;
+        storage
     }
 
     /// The same store; what is moved through the one returned is counted in `progress`, and no longer
@@ -285,12 +296,14 @@ impl Storage {
         uri: &StorageUri,
         expires: Duration,
     ) -> Result<PresignedUrl, StorageError> {
-        self.accept(Action::Read, uri)?;
-        self.backend.presign(Action::Read, uri, expires).await
+        self.presign(Action::Read, uri, expires).await
     }
 
     /// A URL with which anybody can store an object, of at most 5 GiB, until it `expires`; otherwise as
     /// [`presign_get`](Self::presign_get). What is stored replaces what was there, each time anew.
+    ///
+    /// If this storage has an [`Encryption`] or a [`StorageClass`], the object gets them too: they are among
+    /// the [headers](PresignedUrl::headers) that the request must have. Metadata are not.
     ///
     /// # Errors
     /// As `presign_get`.
@@ -299,8 +312,18 @@ impl Storage {
         uri: &StorageUri,
         expires: Duration,
     ) -> Result<PresignedUrl, StorageError> {
-        self.accept(Action::Store, uri)?;
-        self.backend.presign(Action::Store, uri, expires).await
+        self.presign(Action::Store, uri, expires).await
+    }
+
+    async fn presign(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        self.accept(action, uri)?;
+        let class = self.metadata.class;
+        self.backend.presign(action, uri, expires, class).await
     }
 
     /// Asks whether `bucket` can be used: the server answers, knows the credentials, has the bucket

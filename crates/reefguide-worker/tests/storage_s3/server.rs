@@ -48,6 +48,7 @@ impl Asked {
 /// The server, and a storage that talks to it.
 pub(crate) struct Server {
     pub(crate) storage: Storage,
+    endpoint: String,
     /// Every request, as it arrives.
     pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
     accepting: JoinHandle<()>,
@@ -83,11 +84,21 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepting = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let endpoint = format!("http://{address}");
         Self {
-            storage: Storage::s3(options(&format!("http://{address}"))).await,
+            storage: Storage::s3(options(&endpoint)).await,
+            endpoint,
             asked,
             accepting,
         }
+    }
+
+    /// The server with a storage that is set otherwise.
+    pub(crate) async fn with(mut self, change: impl FnOnce(&mut S3Options)) -> Self {
+        let mut options = options(&self.endpoint);
+        change(&mut options);
+        self.storage = Storage::s3(options).await;
+        self
     }
 
     /// The next request whose line begins like this. Fails rather than wait forever.

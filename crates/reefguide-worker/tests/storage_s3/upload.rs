@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use reefguide_worker::storage::{Outputs, StorageError, publish};
+use reefguide_worker::storage::{Encryption, Outputs, StorageClass, StorageError, publish};
 use tokio::sync::Notify;
 
 use crate::server::{Asked, Server, error, listing_with_etags, ok, stored, uri};
@@ -91,6 +92,78 @@ async fn what_is_to_be_noted_with_an_object_goes_ahead_of_it() {
             .unwrap();
         let asked = server.next(line).await;
         assert_eq!(asked.header("x-amz-meta-job-id"), Some("7 of 9"));
+    }
+}
+
+#[tokio::test]
+async fn encryption_and_class_are_asked_for_with_each_object_that_is_begun() {
+    const ENCRYPTION: &str = "x-amz-server-side-encryption";
+    const KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+    const CLASS: &str = "x-amz-storage-class";
+    let key = Some("alias/reef".to_owned());
+    for (encryption, class, expected) in [
+        (None, None, [None, None, None]),
+        (
+            Some(Encryption::Aes256),
+            Some(StorageClass::StandardIa),
+            [Some("AES256"), None, Some("STANDARD_IA")],
+        ),
+        (
+            Some(Encryption::Kms { key: None }),
+            Some(StorageClass::GlacierInstantRetrieval),
+            [Some("aws:kms"), None, Some("GLACIER_IR")],
+        ),
+        (
+            Some(Encryption::Kms { key }),
+            None,
+            [Some("aws:kms"), Some("alias/reef"), None],
+        ),
+    ] {
+        let server = Server::answering(|asked| async move { usual(&asked) }).await;
+        let mut server = server
+            .with(|options| {
+                options.encryption = encryption;
+                options.storage_class = class;
+            })
+            .await;
+        let storage = server.storage.with_metadata([("job-id", "7")]).unwrap();
+        let sent = |asked: &Asked| {
+            [ENCRYPTION, KEY, CLASS].map(|name| asked.header(name).map(str::to_owned))
+        };
+        let expected = expected.map(|value| value.map(str::to_owned));
+        for (size, line) in [(1, "PUT /reef/a"), (LARGE, "POST /reef/a?uploads")] {
+            let to = uri("s3://reef/a");
+            storage.upload_bytes(vec![7; size], &to).await.unwrap();
+            assert_eq!(sent(&server.next(line).await), expected);
+        }
+        // S3 refuses them with a part.
+        assert_eq!(sent(&server.next("PUT").await), [None, None, None]);
+
+        let minute = Duration::from_secs(60);
+        let put = storage.presign_put(&uri("s3://reef/a"), minute).await;
+        let put = put.unwrap();
+        let needed = [ENCRYPTION, KEY, CLASS].map(|name| {
+            let mut headers = put.headers();
+            headers.find(|header| header.0 == name).map(|h| h.1.into())
+        });
+        assert_eq!(needed, expected);
+        let get = storage.presign_get(&uri("s3://reef/a"), minute).await;
+        assert_eq!(get.unwrap().headers().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_class_of_single_objects_can_be_another() {
+    let server = Server::answering(|_| async { stored() }).await;
+    let mut server = server
+        .with(|options| options.storage_class = Some(StorageClass::OnezoneIa))
+        .await;
+    for class in [None, Some(StorageClass::IntelligentTiering)] {
+        let storage = server.storage.with_storage_class(class);
+        storage.upload_bytes("", &uri("s3://reef/a")).await.unwrap();
+        let asked = server.next("PUT").await;
+        let sent = asked.header("x-amz-storage-class");
+        assert_eq!(sent, class.map(StorageClass::as_str));
     }
 }
 

@@ -19,7 +19,7 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
-use aws_sdk_s3::types::Object;
+use aws_sdk_s3::types::{Object, ServerSideEncryption};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -32,8 +32,8 @@ use super::content::Content;
 use super::landing::Destination;
 use super::metadata::Metadata;
 use super::{
-    Action, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageError, StorageUri,
-    TransferProgress,
+    Action, Encryption, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageClass,
+    StorageError, StorageUri, TransferProgress,
 };
 use crate::storage::Scheme;
 
@@ -54,6 +54,8 @@ pub(crate) struct S3 {
     endpoint: Arc<str>,
     /// Whether its connections are.
     encrypted: bool,
+    /// How what is stored is encrypted there; `None`: as the bucket says.
+    at_rest: Option<Encryption>,
     limits: Arc<Limits>,
 }
 
@@ -91,7 +93,24 @@ impl S3 {
             client: Client::from_conf(config.build()),
             endpoint: shown.into(),
             encrypted,
+            at_rest: options.encryption,
             limits: Arc::default(),
+        }
+    }
+
+    /// The encryption to ask for.
+    fn encryption(&self) -> Option<ServerSideEncryption> {
+        Some(match self.at_rest.as_ref()? {
+            Encryption::Aes256 => ServerSideEncryption::Aes256,
+            Encryption::Kms { .. } => ServerSideEncryption::AwsKms,
+        })
+    }
+
+    /// The key to encrypt with.
+    fn kms_key(&self) -> Option<String> {
+        match self.at_rest.as_ref()? {
+            Encryption::Aes256 => None,
+            Encryption::Kms { key } => key.clone(),
         }
     }
 
@@ -161,6 +180,11 @@ fn info(folder: &StorageUri, object: Object) -> Result<ObjectInfo, StorageError>
         size: size(object.size),
         etag: object.e_tag,
     })
+}
+
+/// A class as the SDK names it.
+fn class(class: Option<StorageClass>) -> Option<aws_sdk_s3::types::StorageClass> {
+    class.map(|class| class.as_str().into())
 }
 
 /// A size as the SDK gives it: signed, and sometimes not at all.
@@ -261,8 +285,9 @@ impl Backend for S3 {
         action: Action,
         uri: &StorageUri,
         expires: Duration,
+        class: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError> {
-        presign::presign(self, action, uri, expires).await
+        presign::presign(self, action, uri, expires, class).await
     }
 
     /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.

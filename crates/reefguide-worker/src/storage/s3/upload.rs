@@ -9,8 +9,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::S3;
 use super::body::Sendable;
+use super::{S3, class};
 use crate::storage::content::{Content, blocking};
 use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
@@ -73,6 +73,9 @@ async fn whole(
         .bucket(to.bucket())
         .key(to.key())
         .content_type(content_type(to))
+        .set_server_side_encryption(s3.encryption())
+        .set_ssekms_key_id(s3.kms_key())
+        .set_storage_class(class(metadata.class))
         .checksum_crc32(&sendable.crc32)
         .body(sendable.body())
         .customize()
@@ -130,6 +133,9 @@ impl Upload {
             .bucket(to.bucket())
             .key(to.key())
             .content_type(content_type(&to))
+            .set_server_side_encryption(s3.encryption())
+            .set_ssekms_key_id(s3.kms_key())
+            .set_storage_class(class(metadata.class))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await

@@ -4,12 +4,12 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::content::Content;
 use super::landing::Destination;
 use super::metadata::Metadata;
+use super::reader::Arriving;
 use super::{
     Action, ObjectInfo, PresignedUrl, StorageClass, StorageError, StorageUri, TransferProgress,
 };
@@ -37,8 +37,8 @@ pub(crate) trait Backend: Debug + Send + Sync {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 
-    /// An object of at most `limit` bytes.
-    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError>;
+    /// An object, whose content is read as it is asked for.
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError>;
 
     /// The objects whose keys begin with `folder`'s key and a `/`, by key, a bounded number at a
     /// time.

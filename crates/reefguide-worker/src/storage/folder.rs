@@ -5,7 +5,6 @@ use std::time::Duration;
 use std::{fs, io};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -13,6 +12,7 @@ use super::backend::Backend;
 use super::content::{Content, blocking};
 use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
+use super::reader::Arriving;
 use super::walk::walk;
 use super::{
     Action, ObjectInfo, ObjectPath, PresignedUrl, StorageClass, StorageError, StorageUri,
@@ -127,12 +127,13 @@ impl Backend for Folder {
         .await
     }
 
-    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError> {
         let (place, uri) = (self.place(from), from.clone());
         blocking(move || {
-            inspect(Action::Read, uri, &place)?.within(limit)?;
-            let bytes = fs::read(&place).map_err(StorageError::local("read", place))?;
-            Ok(bytes.into())
+            let found = inspect(Action::Read, uri, &place)?;
+            let content = Content::open(place)?;
+            let size = content.size();
+            Ok((ObjectInfo { size, ..found }, content.arriving()))
         })
         .await
     }

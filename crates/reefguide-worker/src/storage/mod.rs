@@ -19,6 +19,7 @@ mod outputs;
 mod presigned;
 mod progress;
 mod publish;
+mod reader;
 mod s3;
 mod transfer;
 mod uri;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, future};
 
@@ -41,6 +42,7 @@ pub use self::outputs::Outputs;
 pub use self::presigned::PresignedUrl;
 pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
+pub use self::reader::ObjectReader;
 pub use self::transfer::FolderTransfer;
 pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
@@ -245,7 +247,20 @@ impl Storage {
     /// The content of an object of at most `limit` bytes; a larger one is refused before it is read.
     pub async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
         self.accept(Action::Read, from)?;
-        self.backend.read(from, limit).await
+        let (info, mut pieces) = self.backend.open(from).await?;
+        info.within(limit)?;
+        let mut all = BytesMut::new();
+        while let Some(piece) = pieces.try_next().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    }
+
+    /// An object whose content is read as it arrives, in little memory however large it is.
+    pub async fn open(&self, from: &StorageUri) -> Result<ObjectReader, StorageError> {
+        self.accept(Action::Read, from)?;
+        let (info, pieces) = self.backend.open(from).await?;
+        Ok(ObjectReader::new(info, pieces, self.progress.clone()))
     }
 
     /// Every object below the folder or bucket `folder`, ordered by key. For more than some ten
@@ -389,6 +404,9 @@ mod tests {
             |storage, uri| async move { storage.download_folder(&uri, Path::new("")).await },
         );
         may_be_spawned(|storage, uri| async move { storage.list(&uri).await });
+        may_be_spawned(
+            |storage, uri| async move { storage.open(&uri).await?.next().await.transpose() },
+        );
         may_be_spawned(
             |storage, uri| async move { publish(&Outputs::new(""), &storage, &uri).await },
         );

@@ -9,4 +9,5 @@ mod content;
 mod download;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
+mod reader;
 mod upload;

@@ -10,6 +10,7 @@ use crc_fast::CrcAlgorithm::{Crc32IsoHdlc, Crc64Nvme};
 use crc_fast::checksum;
 use md5::{Digest, Md5};
 use reefguide_worker::storage::{ObjectInfo, StorageError};
+use tokio::io::AsyncReadExt;
 
 use crate::server::{Asked, Server, error, uri};
 
@@ -65,7 +66,7 @@ impl Object {
             .unwrap()
     }
 
-    /// Downloads it; a file that is there afterwards has its content.
+    /// Downloads it; a file that is there afterwards has its content. Reading it as it arrives ends alike.
     async fn download(self) -> Result<ObjectInfo, StorageError> {
         let object = Arc::new(self);
         let answers = Arc::clone(&object);
@@ -81,6 +82,15 @@ impl Object {
         match &downloaded {
             Ok(_) => assert!(std::fs::read(&file).unwrap() == object.content),
             Err(_) => assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0),
+        }
+        let mut read = Vec::new();
+        let mut reader = server.storage.open(&from).await.unwrap();
+        match reader.read_to_end(&mut read).await {
+            Ok(_) => assert!(downloaded.is_ok() && read == object.content),
+            Err(error) => {
+                assert!(downloaded.is_err(), "{error}");
+                assert!(error.to_string().contains("checksum"), "{error}");
+            }
         }
         downloaded
     }

@@ -5,6 +5,7 @@ mod download;
 mod error;
 mod limits;
 mod presign;
+mod stream;
 mod upload;
 mod verify;
 
@@ -20,9 +21,8 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::types::{Object, ServerSideEncryption};
-use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::{BoxStream, try_unfold};
 use secrecy::ExposeSecret;
 
 use self::limits::Limits;
@@ -31,6 +31,7 @@ use super::backend::Backend;
 use super::content::Content;
 use super::landing::Destination;
 use super::metadata::Metadata;
+use super::reader::Arriving;
 use super::{
     Action, Encryption, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageClass,
     StorageError, StorageUri, TransferProgress,
@@ -229,8 +230,8 @@ impl Backend for S3 {
         download::to_file(self, from, to, progress).await
     }
 
-    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
-        download::to_memory(self, from, limit).await
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError> {
+        stream::open(self, from).await
     }
 
     fn list(
@@ -238,7 +239,7 @@ impl Backend for S3 {
         folder: &StorageUri,
     ) -> BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>> {
         let state = (self.clone(), folder.clone(), Some(None));
-        stream::try_unfold(
+        try_unfold(
             state,
             |(s3, folder, next): (Self, _, Option<Option<String>>)| async move {
                 let Some(token) = next else { return Ok(None) };

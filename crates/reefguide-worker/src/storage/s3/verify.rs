@@ -166,6 +166,69 @@ impl Verification {
     }
 }
 
+/// Compares content that arrives in order.
+#[derive(Debug)]
+pub(super) struct InOrder {
+    verification: Verification,
+    /// What arrived of the part under way, and its sum.
+    part: Range<u64>,
+    digest: Option<Digest>,
+    md5: Option<Md5>,
+}
+
+impl InOrder {
+    pub(super) fn new(verification: Verification) -> Self {
+        let md5 = matches!(verification.expected, Expected::Md5(_));
+        Self {
+            digest: verification.digest(),
+            md5: md5.then(Md5::new),
+            verification,
+            part: 0..0,
+        }
+    }
+
+    pub(super) fn add(&mut self, mut piece: &[u8]) {
+        if let Some(md5) = &mut self.md5 {
+            md5.update(piece);
+        }
+        while !piece.is_empty() {
+            let end = self.verification.end(self.part.start);
+            if self.part.end == end {
+                self.end_part();
+                continue;
+            }
+            let room = usize::try_from(end - self.part.end).unwrap_or(usize::MAX);
+            let (of_part, rest) = piece.split_at(room.min(piece.len()));
+            if let Some(digest) = &mut self.digest {
+                digest.update(of_part);
+            }
+            self.part.end += of_part.len() as u64;
+            piece = rest;
+        }
+    }
+
+    fn end_part(&mut self) {
+        if let Some(digest) = &self.digest {
+            self.verification.add(self.part.clone(), digest);
+        }
+        self.digest = self.verification.digest();
+        self.part.start = self.part.end;
+    }
+
+    /// Whether all that arrived is right.
+    pub(super) fn are_right(&mut self) -> bool {
+        if !self.part.is_empty() {
+            self.end_part();
+        }
+        let md5 = self.md5.take().map(|md5| hex(&md5.finalize()));
+        match (&self.verification.expected, md5) {
+            (Expected::Md5(expected), md5) => md5.as_ref() == Some(expected),
+            // Nothing is read again for the others.
+            _ => matches!(self.verification.is_right(|| Ok(io::empty())), Ok(true)),
+        }
+    }
+}
+
 fn md5(mut content: impl Read) -> io::Result<String> {
     let mut md5 = Md5::new();
     let mut buffer = vec![0; 256 << 10];

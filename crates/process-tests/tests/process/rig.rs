@@ -13,6 +13,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"(local/)[^/]+/\d+-[0-9a-f]{32}", "$1[host]/[process]"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
     (r"results/test/(\d+)/\d+", "results/test/$1/[assigned]"),
+    (r"(attempts?) in [\d.]+ m?s", "$1 in [time]"),
     (r"idle for \d+ s", "idle for [time]"),
     (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
     (r"pid=\d+", "pid=[pid]"),
@@ -37,10 +38,10 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
 
 /// Compares with a snapshot, but for what differs from run to run.
 macro_rules! assert_shown {
-    ($shown:expr) => {
+    ($shown:expr $(, @$inline:literal)?) => {
         let shown = $shown;
         insta::with_settings!({ filters => $crate::rig::FILTERS.to_vec(), omit_expression => true }, {
-            insta::assert_snapshot!(shown)
+            insta::assert_snapshot!(shown $(, @$inline)?)
         })
     };
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::StorageUri;
+use super::{StorageUri, Tried};
 
 /// What was being done when storage failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +67,18 @@ pub enum StorageError {
         problem: &'static str,
     },
     /// There is no such object.
-    #[error("cannot {action} {uri}: there is no such object")]
+    #[error("cannot {action} {uri}: there is no such object{}", asked(.tried))]
     NoSuchObject {
         /// What was being done.
         action: Action,
         /// The object.
         uri: StorageUri,
+        /// The request; `None` for a local folder.
+        tried: Option<Box<Tried>>,
     },
     /// There is no such bucket.
     #[error(
-        "cannot {action} {uri}: bucket `{}` does not exist (NoSuchBucket): check S3_BUCKET_NAME, \
+        "cannot {action} {uri}: bucket `{}` does not exist ({tried}): check S3_BUCKET_NAME, \
          or the storage URI of the assignment", uri.bucket()
     )]
     NoSuchBucket {
@@ -84,10 +86,12 @@ pub enum StorageError {
         action: Action,
         /// Where.
         uri: StorageUri,
+        /// The request.
+        tried: Box<Tried>,
     },
     /// The server does not accept the credentials.
     #[error(
-        "cannot {action} {uri}: {endpoint} refuses the credentials ({code}): check MINIO_USERNAME and \
+        "cannot {action} {uri}: {endpoint} refuses the credentials ({tried}): check MINIO_USERNAME and \
          MINIO_PASSWORD, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
     )]
     Credentials {
@@ -97,25 +101,27 @@ pub enum StorageError {
         uri: StorageUri,
         /// The server.
         endpoint: Arc<str>,
-        /// The server's own word for it.
-        code: Box<str>,
+        /// The request.
+        tried: Box<Tried>,
     },
     /// No credentials were found, or they could not be fetched.
     #[error(
-        "cannot {action} {uri}: no credentials to sign with: set MINIO_USERNAME and MINIO_PASSWORD, \
-         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a task role"
+        "cannot {action} {uri}: no credentials to sign with ({tried}): set MINIO_USERNAME and \
+         MINIO_PASSWORD, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a task role"
     )]
     NoCredentials {
         /// What was being done.
         action: Action,
         /// Where.
         uri: StorageUri,
+        /// The request that was to be signed.
+        tried: Box<Tried>,
         /// What the search said.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The credentials are good, but they do not allow this.
     #[error(
-        "cannot {action} {uri}: access denied ({code}): the worker's credentials or task role need to \
+        "cannot {action} {uri}: access denied ({tried}): the worker's credentials or task role need to \
          list, read, write and delete in bucket `{}`, and to use the KMS key if objects are encrypted \
          with one", uri.bucket()
     )]
@@ -124,22 +130,22 @@ pub enum StorageError {
         action: Action,
         /// Where.
         uri: StorageUri,
-        /// The server's own word for it.
-        code: Box<str>,
+        /// The request.
+        tried: Box<Tried>,
     },
     /// The bucket lives in another region.
-    #[error("cannot {action} {uri}: wrong region ({code}): set AWS_REGION to the bucket's region")]
+    #[error("cannot {action} {uri}: wrong region ({tried}): set AWS_REGION to the bucket's region")]
     Region {
         /// What was being done.
         action: Action,
         /// Where.
         uri: StorageUri,
-        /// The server's own word for it.
-        code: Box<str>,
+        /// The request.
+        tried: Box<Tried>,
     },
     /// The server was not reached, or the connection broke.
     #[error(
-        "cannot {action} {uri}: {endpoint} cannot be reached: check S3_ENDPOINT and the network"
+        "cannot {action} {uri}: {endpoint} cannot be reached ({tried}): check S3_ENDPOINT and the network"
     )]
     Unreachable {
         /// What was being done.
@@ -148,11 +154,13 @@ pub enum StorageError {
         uri: StorageUri,
         /// The server.
         endpoint: Arc<str>,
+        /// The request.
+        tried: Box<Tried>,
         /// What the connection said.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server took too long, on every try.
-    #[error("cannot {action} {uri}: {endpoint} did not answer in time")]
+    #[error("cannot {action} {uri}: {endpoint} did not answer in time ({tried})")]
     Timeout {
         /// What was being done.
         action: Action,
@@ -160,6 +168,8 @@ pub enum StorageError {
         uri: StorageUri,
         /// The server.
         endpoint: Arc<str>,
+        /// The request.
+        tried: Box<Tried>,
     },
     /// No request could be made: the endpoint is no URL, or there is no region.
     #[error(
@@ -177,7 +187,7 @@ pub enum StorageError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server refused for another reason.
-    #[error("cannot {action} {uri}: {endpoint} answered {status}{}", said(.code, .message))]
+    #[error("cannot {action} {uri}: {endpoint} answered {status}{}", said(.tried, .message))]
     Server {
         /// What was being done.
         action: Action,
@@ -187,14 +197,14 @@ pub enum StorageError {
         endpoint: Arc<str>,
         /// The HTTP status.
         status: u16,
-        /// The server's own word for it; empty if it gives none.
-        code: Box<str>,
+        /// The request.
+        tried: Box<Tried>,
         /// The server's explanation; empty if it gives none.
         message: Box<str>,
     },
     /// Content or an answer broke off, does not match its checksum, or the object was replaced
     /// meanwhile.
-    #[error("cannot {action} {uri}: {problem}")]
+    #[error("cannot {action} {uri}: {problem}{}", asked(.tried))]
     Broken {
         /// What was being done.
         action: Action,
@@ -202,6 +212,8 @@ pub enum StorageError {
         uri: StorageUri,
         /// What happened.
         problem: String,
+        /// The request and its repetitions; `None` if what is wrong is not what one of them met.
+        tried: Option<Box<Tried>>,
     },
     /// An object is larger than its reader allows.
     #[error(
@@ -279,13 +291,18 @@ pub enum StorageError {
     },
 }
 
-fn said(code: &str, message: &str) -> String {
-    match (code, message) {
-        ("", "") => " without an explanation".to_owned(),
-        ("", _) => format!(": {message}"),
-        (_, "") => format!(" {code}"),
-        _ => format!(" {code}: {message}"),
+fn said(tried: &Tried, message: &str) -> String {
+    match (&tried.code, message) {
+        (None, "") => format!(" without an explanation ({tried})"),
+        (_, "") => format!(" ({tried})"),
+        _ => format!(" ({tried}): {message}"),
     }
+}
+
+fn asked(tried: &Option<Box<Tried>>) -> String {
+    tried
+        .as_ref()
+        .map_or_else(String::new, |tried| format!(" ({tried})"))
 }
 
 fn outcome(removed: &u64, left: &u64) -> String {
@@ -304,6 +321,23 @@ impl StorageError {
             Self::Server { status, .. } => *status >= 500 || matches!(status, 408 | 409 | 429),
             Self::Publish { source, .. } => source.is_retryable(),
             _ => false,
+        }
+    }
+
+    /// How often and how long the request was tried that failed; `None` if it was none.
+    pub fn tried(&self) -> Option<&Tried> {
+        match self {
+            Self::NoSuchObject { tried, .. } | Self::Broken { tried, .. } => tried.as_deref(),
+            Self::NoSuchBucket { tried, .. }
+            | Self::Credentials { tried, .. }
+            | Self::NoCredentials { tried, .. }
+            | Self::AccessDenied { tried, .. }
+            | Self::Region { tried, .. }
+            | Self::Unreachable { tried, .. }
+            | Self::Timeout { tried, .. }
+            | Self::Server { tried, .. } => Some(tried),
+            Self::Publish { source, .. } => source.tried(),
+            _ => None,
         }
     }
 

@@ -52,7 +52,11 @@ fn inspect(action: Action, uri: StorageUri, place: &Path) -> Result<ObjectInfo, 
             etag: None,
         }),
         Err(error) if !absent(&error) => Err(StorageError::local("inspect", place)(error)),
-        _ => Err(StorageError::NoSuchObject { action, uri }),
+        _ => Err(StorageError::NoSuchObject {
+            action,
+            uri,
+            tried: None,
+        }),
     }
 }
 

@@ -22,6 +22,7 @@ mod publish;
 mod reader;
 mod s3;
 mod transfer;
+mod tried;
 mod uri;
 mod walk;
 
@@ -44,6 +45,7 @@ pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
 pub use self::reader::ObjectReader;
 pub use self::transfer::FolderTransfer;
+pub use self::tried::Tried;
 pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
 

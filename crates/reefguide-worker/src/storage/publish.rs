@@ -113,6 +113,7 @@ async fn verify(
                 }
                 None => format!("the store does not list it with its {size} bytes"),
             },
+            tried: None,
         }),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use reefguide_lab::{Fault, Lab, Outputs};
 use reefguide_worker::storage::{S3Options, Storage, StorageUri};
+use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ pub(crate) const LATE: Duration = Duration::from_secs(3);
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
     pub(crate) storage: Option<Storage>,
+    /// What `storage` signs with.
+    pub(crate) secret_key: SecretString,
     /// Where `storage` does its work, so that what it leaves running can be counted.
     work: Runtime,
     labs: Runtime,
@@ -45,10 +48,12 @@ impl Bench {
         let mut options = options(&lab);
         options.attempt_timeout = TRY;
         change(&mut options);
+        let secret_key = options.credentials.clone().unwrap().secret_key;
         let storage = work.block_on(Storage::s3(options));
         Self {
             lab,
             storage: Some(storage),
+            secret_key,
             work,
             labs,
             local: tempfile::tempdir().unwrap(),

@@ -1,10 +1,11 @@
 //! What goes wrong while an object is read.
 
 use reefguide_lab::{Fault, Route};
-use reefguide_worker::storage::StorageError;
+use reefguide_worker::storage::{StorageError, Tried};
 
 use crate::bench::{Bench, LARGE, LATE, TRY};
 use crate::content::content;
+use crate::told;
 
 /// One request, and ranges.
 const SIZES: [usize; 2] = [200_000, LARGE];
@@ -33,14 +34,14 @@ fn ridden_out(fault: &Fault) {
     }
 }
 
-fn told(size: usize, fault: Fault, what: &str) {
+fn told(size: usize, fault: Fault, what: &str, attempts: u32) -> Tried {
     let bench = bench(size);
     bench.fault(fault);
-    let error = fetch(&bench).unwrap_err().to_string();
-    let named = format!("cannot read {}: ", bench.uri("inputs/a"));
-    assert!(error.starts_with(&named) && error.contains(what), "{error}");
+    let read = ("read", "inputs/a");
+    let tried = told::told(&bench, read, what, attempts, || fetch(&bench));
     assert_eq!(std::fs::read(bench.local("a")).unwrap(), b"before");
     bench.nothing_is_left_but(&["a"]);
+    tried
 }
 
 #[test]
@@ -79,22 +80,29 @@ fn content_that_comes_slowly_but_steadily_is_waited_for() {
 #[test]
 fn content_that_breaks_off_every_time_is_told() {
     for size in SIZES {
-        told(size, Fault::cut_body(Route::S3Get, 0), "broke off");
+        told(size, Fault::cut_body(Route::S3Get, 0), "broke off", 4);
     }
 }
 
 #[test]
 fn a_server_that_always_asks_to_slow_down_is_told() {
     for size in SIZES {
-        told(size, Fault::status(Route::S3Get, 503), "SlowDown");
+        told(size, Fault::status(Route::S3Get, 503), "SlowDown", 4);
     }
+}
+
+#[test]
+fn of_a_range_that_fails_its_own_attempts_are_told() {
+    let fault = Fault::status(Route::S3Get, 503).after(1);
+    told(LARGE, fault, "SlowDown", 4);
 }
 
 #[test]
 fn a_server_that_never_answers_is_told() {
     let never = Fault::delay(Route::S3Get, LATE);
     for size in SIZES {
-        told(size, never.clone(), "did not answer in time");
+        let tried = told(size, never.clone(), "did not answer in time", 4);
+        assert!(tried.elapsed >= TRY * 4, "{tried}");
     }
 }
 
@@ -105,7 +113,7 @@ fn a_range_that_is_corrupted_on_its_way_does_not_land() {
         let fault = Fault::corrupt_body(Route::S3Get, 150_000)
             .after(after)
             .times(1);
-        told(LARGE, fault, "checksum");
+        told(LARGE, fault, "checksum", 1);
     }
 }
 
@@ -115,6 +123,7 @@ fn content_that_is_corrupted_on_its_way_does_not_land() {
         200_000,
         Fault::corrupt_body(Route::S3Get, 150_000).times(1),
         "checksum",
+        1,
     );
 }
 

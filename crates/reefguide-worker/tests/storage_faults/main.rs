@@ -10,4 +10,6 @@ mod download;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod reader;
+mod requests;
+mod told;
 mod upload;

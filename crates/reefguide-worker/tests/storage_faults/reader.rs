@@ -29,7 +29,7 @@ fn read(bench: &Bench) -> Result<Vec<u8>, StorageError> {
 }
 
 #[test]
-fn content_that_breaks_off_goes_on_where_it_was_as_long_as_some_arrives() {
+fn content_that_breaks_off_goes_on_where_it_was_as_long_as_much_arrives() {
     let bench = bench();
     bench.fault(Fault::cut_body(Route::S3Get, 3 << 20));
     assert!(read(&bench).unwrap() == content(LARGE));

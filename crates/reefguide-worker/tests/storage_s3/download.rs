@@ -12,7 +12,7 @@ use crate::server::{Asked, Server, error, listing, ok, uri};
 const CONTENT: &str = "0123456789abcdefghij";
 
 /// Answers with the part of `CONTENT` that is asked for, cut off after `sent` bytes.
-fn content(asked: &Asked, sent: usize) -> Response {
+pub(crate) fn content(asked: &Asked, sent: usize) -> Response {
     let whole = CONTENT.len();
     let range = asked.header("range").map(|range| {
         let range = range.strip_prefix("bytes=").unwrap();

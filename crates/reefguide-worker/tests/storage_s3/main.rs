@@ -4,6 +4,8 @@
 
 mod answers;
 mod download;
+mod secrets;
 mod server;
+mod tried;
 mod upload;
 mod verifying;

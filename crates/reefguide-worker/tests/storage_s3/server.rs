@@ -48,9 +48,9 @@ impl Asked {
 /// The server, and a storage that talks to it.
 pub(crate) struct Server {
     pub(crate) storage: Storage,
-    endpoint: String,
     /// Every request, as it arrives.
     pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
+    pub(crate) endpoint: String,
     accepting: JoinHandle<()>,
 }
 
@@ -82,13 +82,12 @@ impl Server {
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let accepting = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let endpoint = format!("http://{address}");
         Self {
             storage: Storage::s3(options(&endpoint)).await,
-            endpoint,
             asked,
+            endpoint,
             accepting,
         }
     }

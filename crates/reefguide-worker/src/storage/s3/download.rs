@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::iter;
+use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::tries::Tries;
 use super::verify::{Expected, Verification};
 use super::{S3, size};
 use crate::Chain;
@@ -29,7 +31,7 @@ const RANGE: u64 = 8 << 20;
 /// How many ranges of one object are under way at once.
 const RANGES_AT_ONCE: usize = 4;
 /// How much of a range is gathered before it is written, in bytes.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 1 << 20;
 /// How a request is repeated whose content broke off.
 const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
     .cap(Duration::from_secs(5))
@@ -88,7 +90,8 @@ pub(super) async fn to_file(
         .try_collect::<()>()
         .await?;
     let Some(target) = Arc::into_inner(target) else {
-        return Err(version.broken("a range of it is still being written".to_owned()));
+        let problem = "a range of it is still being written".to_owned();
+        return Err(version.broken(&version.tries, problem));
     };
     match blocking(|| target.land()).await? {
         Landed::Right => Ok(version.info),
@@ -106,6 +109,9 @@ pub(super) async fn to_file(
 /// The file that an object is written to, from several places at once.
 struct Target {
     file: Arc<File>,
+    /// Held while it is written to: the kernel lets only one write to a file at a time, and others would
+    /// spend processor time on waiting.
+    turn: Arc<Mutex<()>>,
     landing: Landing,
     verification: Verification,
     progress: TransferProgress,
@@ -131,6 +137,7 @@ impl Target {
                 .map_err(StorageError::local("write", landing.path()))?;
             Ok(Self {
                 file: Arc::new(file),
+                turn: Arc::default(),
                 landing,
                 verification,
                 progress,
@@ -154,44 +161,48 @@ impl Target {
     async fn take(&self, mut pieces: Pieces, range: Range<u64>) -> Result<(), StorageError> {
         let mut at = range.start;
         let mut digest = self.verification.digest();
-        let capacity = usize::try_from(range.end - range.start).unwrap_or(BUFFER);
-        let mut gathered = Vec::with_capacity(capacity.min(BUFFER));
+        let mut gathered = Vec::new();
+        let mut length = 0;
         while let Some(piece) = pieces.next().await? {
-            if !gathered.is_empty() && gathered.len() + piece.len() > gathered.capacity() {
-                at += gathered.len() as u64;
-                (gathered, digest) = self.write(at, gathered, digest).await?;
+            length += piece.len();
+            gathered.push(piece);
+            if length >= BUFFER {
+                digest = self.write(at, mem::take(&mut gathered), digest).await?;
+                at += mem::take(&mut length) as u64;
             }
-            gathered.extend_from_slice(&piece);
         }
-        at += gathered.len() as u64;
-        (_, digest) = self.write(at, gathered, digest).await?;
+        digest = self.write(at, gathered, digest).await?;
         if let (Some(digest), false) = (digest, range.is_empty()) {
             self.verification.add(range, &digest);
         }
         Ok(())
     }
 
-    /// Writes `gathered` so that it ends at `end`, and gives its room back.
+    /// Writes `pieces` one after the other, from `at` on.
     async fn write(
         &self,
-        end: u64,
-        mut gathered: Vec<u8>,
+        at: u64,
+        pieces: Vec<Bytes>,
         mut digest: Option<Digest>,
-    ) -> Result<(Vec<u8>, Option<Digest>), StorageError> {
-        let (file, length) = (Arc::clone(&self.file), gathered.len() as u64);
+    ) -> Result<Option<Digest>, StorageError> {
+        let (file, turn) = (Arc::clone(&self.file), Arc::clone(&self.turn));
         let path = self.landing.path().to_owned();
         let written = blocking(move || {
             if let Some(digest) = &mut digest {
-                digest.update(&gathered);
+                pieces.iter().for_each(|piece| digest.update(piece));
             }
-            file.write_all_at(&gathered, end - length)
-                .map_err(StorageError::local("write", path))?;
-            gathered.clear();
-            Ok((gathered, digest))
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut at = at;
+            for piece in pieces {
+                file.write_all_at(&piece, at)
+                    .map_err(StorageError::local("write", &path))?;
+                at += piece.len() as u64;
+            }
+            Ok((digest, at))
         });
-        let written = written.await?;
-        self.progress.moved(length);
-        Ok(written)
+        let (digest, end) = written.await?;
+        self.progress.moved(end - at);
+        Ok(digest)
     }
 }
 
@@ -201,6 +212,8 @@ impl Target {
 pub(super) struct Version {
     s3: S3,
     pub(super) info: ObjectInfo,
+    /// Those of the request that found it.
+    tries: Tries,
 }
 
 impl Version {
@@ -208,7 +221,8 @@ impl Version {
         s3: &S3,
         uri: &StorageUri,
     ) -> Result<(Self, ByteStream, Expected), StorageError> {
-        let answer = get(s3, uri, None, None).await?;
+        let mut tries = Tries::begin();
+        let answer = get(s3, uri, None, None, &mut tries).await?;
         let expected = Expected::of(&answer);
         let info = ObjectInfo {
             uri: uri.clone(),
@@ -216,7 +230,7 @@ impl Version {
             etag: answer.e_tag,
         };
         let s3 = s3.clone();
-        Ok((Self { s3, info }, answer.body, expected))
+        Ok((Self { s3, info, tries }, answer.body, expected))
     }
 
     /// A range of the object: from `content`, which may go on after it, as far as that comes, and
@@ -224,6 +238,10 @@ impl Version {
     pub(super) fn pieces(self, content: Option<ByteStream>, range: Range<u64>) -> Pieces {
         Pieces {
             cut: content.is_some() && range.end < self.info.size,
+            tries: match content {
+                Some(_) => self.tries,
+                None => Tries::begin(),
+            },
             version: self,
             content,
             range,
@@ -293,46 +311,47 @@ impl Version {
 
     /// The size of one of its parts; `None` if the server does not say.
     pub(super) async fn part(&self, number: i32) -> Option<u64> {
-        let answer = self
+        let uri = &self.info.uri;
+        let head = self
             .s3
             .client
             .head_object()
-            .bucket(self.info.uri.bucket())
-            .key(self.info.uri.key())
+            .bucket(uri.bucket())
+            .key(uri.key())
             .part_number(number)
             .set_if_match(self.info.etag.clone())
-            .send()
-            .await;
-        match answer {
+            .send();
+        match self.s3.ask(Action::Inspect, uri, head).await {
             Ok(answer) => Some(size(answer.content_length)),
             Err(error) => {
-                let error = self.s3.failed(Action::Inspect, &self.info.uri, error);
                 tracing::debug!(%error, number, "part not known");
                 None
             }
         }
     }
 
-    async fn get(&self, range: &Range<u64>) -> Result<ByteStream, StorageError> {
+    async fn get(&self, range: &Range<u64>, tries: &mut Tries) -> Result<ByteStream, StorageError> {
         let etag = self.info.etag.as_deref();
         let wanted = format!("bytes={}-{}", range.start, range.end - 1);
-        let answer = get(&self.s3, &self.info.uri, Some(wanted), etag).await?;
+        let answer = get(&self.s3, &self.info.uri, Some(wanted), etag, tries).await?;
         let begins = format!("bytes {}-", range.start);
         match answer.content_range {
             Some(given) if given.starts_with(&begins) => Ok(answer.body),
-            given => Err(self.broken(format!("asked for {range:?}, got {given:?}"))),
+            given => Err(self.broken(tries, format!("asked for {range:?}, got {given:?}"))),
         }
     }
 
     pub(super) fn corrupted(&self) -> StorageError {
-        self.broken("its checksum does not match what arrived".to_owned())
+        let problem = "its checksum does not match what arrived".to_owned();
+        self.broken(&self.tries, problem)
     }
 
-    fn broken(&self, problem: String) -> StorageError {
+    fn broken(&self, tries: &Tries, problem: String) -> StorageError {
         StorageError::Broken {
             action: Action::Read,
             uri: self.info.uri.clone(),
             problem,
+            tried: Some(tries.tried(None)),
         }
     }
 }
@@ -345,6 +364,7 @@ pub(super) struct Pieces {
     range: Range<u64>,
     /// Whether `content` goes on after the range.
     cut: bool,
+    tries: Tries,
     delays: Delays,
 }
 
@@ -363,7 +383,8 @@ impl Pieces {
                 Some(content) => content,
                 None => {
                     self.cut = false;
-                    self.content.insert(self.version.get(&self.range).await?)
+                    let content = self.version.get(&self.range, &mut self.tries).await?;
+                    self.content.insert(content)
                 }
             };
             let problem = match content.try_next().await {
@@ -379,7 +400,7 @@ impl Pieces {
             };
             // With every byte here, only the checksum can be wrong: asking for nothing more helps.
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {
-                return Err(self.version.broken(problem));
+                return Err(self.version.broken(&self.tries, problem));
             };
             tracing::debug!(object = %self.version.info.uri, at = self.range.start, problem, "content broke off");
             self.content = None;
@@ -393,14 +414,16 @@ async fn get(
     uri: &StorageUri,
     range: Option<String>,
     etag: Option<&str>,
+    tries: &mut Tries,
 ) -> Result<GetObjectOutput, StorageError> {
-    s3.client
+    let get = s3
+        .client
         .get_object()
         .bucket(uri.bucket())
         .key(uri.key())
         .set_range(range)
         .set_if_match(etag.map(str::to_owned))
-        .send()
-        .await
-        .map_err(|error| s3.failed(Action::Read, uri, error))
+        .send();
+    let answer = tries.count(Box::pin(get)).await;
+    answer.map_err(|error| s3.failed(Action::Read, uri, tries, error))
 }

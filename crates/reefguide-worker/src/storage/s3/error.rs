@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
+use super::tries::Tries;
 use crate::Chain;
 use crate::storage::{Action, StorageError, StorageUri};
 
@@ -15,6 +16,7 @@ impl S3 {
         &self,
         action: Action,
         uri: &StorageUri,
+        tries: &Tries,
         error: SdkError<E>,
     ) -> StorageError
     where
@@ -27,22 +29,28 @@ impl S3 {
                 action,
                 uri,
                 endpoint,
+                tried: tries.tried(None),
             },
             SdkError::ServiceError(refused) => {
                 let status = refused.raw().status().as_u16();
                 let (code, message) = (error.code(), error.message());
-                self.refused(action, uri, status, code, message)
+                self.refused(action, uri, tries, status, code, message)
             }
             SdkError::ResponseError(_) => StorageError::Broken {
                 action,
                 uri,
                 problem: format!("the answer broke off: {}", Chain(&*cause(error))),
+                tried: Some(tries.tried(None)),
             },
-            SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            // A server that hangs up without an answer is another kind of failure to the SDK, but a known one.
+            SdkError::DispatchFailure(failure)
+                if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
+            {
                 StorageError::Unreachable {
                     action,
                     uri,
                     endpoint,
+                    tried: tries.tried(None),
                     source: cause(error),
                 }
             }
@@ -53,6 +61,7 @@ impl S3 {
                     StorageError::NoCredentials {
                         action,
                         uri,
+                        tried: tries.tried(None),
                         source,
                     }
                 } else {
@@ -71,16 +80,26 @@ impl S3 {
         &self,
         action: Action,
         uri: StorageUri,
+        tries: &Tries,
         status: u16,
         code: Option<&str>,
         message: Option<&str>,
     ) -> StorageError {
         let endpoint = self.endpoint.clone();
+        // What repeats the request would tell its signature.
+        let message = message.filter(|said| !said.to_ascii_lowercase().contains("signature"));
         // An answer to HEAD has no body, so no code.
-        let named = code.map_or_else(|| status.to_string().into(), Box::from);
+        let tried = match code {
+            Some(code) => tries.tried(Some(code)),
+            None => tries.tried(Some(&status.to_string())),
+        };
         match (code.unwrap_or_default(), status) {
-            ("NoSuchBucket", _) => StorageError::NoSuchBucket { action, uri },
-            ("NoSuchKey" | "NotFound", _) | ("", 404) => StorageError::NoSuchObject { action, uri },
+            ("NoSuchBucket", _) => StorageError::NoSuchBucket { action, uri, tried },
+            ("NoSuchKey" | "NotFound", _) | ("", 404) => StorageError::NoSuchObject {
+                action,
+                uri,
+                tried: Some(tried),
+            },
             (
                 "InvalidAccessKeyId"
                 | "SignatureDoesNotMatch"
@@ -94,41 +113,38 @@ impl S3 {
                 action,
                 uri,
                 endpoint,
-                code: named,
+                tried,
             },
             ("PermanentRedirect" | "AuthorizationHeaderMalformed", _) | ("", 301) => {
-                StorageError::Region {
-                    action,
-                    uri,
-                    code: named,
-                }
+                StorageError::Region { action, uri, tried }
             }
-            ("AccessDenied" | "AllAccessDisabled", _) | ("", 403) => StorageError::AccessDenied {
-                action,
-                uri,
-                code: named,
-            },
+            ("AccessDenied" | "AllAccessDisabled", _) | ("", 403) => {
+                StorageError::AccessDenied { action, uri, tried }
+            }
             ("PreconditionFailed", _) | ("", 412) => StorageError::Broken {
                 action,
                 uri,
                 problem: "the object was replaced meanwhile".to_owned(),
+                tried: Some(tried),
             },
             ("BadDigest" | "XAmzContentSHA256Mismatch", _) => StorageError::Broken {
                 action,
                 uri,
                 problem: "the checksum does not match".to_owned(),
+                tried: Some(tried),
             },
             ("RequestTimeout", _) => StorageError::Timeout {
                 action,
                 uri,
                 endpoint,
+                tried,
             },
             _ => StorageError::Server {
                 action,
                 uri,
                 endpoint,
                 status,
-                code: code.unwrap_or_default().into(),
+                tried: tries.tried(code),
                 message: message.unwrap_or_default().into(),
             },
         }
@@ -155,6 +171,7 @@ mod tests {
     use super::*;
     use crate::storage::backend::Backend;
     use crate::storage::s3::Limits;
+    use crate::storage::s3::tries::CountAttempts;
 
     #[tokio::test]
     async fn a_search_for_credentials_that_finds_none_says_where_to_put_them() {
@@ -168,7 +185,8 @@ mod tests {
         let config = Builder::new()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(search);
+            .credentials_provider(search)
+            .interceptor(CountAttempts);
         let s3 = S3 {
             client: Client::from_conf(config.build()),
             endpoint: "Amazon S3".into(),

@@ -6,19 +6,22 @@ mod error;
 mod limits;
 mod presign;
 mod stream;
+mod tries;
 mod upload;
 mod verify;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
 };
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::types::{Object, ServerSideEncryption};
 use futures_util::StreamExt;
@@ -27,6 +30,7 @@ use secrecy::ExposeSecret;
 
 use self::limits::Limits;
 pub(crate) use self::limits::MANY;
+use self::tries::{CountAttempts, Tries};
 use super::backend::Backend;
 use super::content::Content;
 use super::landing::Destination;
@@ -78,6 +82,10 @@ impl S3 {
             .await
             .timeout_config(timeouts)
             .retry_config(retries)
+            // Its own quota of retries. By default, trouble with one server uses up that of all others in the
+            // process which are in a region of the same name.
+            .retry_partition(RetryPartition::custom("storage").build())
+            .interceptor(CountAttempts)
             .stalled_stream_protection(
                 StalledStreamProtectionConfig::enabled()
                     .grace_period(STALL)
@@ -115,15 +123,28 @@ impl S3 {
         }
     }
 
+    /// The answer to a request.
+    fn ask<T, E>(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> impl Future<Output = Result<T, StorageError>>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let request = Box::pin(request);
+        async move {
+            let mut tries = Tries::begin();
+            let answer = tries.count(request).await;
+            answer.map_err(|error| self.failed(action, uri, &tries, error))
+        }
+    }
+
     async fn head(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
-        let head = self
-            .client
-            .head_object()
-            .bucket(uri.bucket())
-            .key(uri.key())
-            .send()
-            .await
-            .map_err(|error| self.failed(Action::Inspect, uri, error))?;
+        let head = self.client.head_object();
+        let head = head.bucket(uri.bucket()).key(uri.key()).send();
+        let head = self.ask(Action::Inspect, uri, head).await?;
         Ok(ObjectInfo {
             uri: uri.clone(),
             size: size(head.content_length),
@@ -244,12 +265,8 @@ impl Backend for S3 {
             |(s3, folder, next): (Self, _, Option<Option<String>>)| async move {
                 let Some(token) = next else { return Ok(None) };
                 let permit = s3.limits.request(0).await;
-                let page = s3
-                    .page(&folder)
-                    .set_continuation_token(token)
-                    .send()
-                    .await
-                    .map_err(|error| s3.failed(Action::List, &folder, error))?;
+                let page = s3.page(&folder).set_continuation_token(token).send();
+                let page = s3.ask(Action::List, &folder, page).await?;
                 let next = page.next_continuation_token.map(Some);
                 let objects = page
                     .contents
@@ -271,13 +288,9 @@ impl Backend for S3 {
 
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
         let _permit = self.limits.request(0).await;
-        self.client
-            .delete_object()
-            .bucket(uri.bucket())
-            .key(uri.key())
-            .send()
-            .await
-            .map_err(|error| self.failed(Action::Delete, uri, error))?;
+        let delete = self.client.delete_object();
+        let delete = delete.bucket(uri.bucket()).key(uri.key()).send();
+        self.ask(Action::Delete, uri, delete).await?;
         Ok(())
     }
 
@@ -294,11 +307,8 @@ impl Backend for S3 {
     /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError> {
         let _permit = self.limits.request(0).await;
-        self.page(bucket)
-            .max_keys(1)
-            .send()
-            .await
-            .map_err(|error| self.failed(Action::List, bucket, error))?;
+        let page = self.page(bucket).max_keys(1).send();
+        self.ask(Action::List, bucket, page).await?;
         Ok(())
     }
 }

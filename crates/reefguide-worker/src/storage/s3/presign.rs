@@ -37,18 +37,15 @@ pub(super) async fn presign(
     let signed = match action {
         Action::Store => {
             let put = s3.client.put_object().bucket(bucket).key(key);
-            let signed = put
+            let put = put
                 .set_server_side_encryption(s3.encryption())
                 .set_ssekms_key_id(s3.kms_key())
-                .set_storage_class(class(stored_as))
-                .presigned(holding)
-                .await;
-            signed.map_err(|error| s3.failed(action, uri, error))?
+                .set_storage_class(class(stored_as));
+            s3.ask(action, uri, put.presigned(holding)).await?
         }
         _ => {
             let get = s3.client.get_object().bucket(bucket).key(key);
-            let signed = get.presigned(holding).await;
-            signed.map_err(|error| s3.failed(action, uri, error))?
+            s3.ask(action, uri, get.presigned(holding)).await?
         }
     };
     Ok(presigned(&signed, now + expires))

@@ -9,6 +9,10 @@ use super::verify::{Expected, InOrder, Verification};
 use crate::storage::reader::Arriving;
 use crate::storage::{ObjectInfo, StorageError, StorageUri};
 
+/// After how many bytes the content may break off as often again: servers hang up on slow readers, but not
+/// before they have sent something.
+const MUCH: u64 = 256 << 10;
+
 /// Asks for the object `from`.
 ///
 /// Asking is a request like others, reading is none: readers that are slow, or wait for each other, would
@@ -50,9 +54,11 @@ impl Reading {
         let Some(piece) = self.pieces.next().await? else {
             return self.end().await;
         };
+        let before = self.arrived.size() / MUCH;
         self.arrived.add(&piece);
-        // Servers hang up on slow readers; as long as something arrives, it goes on.
-        self.pieces.start_over();
+        if self.arrived.size() / MUCH != before {
+            self.pieces.start_over();
+        }
         Ok(Some(piece))
     }
 

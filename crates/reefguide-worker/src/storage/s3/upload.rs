@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::body::Sendable;
+use super::tries::Tries;
 use super::{S3, class};
 use crate::storage::content::{Content, blocking};
 use crate::storage::metadata::Metadata;
@@ -69,7 +70,7 @@ async fn whole(
         put = put.metadata(name, value);
     }
     let signing = sendable.signing.clone();
-    let stored = put
+    let put = put
         .bucket(to.bucket())
         .key(to.key())
         .content_type(content_type(to))
@@ -80,9 +81,8 @@ async fn whole(
         .body(sendable.body())
         .customize()
         .interceptor(signing)
-        .send()
-        .await
-        .map_err(|error| s3.failed(Action::Store, to, error))?;
+        .send();
+    let stored = s3.ask(Action::Store, to, put).await?;
     if size <= SMALL {
         permit.answered();
     }
@@ -129,7 +129,7 @@ impl Upload {
         for (name, value) in metadata.pairs() {
             create = create.metadata(name, value);
         }
-        let begun = create
+        let create = create
             .bucket(to.bucket())
             .key(to.key())
             .content_type(content_type(&to))
@@ -137,9 +137,8 @@ impl Upload {
             .set_ssekms_key_id(s3.kms_key())
             .set_storage_class(class(metadata.class))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .send()
-            .await
-            .map_err(|error| s3.failed(Action::Store, &to, error))?;
+            .send();
+        let begun = s3.ask(Action::Store, &to, create).await?;
         drop(permit);
         Ok(Self {
             s3,
@@ -185,7 +184,7 @@ impl Upload {
         let Self { s3, to, id, .. } = self;
         let count = parts.len();
         let _permit = s3.limits.request(0).await;
-        let completed = s3
+        let complete = s3
             .client
             .complete_multipart_upload()
             .bucket(to.bucket())
@@ -196,18 +195,18 @@ impl Upload {
                     .set_parts(Some(parts))
                     .build(),
             )
-            .send()
-            .await;
-        let etag = match completed {
+            .send();
+        let mut tries = Tries::begin();
+        let etag = match tries.count(Box::pin(complete)).await {
             Ok(completed) => completed.e_tag,
             // After a lost answer the repeated request finds no upload, but the object.
             Err(error) if error.code() == Some("NoSuchUpload") => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {
                     stored.etag
                 }
-                _ => return Err(s3.failed(Action::Store, to, error)),
+                _ => return Err(s3.failed(Action::Store, to, &tries, error)),
             },
-            Err(error) => return Err(s3.failed(Action::Store, to, error)),
+            Err(error) => return Err(s3.failed(Action::Store, to, &tries, error)),
         };
         Ok(ObjectInfo {
             uri: to.clone(),
@@ -236,16 +235,14 @@ impl Drop for Upload {
 }
 
 async fn abort(s3: S3, to: StorageUri, upload: String) {
-    let aborted = s3
+    let abort = s3
         .client
         .abort_multipart_upload()
         .bucket(to.bucket())
         .key(to.key())
         .upload_id(upload)
-        .send()
-        .await
-        .map_err(|error| s3.failed(Action::Store, &to, error));
-    if let Err(error) = aborted {
+        .send();
+    if let Err(error) = s3.ask(Action::Store, &to, abort).await {
         tracing::warn!(object = %to, %error, "multipart upload not aborted");
     }
 }
@@ -276,7 +273,7 @@ impl Part {
         let permit = s3.limits.request(length).await;
         let sendable = Sendable::new(content, range, s3.encrypted).await?;
         let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
-        let stored = s3
+        let part = s3
             .client
             .upload_part()
             .bucket(to.bucket())
@@ -287,9 +284,8 @@ impl Part {
             .body(sendable.body())
             .customize()
             .interceptor(signing)
-            .send()
-            .await
-            .map_err(|error| s3.failed(Action::Store, &to, error))?;
+            .send();
+        let stored = s3.ask(Action::Store, &to, part).await?;
         drop(permit);
         progress.moved(length);
         Ok(CompletedPart::builder()

@@ -187,6 +187,11 @@ impl InOrder {
         }
     }
 
+    /// How much has arrived, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.part.end
+    }
+
     pub(super) fn add(&mut self, mut piece: &[u8]) {
         if let Some(md5) = &mut self.md5 {
             md5.update(piece);

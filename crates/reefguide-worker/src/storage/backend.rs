@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use super::content::Content;
+use super::content::Source;
 use super::landing::Destination;
 use super::metadata::Metadata;
 use super::reader::Arriving;
@@ -20,11 +20,12 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Whether it can hold what `uri` names; [`StorageError::Unsupported`] if not.
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError>;
 
-    /// Stores all of `content`, replacing what was there; readers see the old or the new object.
+    /// Stores all of `content`, replacing what was there; readers see the old or the new object. Its size
+    /// is found on the way.
     async fn put(
         &self,
         to: &StorageUri,
-        content: Content,
+        content: Source,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;

@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,6 +15,24 @@ use super::walk::kind_name;
 
 /// How much of a file is read at a time, in bytes.
 pub(crate) const PIECE: usize = 256 << 10;
+
+/// Where the content of an object to be stored comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Memory(Bytes),
+    /// The file of this path, which nobody has looked at.
+    File(PathBuf),
+}
+
+impl Source {
+    /// Opens it. Waits for the file system.
+    pub(crate) fn open(self) -> Result<Content, StorageError> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.into()),
+            Self::File(path) => Content::open(path),
+        }
+    }
+}
 
 /// The bytes of an object to be stored: in memory, or in a file that is read a piece at a time, as often
 /// as is asked for. A clone is cheap and is of the same open file.
@@ -50,7 +68,7 @@ impl From<Bytes> for Content {
 
 impl Content {
     /// The content of the file at `path`. Waits for the file system.
-    pub(crate) fn open(path: PathBuf) -> Result<Self, StorageError> {
+    fn open(path: PathBuf) -> Result<Self, StorageError> {
         let kind = std::fs::metadata(&path)
             .map_err(StorageError::local("read", &path))?
             .file_type();
@@ -114,16 +132,12 @@ impl Content {
         pieces.boxed()
     }
 
-    /// Writes all of it into the existing file at `path` and returns its size. Waits for the file
-    /// system.
-    pub(crate) fn write(self, path: &Path) -> Result<u64, StorageError> {
-        let refused = |error| StorageError::local("write", path)(error);
-        let mut target = File::create(path).map_err(refused)?;
-        let written = match self.origin {
-            Origin::Memory(bytes) => target.write_all(&bytes).map(|()| self.size),
+    /// Writes all of it into an empty file and returns its size. Waits for the file system.
+    pub(crate) fn write(&self, mut target: &File) -> io::Result<u64> {
+        match &self.origin {
+            Origin::Memory(bytes) => target.write_all(bytes).map(|()| self.size),
             Origin::File(opened) => io::copy(&mut &opened.file, &mut target),
-        };
-        written.map_err(refused)
+        }
     }
 }
 

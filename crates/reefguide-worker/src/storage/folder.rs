@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::backend::Backend;
-use super::content::{Content, blocking};
+use super::content::{Source, blocking};
 use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
 use super::reader::Arriving;
@@ -109,15 +109,18 @@ impl Backend for Folder {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Content,
+        content: Source,
         _: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let (root, place, uri) = (self.root.clone(), self.place(to), to.clone());
         let progress = progress.clone();
         blocking(move || {
+            let content = content.open()?;
+            progress.found(content.size());
             let landing = Landing::new(&root, &place)?;
-            let size = content.clone().write(landing.path())?;
+            let written = content.write(landing.file());
+            let size = written.map_err(StorageError::local("write", landing.path()))?;
             content.unchanged()?;
             landing.land()?;
             progress.moved(size);
@@ -142,7 +145,8 @@ impl Backend for Folder {
             let found = inspect(Action::Read, uri, &place)?;
             progress.found(found.size);
             let landing = Landing::at(to)?;
-            let size = Content::open(place)?.write(landing.path())?;
+            let written = Source::File(place).open()?.write(landing.file());
+            let size = written.map_err(StorageError::local("write", landing.path()))?;
             landing.land()?;
             progress.moved(size);
             Ok(ObjectInfo { size, ..found })
@@ -154,7 +158,7 @@ impl Backend for Folder {
         let (place, uri) = (self.place(from), from.clone());
         blocking(move || {
             let found = inspect(Action::Read, uri, &place)?;
-            let content = Content::open(place)?;
+            let content = Source::File(place).open()?;
             let size = content.size();
             Ok((ObjectInfo { size, ..found }, content.arriving()))
         })

@@ -50,7 +50,7 @@ pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
 
 use self::backend::Backend;
-use self::content::{Content, blocking};
+use self::content::Source;
 use self::landing::Destination;
 use self::metadata::Metadata;
 
@@ -166,9 +166,7 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        let from = from.to_owned();
-        let content = blocking(move || Content::open(from)).await?;
-        self.put(to, content).await
+        self.put(to, Source::File(from.to_owned())).await
     }
 
     /// Stores `bytes` as `to`, replacing what was there.
@@ -178,17 +176,16 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.put(to, Content::from(bytes.into())).await
+        self.put(to, Source::Memory(bytes.into())).await
     }
 
-    async fn put(&self, to: &StorageUri, content: Content) -> Result<ObjectInfo, StorageError> {
+    async fn put(&self, to: &StorageUri, content: Source) -> Result<ObjectInfo, StorageError> {
         let Self {
             backend,
             metadata,
             progress,
         } = self;
         let _under_way = progress.begin();
-        progress.found(content.size());
         let stored = backend.put(to, content, metadata, progress).await?;
         progress.done();
         Ok(stored)
@@ -220,10 +217,13 @@ impl Storage {
         from: &StorageUri,
         to: &Path,
     ) -> Result<ObjectInfo, StorageError> {
+        let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
+        self.get(from, Destination::New(to)).await
+    }
+
+    async fn get(&self, from: &StorageUri, to: Destination) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
         let _under_way = self.progress.begin();
-        let to = std::path::absolute(to).map_err(StorageError::local("find", to))?;
-        let to = Destination::New(to);
         let written = self.backend.get(from, to, &self.progress).await?;
         self.progress.done();
         Ok(written)

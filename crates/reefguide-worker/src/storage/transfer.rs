@@ -1,8 +1,6 @@
 //! Whole folders, several files at a time.
 
-use std::fs;
 use std::future::{Future, ready};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
@@ -12,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use super::content::blocking;
+use super::landing::Destination;
 use super::s3;
 use super::walk::OutputFile;
 use super::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
@@ -104,6 +102,7 @@ pub(crate) async fn download(
     to: &Path,
 ) -> Result<FolderTransfer, StorageError> {
     let prefix = from.folder_prefix();
+    let to = &std::path::absolute(to).map_err(StorageError::local("find", to))?;
     let sizes = storage
         .pages(from)?
         .into_stream()
@@ -114,12 +113,8 @@ pub(crate) async fn download(
         .map(|object| {
             let uri = object?.uri;
             let path = path_below(&prefix, &uri)?;
-            Ok(on_task(download_one(
-                storage.clone(),
-                uri,
-                to.to_owned(),
-                path,
-            )))
+            let to = Destination::Below(to.to_owned(), path);
+            Ok(on_task(download_one(storage.clone(), uri, to)))
         })
         .try_buffer_unordered(FILES_AT_ONCE);
     FolderTransfer::sum(sizes).await
@@ -153,27 +148,9 @@ fn path_below(prefix: &str, uri: &StorageUri) -> Result<ObjectPath, StorageError
 async fn download_one(
     storage: Storage,
     from: StorageUri,
-    folder: PathBuf,
-    path: ObjectPath,
+    to: Destination,
 ) -> Result<u64, StorageError> {
-    let to = path.below(&folder);
-    let file = to.clone();
-    blocking(move || no_link_above(&file, &folder)).await?;
-    Ok(storage.download_file(&from, &to).await?.size)
-}
-
-/// Refuses a `file` whose way down from `folder` leads through a symbolic link, perhaps to elsewhere.
-fn no_link_above(file: &Path, folder: &Path) -> Result<(), StorageError> {
-    let above = file.ancestors().skip(1);
-    for above in above.take_while(|above| *above != folder) {
-        if fs::symlink_metadata(above).is_ok_and(|found| found.is_symlink()) {
-            let link = io::Error::other(
-                "it is a symbolic link and may lead out of the folder: remove it first",
-            );
-            return Err(StorageError::local("write below", above)(link));
-        }
-    }
-    Ok(())
+    Ok(storage.get(&from, to).await?.size)
 }
 
 /// Runs `work` on a task of its own, so that several use several cores; it ends with this future.

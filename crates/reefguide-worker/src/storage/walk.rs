@@ -1,10 +1,11 @@
 //! The files below a local folder.
 
 use std::fs::{self, FileType, ReadDir};
+use std::mem;
 use std::path::{Path, PathBuf};
 
-use futures_util::Stream;
 use futures_util::stream;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::{ObjectPath, StorageError};
@@ -18,8 +19,10 @@ pub struct OutputFile {
     pub size: u64,
 }
 
-/// How many found files may wait for their consumer.
-const AHEAD: usize = 256;
+/// How many found files are handed over at once: for each of them the consumer would be woken.
+const BATCH: usize = 64;
+/// How many batches may wait for their consumer.
+const AHEAD: usize = 4;
 
 /// Finds every file below `folder`, in no order and without following symlinks. Ends with the first
 /// entry that is neither a file nor a folder, or whose name is no [`ObjectPath`].
@@ -31,20 +34,25 @@ pub(crate) fn walk(
     let (sender, receiver) = mpsc::channel(AHEAD);
     let folder = folder.to_owned();
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = descend(&folder, &sender) {
-            // The receiver may be gone, and then nobody wants to know.
-            let _ = sender.blocking_send(Err(error));
-        }
+        let mut batch = Vec::new();
+        let ended = descend(&folder, |file| {
+            batch.push(Ok(file));
+            let full = batch.len() == BATCH;
+            !full || sender.blocking_send(mem::take(&mut batch)).is_ok()
+        });
+        batch.extend(ended.err().map(Err));
+        // The receiver may be gone, and then nobody wants to know.
+        let _ = sender.blocking_send(batch);
     });
-    stream::unfold(receiver, |mut receiver| async {
-        let found = receiver.recv().await?;
-        Some((found, receiver))
-    })
+    let batches = stream::unfold(receiver, |mut receiver| async {
+        let batch = receiver.recv().await?;
+        Some((stream::iter(batch), receiver))
+    });
+    batches.flatten()
 }
 
-type Sender = mpsc::Sender<Result<OutputFile, StorageError>>;
-
-fn descend(root: &Path, sender: &Sender) -> Result<(), StorageError> {
+/// Tells `found` of each file, for as long as it wants more.
+fn descend(root: &Path, mut found: impl FnMut(OutputFile) -> bool) -> Result<(), StorageError> {
     let mut open = vec![(root.to_owned(), read_dir(root)?)];
     while let Some((folder, entries)) = open.last_mut() {
         let Some(entry) = entries.next() else {
@@ -72,11 +80,11 @@ fn descend(root: &Path, sender: &Sender) -> Result<(), StorageError> {
             .metadata()
             .map_err(StorageError::local("inspect", &path))?
             .len();
-        let found = OutputFile {
+        let file = OutputFile {
             path: relative,
             size,
         };
-        if sender.blocking_send(Ok(found)).is_err() {
+        if !found(file) {
             return Ok(());
         }
     }

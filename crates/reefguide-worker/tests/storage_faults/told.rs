@@ -4,7 +4,6 @@ use std::error::Error;
 use std::time::Instant;
 
 use reefguide_worker::storage::{StorageError, Tried};
-
 use secrecy::ExposeSecret;
 
 use crate::bench::Bench;

@@ -78,18 +78,17 @@ async fn every_attempt_counts_and_all_of_the_time() {
 
 #[tokio::test]
 async fn attempts_end_with_the_time_for_all_of_them() {
-    let mut server = Server::answering(|_| future::pending()).await;
-
+    let server = Server::answering(|_| future::pending()).await;
+    let all_of_them = Duration::from_millis(1900);
     let mut impatient = options(&server.endpoint);
     impatient.attempt_timeout = Duration::from_secs(1);
-    impatient.operation_timeout = Duration::from_millis(1500);
+    impatient.operation_timeout = all_of_them;
     let storage = Storage::s3(impatient).await;
     let failed = failure(storage.info(&uri("s3://reef/a"))).await;
     assert!(matches!(failed, StorageError::Timeout { .. }), "{failed:?}");
     let tried = failed.tried().unwrap();
-    assert_eq!(tried.attempts as usize, server.lines().len());
-    assert!(tried.attempts < 4, "{failed}");
-    assert!(tried.elapsed >= Duration::from_millis(1500), "{failed}");
+    assert_eq!(tried.attempts, 2, "{failed}");
+    assert!(tried.elapsed >= all_of_them, "{failed}");
 }
 
 #[tokio::test]

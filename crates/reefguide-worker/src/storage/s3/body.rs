@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::storage::StorageError;
-use crate::storage::content::{Content, Opened, Origin, PIECE, blocking};
+use crate::storage::content::{Content, Opened, Origin, PIECE};
 use crate::storage::hex::hex;
 
 /// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
@@ -68,34 +68,32 @@ impl Intercept for Signing {
 }
 
 impl Sendable {
-    /// A range of `content`, to be sent over a connection that is encrypted or not.
-    pub(super) async fn new(
-        content: Content,
+    /// A range of `content`, to be sent over a connection that is encrypted or not. Waits for the file
+    /// system.
+    pub(super) fn new(
+        content: &Content,
         range: Range<u64>,
         encrypted: bool,
     ) -> Result<Self, StorageError> {
-        blocking(move || {
-            let mut sums = Sums::new(encrypted);
-            let bytes = match content.origin() {
-                Origin::Memory(bytes) => bytes.slice(index(range.start)..index(range.end)),
-                Origin::File(file) if range.end - range.start <= HELD => {
-                    let mut bytes = vec![0; length(&range)];
-                    file.read_at(range.start, &mut bytes)?;
-                    bytes.into()
-                }
-                Origin::File(file) => {
-                    let file = Arc::clone(file);
-                    sums.add_file(&file, range.clone())?;
-                    let body = SdkBody::retryable(move || {
-                        SdkBody::from_body_1_x(Streamed::new(Arc::clone(&file), range.clone()))
-                    });
-                    return Ok(sums.vouch_for(body));
-                }
-            };
-            sums.add(&bytes);
-            Ok(sums.vouch_for(bytes.into()))
-        })
-        .await
+        let mut sums = Sums::new(encrypted);
+        let bytes = match content.origin() {
+            Origin::Memory(bytes) => bytes.slice(index(range.start)..index(range.end)),
+            Origin::File(file) if range.end - range.start <= HELD => {
+                let mut bytes = vec![0; length(&range)];
+                file.read_at(range.start, &mut bytes)?;
+                bytes.into()
+            }
+            Origin::File(file) => {
+                let file = Arc::clone(file);
+                sums.add_file(&file, range.clone())?;
+                let body = SdkBody::retryable(move || {
+                    SdkBody::from_body_1_x(Streamed::new(Arc::clone(&file), range.clone()))
+                });
+                return Ok(sums.vouch_for(body));
+            }
+        };
+        sums.add(&bytes);
+        Ok(sums.vouch_for(bytes.into()))
     }
 
     pub(super) fn body(self) -> ByteStream {

@@ -1,12 +1,12 @@
 //! Reading an object: in one request, or in ranges.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::iter;
 use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::limits::RANGE_HELD;
 use super::tries::Tries;
 use super::verify::{Expected, Verification};
 use super::{S3, size};
@@ -30,6 +31,8 @@ const WHOLE: u64 = 16 << 20;
 const RANGE: u64 = 8 << 20;
 /// How many ranges of one object are under way at once.
 const RANGES_AT_ONCE: usize = 4;
+/// The largest object that is held in memory as a whole before it is written, in bytes.
+const SMALL: u64 = 256 << 10;
 /// How much of a range is gathered before it is written, in bytes.
 const BUFFER: usize = 1 << 20;
 /// How a request is repeated whose content broke off.
@@ -45,15 +48,16 @@ pub(super) async fn to_file(
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let mut permit = s3.limits.request(0).await;
+    let asked = Instant::now();
     let (version, content, expected) = Version::newest(s3, from).await?;
     let size = version.info.size;
     progress.found(size);
-    if size <= BUFFER as u64 {
+    if size <= SMALL {
         let bytes = version.clone().whole(content).await?;
-        permit.answered();
+        permit.answered(asked.elapsed());
         return version.land_small(bytes, expected, to, progress).await;
     }
-    permit.grow().await;
+    permit.grow(RANGE_HELD).await;
     let part = match expected {
         Expected::Parts(..) => version.part(1).await,
         _ => None,
@@ -78,7 +82,7 @@ pub(super) async fn to_file(
                     Some((permit, content)) => (permit, Some(content)),
                     None => {
                         let mut permit = version.s3.limits.request(0).await;
-                        permit.grow().await;
+                        permit.grow(RANGE_HELD).await;
                         (permit, None)
                     }
                 };
@@ -108,7 +112,6 @@ pub(super) async fn to_file(
 
 /// The file that an object is written to, from several places at once.
 struct Target {
-    file: Arc<File>,
     /// Held while it is written to: the kernel lets only one write to a file at a time, and others would
     /// spend processor time on waiting.
     turn: Arc<Mutex<()>>,
@@ -130,15 +133,9 @@ impl Target {
         progress: TransferProgress,
     ) -> Result<Self, StorageError> {
         blocking(move || {
-            let landing = Landing::at(to)?;
-            let file = File::options()
-                .write(true)
-                .open(landing.path())
-                .map_err(StorageError::local("write", landing.path()))?;
             Ok(Self {
-                file: Arc::new(file),
                 turn: Arc::default(),
-                landing,
+                landing: Landing::at(to)?,
                 verification,
                 progress,
             })
@@ -185,7 +182,7 @@ impl Target {
         pieces: Vec<Bytes>,
         mut digest: Option<Digest>,
     ) -> Result<Option<Digest>, StorageError> {
-        let (file, turn) = (Arc::clone(&self.file), Arc::clone(&self.turn));
+        let (file, turn) = (Arc::clone(self.landing.file()), Arc::clone(&self.turn));
         let path = self.landing.path().to_owned();
         let written = blocking(move || {
             if let Some(digest) = &mut digest {
@@ -281,7 +278,7 @@ impl Version {
             if !verification.is_right(|| Ok(&bytes[..])).map_err(refused)? {
                 return Ok(false);
             }
-            fs::write(landing.path(), &bytes).map_err(refused)?;
+            landing.file().write_all_at(&bytes, 0).map_err(refused)?;
             landing.land()?;
             Ok(true)
         });

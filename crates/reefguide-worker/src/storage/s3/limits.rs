@@ -1,7 +1,7 @@
 //! How much may be under way at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -52,22 +52,28 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(super) struct Permit {
     limits: Arc<Limits>,
-    since: Instant,
     _request: Option<OwnedSemaphorePermit>,
     room: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
-    /// Waits until as much may be held as for a large request.
-    pub(super) async fn grow(&mut self) {
+    /// Waits until a request that had no content may hold `bytes` of it.
+    pub(super) async fn grow(&mut self, bytes: u64) {
         // Whoever has room has its request too, so somebody will give some back.
-        self.room = self.limits.room(RANGE_HELD).await;
+        self.room = self.limits.room(bytes).await;
     }
 
-    /// Gives the permission back after an answer to a small request. How long it took tells how far the
+    /// [`grow`](Self::grow), if that is possible at once.
+    pub(super) fn try_grow(&mut self, bytes: u64) -> bool {
+        let room = Arc::clone(&self.limits.bytes).try_acquire_many_owned(share(bytes));
+        self.room = room.ok();
+        self.room.is_some()
+    }
+
+    /// Gives the permission back after an answer to a small request. The time it took tells how far the
     /// server is; a request that failed tells nothing.
-    pub(super) fn answered(self) {
-        self.limits.took(self.since.elapsed());
+    pub(super) fn answered(self, took: Duration) {
+        self.limits.took(took);
     }
 }
 
@@ -82,15 +88,14 @@ impl Limits {
         let room = self.room(bytes.min(HELD)).await;
         Permit {
             limits: Arc::clone(self),
-            since: Instant::now(),
             _request: request,
             room,
         }
     }
 
     async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let held = u32::try_from(bytes).unwrap_or(BYTES).min(BYTES);
-        Arc::clone(&self.bytes).acquire_many_owned(held).await.ok()
+        let room = Arc::clone(&self.bytes).acquire_many_owned(share(bytes));
+        room.await.ok()
     }
 
     /// Learns from the time that a small request took.
@@ -107,6 +112,11 @@ impl Limits {
             *allowed -= self.requests.forget_permits(1);
         }
     }
+}
+
+/// How much of the room there is `bytes` take.
+fn share(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(BYTES).min(BYTES)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use self::limits::Limits;
 pub(crate) use self::limits::MANY;
 use self::tries::{CountAttempts, Tries};
 use super::backend::Backend;
-use super::content::Content;
+use super::content::Source;
 use super::landing::Destination;
 use super::metadata::Metadata;
 use super::reader::Arriving;
@@ -235,7 +235,7 @@ impl Backend for S3 {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Content,
+        content: Source,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {

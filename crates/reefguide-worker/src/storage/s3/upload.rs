@@ -1,7 +1,7 @@
 //! Storing an object: in one request, or in parts.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
@@ -9,10 +9,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::body::Sendable;
+use super::body::{HELD, Sendable};
+use super::limits::Permit;
 use super::tries::Tries;
 use super::{S3, class};
-use crate::storage::content::{Content, blocking};
+use crate::storage::content::{Content, Source, blocking};
 use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
 use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
@@ -36,19 +37,44 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn put(
     s3: &S3,
     to: &StorageUri,
-    content: Content,
+    content: Source,
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let stored = match content.size() {
-        size if size <= WHOLE => whole(s3, to, &content, metadata, progress).await,
-        size if size <= LARGEST => in_parts(s3, to, &content, metadata, progress).await,
-        size => {
-            return Err(StorageError::TooLarge {
-                uri: to.clone(),
-                size,
-            });
-        }
+    let mut permit = s3.limits.request(0).await;
+    let encrypted = s3.encrypted;
+    let opened = blocking(move || {
+        let content = content.open()?;
+        let size = content.size();
+        // Reading it here, too, spares a small file a second trip to the file system.
+        let sendable = if size <= HELD && permit.try_grow(size) {
+            let sendable = Sendable::new(&content, 0..size, encrypted)?;
+            content.unchanged()?;
+            Some(sendable)
+        } else {
+            None
+        };
+        Ok((content, sendable, permit))
+    });
+    let (content, sendable, mut permit) = opened.await?;
+    let size = content.size();
+    progress.found(size);
+    if let Some(sendable) = sendable {
+        return whole(s3, to, size, sendable, permit, metadata, progress).await;
+    }
+    let stored = if size <= WHOLE {
+        permit.grow(size.min(HELD)).await;
+        let content = content.clone();
+        let sendable = blocking(move || Sendable::new(&content, 0..size, encrypted)).await?;
+        whole(s3, to, size, sendable, permit, metadata, progress).await
+    } else if size <= LARGEST {
+        drop(permit);
+        in_parts(s3, to, &content, metadata, progress).await
+    } else {
+        return Err(StorageError::TooLarge {
+            uri: to.clone(),
+            size,
+        });
     };
     // A file that is written to meanwhile is why its checksum does not match.
     blocking(move || content.unchanged()).await?;
@@ -58,13 +84,12 @@ pub(super) async fn put(
 async fn whole(
     s3: &S3,
     to: &StorageUri,
-    content: &Content,
+    size: u64,
+    sendable: Sendable,
+    permit: Permit,
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let size = content.size();
-    let permit = s3.limits.request(size).await;
-    let sendable = Sendable::new(content.clone(), 0..size, s3.encrypted).await?;
     let mut put = s3.client.put_object();
     for (name, value) in metadata.pairs() {
         put = put.metadata(name, value);
@@ -82,9 +107,10 @@ async fn whole(
         .customize()
         .interceptor(signing)
         .send();
+    let sent = Instant::now();
     let stored = s3.ask(Action::Store, to, put).await?;
     if size <= SMALL {
-        permit.answered();
+        permit.answered(sent.elapsed());
     }
     progress.moved(size);
     Ok(ObjectInfo {
@@ -271,7 +297,8 @@ impl Part {
         } = self;
         let length = range.end - range.start;
         let permit = s3.limits.request(length).await;
-        let sendable = Sendable::new(content, range, s3.encrypted).await?;
+        let encrypted = s3.encrypted;
+        let sendable = blocking(move || Sendable::new(&content, range, encrypted)).await?;
         let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
         let part = s3
             .client

@@ -274,7 +274,7 @@ impl WorkerBuilder {
         let records = options.records.clone().map(|folder| {
             // A call that takes longer would eat up what a shutdown keeps for ending.
             let limit = reserve(options.shutdown_grace) / 2;
-            Records::new(storage.clone(), folder, limit)
+            Records::new(&storage, folder, limit)
         });
         let shared = Arc::new(Shared {
             source,

@@ -117,9 +117,10 @@ enum Own {
 }
 
 impl Records {
-    pub(super) fn new(storage: Storage, folder: StorageUri, limit: Duration) -> Self {
+    pub(super) fn new(storage: &Storage, folder: StorageUri, limit: Duration) -> Self {
         Self {
-            storage,
+            // They live for minutes; what is cheaper to keep is paid for a month.
+            storage: storage.with_storage_class(None),
             folder,
             limit,
             process: Uuid::new_v4(),
@@ -367,5 +368,46 @@ async fn renew(page: Arc<Page>, interval: Duration) {
         if let Err(error) = renewed.await {
             tracing::warn!(record = %page.uri, error = %Chain(&error), "record of a claim not renewed yet");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Encryption, S3Credentials, S3Options, StorageClass};
+
+    #[tokio::test]
+    async fn a_record_is_encrypted_like_outputs_but_of_no_class_that_costs_a_month() {
+        let server = httpmock::MockServer::start_async().await;
+        let put = server.mock(|when, then| {
+            when.method("PUT")
+                .path_prefix("/reef/records/1-")
+                .header("x-amz-server-side-encryption", "AES256")
+                .header_missing("x-amz-storage-class");
+            then.status(200).header("etag", "\"e\"");
+        });
+        let storage = Storage::s3(S3Options {
+            endpoint: Some(server.base_url()),
+            credentials: Some(S3Credentials {
+                access_key: "a".into(),
+                secret_key: "s".into(),
+                session_token: None,
+            }),
+            encryption: Some(Encryption::Aes256),
+            storage_class: Some(StorageClass::StandardIa),
+            ..S3Options::default()
+        })
+        .await;
+        let folder = "s3://reef/records".parse().unwrap();
+        let records = Records::new(&storage, folder, Duration::from_secs(30));
+        let job = Job {
+            id: 1.into(),
+            job_type: "TEST".into(),
+            payload: serde_json::Value::Null,
+            created_at: None,
+        };
+        let open = records.open(&job, "me", Duration::from_secs(60)).await;
+        assert!(open.unwrap().is_some());
+        put.assert_async().await;
     }
 }

@@ -110,7 +110,7 @@ impl RecoveryError {
 impl Recovery {
     /// Looks after the records in `folder`, with access to `storage` for whatever they name.
     pub fn new(source: impl JobSource, storage: Storage, folder: StorageUri) -> Self {
-        let records = Records::new(storage.clone(), folder, CALL_LIMIT);
+        let records = Records::new(&storage, folder, CALL_LIMIT);
         Self::of(Arc::new(source), storage, records)
     }
 

@@ -4,13 +4,15 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::content::Source;
 use super::landing::Destination;
 use super::metadata::Metadata;
-use super::{Action, ObjectInfo, PresignedUrl, StorageError, StorageUri, TransferProgress};
+use super::reader::Arriving;
+use super::{
+    Action, ObjectInfo, PresignedUrl, StorageClass, StorageError, StorageUri, TransferProgress,
+};
 
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]
@@ -36,8 +38,8 @@ pub(crate) trait Backend: Debug + Send + Sync {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 
-    /// An object of at most `limit` bytes.
-    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError>;
+    /// An object, whose content is read as it is asked for.
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError>;
 
     /// The objects whose keys begin with `folder`'s key and a `/`, by key, a bounded number at a
     /// time.
@@ -52,12 +54,13 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Deletes an object; fine if there is none.
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError>;
 
-    /// A URL for others to read or store an object with: `action` says which.
+    /// A URL for others to read an object with, or to store one of this class: `action` says which.
     async fn presign(
         &self,
         action: Action,
         uri: &StorageUri,
         expires: Duration,
+        class: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError>;
 
     /// Whether objects in `bucket` can be listed.

@@ -7,9 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
 use super::StorageError;
+use super::reader::Arriving;
 use super::walk::kind_name;
+
+/// How much of a file is read at a time, in bytes.
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// Where the content of an object to be stored comes from.
 #[derive(Debug)]
@@ -100,6 +105,31 @@ impl Content {
             Origin::Memory(_) => Ok(()),
             Origin::File(opened) => opened.unchanged(),
         }
+    }
+
+    /// All of it, a piece at a time as it is asked for; an error if it is not what it was when it was opened.
+    pub(crate) fn arriving(self) -> Arriving {
+        let pieces = stream::try_unfold((self, 0), |(content, at)| {
+            blocking(move || {
+                let left = content.size - at;
+                if left == 0 {
+                    content.unchanged()?;
+                    return Ok(None);
+                }
+                let piece = match &content.origin {
+                    Origin::Memory(bytes) => bytes.clone(),
+                    Origin::File(file) => {
+                        let length = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+                        let mut piece = vec![0; length];
+                        file.read_at(at, &mut piece)?;
+                        piece.into()
+                    }
+                };
+                let at = at + piece.len() as u64;
+                Ok(Some((piece, (content, at))))
+            })
+        });
+        pieces.boxed()
     }
 
     /// Writes all of it into an empty file and returns its size. Waits for the file system.

@@ -122,7 +122,8 @@ pub enum StorageError {
     /// The credentials are good, but they do not allow this.
     #[error(
         "cannot {action} {uri}: access denied ({tried}): the worker's credentials or task role need to \
-         list, read, write and delete in bucket `{}`", uri.bucket()
+         list, read, write and delete in bucket `{}`, and to use the KMS key if objects are encrypted \
+         with one", uri.bucket()
     )]
     AccessDenied {
         /// What was being done.

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fs, io, iter};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -13,9 +12,11 @@ use super::backend::Backend;
 use super::content::{Source, blocking};
 use super::landing::{Destination, Landing, UNFINISHED};
 use super::metadata::Metadata;
+use super::reader::Arriving;
 use super::walk::walk;
 use super::{
-    Action, ObjectInfo, ObjectPath, PresignedUrl, StorageError, StorageUri, TransferProgress,
+    Action, ObjectInfo, ObjectPath, OutputFile, PresignedUrl, StorageClass, StorageError,
+    StorageUri, TransferProgress,
 };
 
 /// How many objects a page of a listing has.
@@ -65,6 +66,25 @@ fn absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
+}
+
+/// The objects in files of `folder`, a page at a time.
+fn pages(
+    folder: StorageUri,
+    files: Vec<OutputFile>,
+) -> impl Iterator<Item = Result<Vec<ObjectInfo>, StorageError>> {
+    let mut files = files.into_iter();
+    iter::from_fn(move || {
+        let page: Vec<_> = files.by_ref().take(PAGE).collect();
+        let object = |file: OutputFile| {
+            Ok(ObjectInfo {
+                uri: folder.object(&file.path)?,
+                size: file.size,
+                etag: None,
+            })
+        };
+        (!page.is_empty()).then(|| page.into_iter().map(object).collect())
+    })
 }
 
 #[async_trait]
@@ -134,12 +154,13 @@ impl Backend for Folder {
         .await
     }
 
-    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError> {
         let (place, uri) = (self.place(from), from.clone());
         blocking(move || {
-            inspect(Action::Read, uri, &place)?.within(limit)?;
-            let bytes = fs::read(&place).map_err(StorageError::local("read", place))?;
-            Ok(bytes.into())
+            let found = inspect(Action::Read, uri, &place)?;
+            let content = Source::File(place).open()?;
+            let size = content.size();
+            Ok((ObjectInfo { size, ..found }, content.arriving()))
         })
         .await
     }
@@ -153,7 +174,7 @@ impl Backend for Folder {
         let folder = folder.clone();
         let all = async move {
             if !place.exists() {
-                return Ok(Vec::new());
+                return Ok(stream::iter(pages(folder, Vec::new())));
             }
             let mut found: Vec<_> = walk(&place)
                 .try_filter(|file| {
@@ -165,26 +186,9 @@ impl Backend for Folder {
                 .try_collect()
                 .await?;
             found.sort_unstable();
-            found
-                .into_iter()
-                .map(|file| {
-                    Ok(ObjectInfo {
-                        uri: folder.object(&file.path)?,
-                        size: file.size,
-                        etag: None,
-                    })
-                })
-                .collect()
+            Ok(stream::iter(pages(folder, found)))
         };
-        stream::once(all)
-            .flat_map(|all: Result<Vec<ObjectInfo>, StorageError>| {
-                let pages = match all {
-                    Ok(all) => all.chunks(PAGE).map(|page| Ok(page.to_vec())).collect(),
-                    Err(error) => vec![Err(error)],
-                };
-                stream::iter(pages)
-            })
-            .boxed()
+        stream::once(all).try_flatten().boxed()
     }
 
     async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
@@ -206,6 +210,7 @@ impl Backend for Folder {
         action: Action,
         uri: &StorageUri,
         _: Duration,
+        _: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError> {
         Err(StorageError::Unsupported {
             action,

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use super::StorageError;
+use super::{StorageClass, StorageError};
 
 /// How many bytes of names and values S3 keeps for an object.
 const LIMIT: usize = 2048;
 
-/// Pairs of name and value that S3 keeps with an object, as `x-amz-meta-{name}`. Cheap to clone.
+/// What S3 keeps with an object. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
+    /// Of name and value, as `x-amz-meta-{name}`.
     pairs: Arc<[(String, String)]>,
+    pub(crate) class: Option<StorageClass>,
 }
 
 impl Metadata {
-    pub(crate) fn new(
+    /// The same with other pairs.
+    pub(crate) fn with(
+        &self,
         pairs: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, StorageError> {
         let pairs: Arc<[_]> = pairs.into_iter().collect();
@@ -35,7 +39,8 @@ impl Metadata {
                 problem,
             });
         }
-        Ok(Self { pairs })
+        let class = self.class;
+        Ok(Self { pairs, class })
     }
 
     pub(crate) fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
@@ -67,13 +72,14 @@ mod tests {
                 ("job".to_owned(), "1".to_owned()),
                 (name.to_owned(), value.to_owned()),
             ];
-            let error = Metadata::new(pairs).unwrap_err();
+            let error = Metadata::default().with(pairs).unwrap_err();
             assert!(
                 matches!(&error, StorageError::Metadata { name: named, .. } if named == name),
                 "{error:?}"
             );
         }
-        let fine = Metadata::new([("job-id".to_owned(), "7 of 9".to_owned())]).unwrap();
+        let pairs = [("job-id".to_owned(), "7 of 9".to_owned())];
+        let fine = Metadata::default().with(pairs).unwrap();
         assert_eq!(fine.pairs().count(), 1);
     }
 }

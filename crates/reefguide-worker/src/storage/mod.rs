@@ -4,6 +4,7 @@
 //! time and in bounded memory. [`InputCache`] keeps inputs on disk for further jobs. [`Outputs`] is
 //! where a handler leaves what it made, and [`publish`] stores all of it or nothing.
 
+mod at_rest;
 mod backend;
 mod cache;
 mod content;
@@ -18,6 +19,7 @@ mod outputs;
 mod presigned;
 mod progress;
 mod publish;
+mod reader;
 mod s3;
 mod transfer;
 mod tried;
@@ -28,10 +30,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, future};
 
+pub use self::at_rest::{Encryption, StorageClass};
 pub use self::cache::{InputCache, InputFile};
 pub use self::error::{Action, StorageError};
 pub use self::object_path::ObjectPath;
@@ -40,6 +43,7 @@ pub use self::outputs::Outputs;
 pub use self::presigned::PresignedUrl;
 pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
+pub use self::reader::ObjectReader;
 pub use self::transfer::FolderTransfer;
 pub use self::tried::Tried;
 pub use self::uri::{Scheme, StorageUri};
@@ -92,7 +96,8 @@ impl Storage {
     /// With credentials in `options` this returns at once; without them the AWS default chain is
     /// searched, which may ask the network.
     pub async fn s3(options: S3Options) -> Self {
-        Self::over(s3::S3::new(options).await)
+        let class = options.storage_class;
+        Self::over(s3::S3::new(options).await).with_storage_class(class)
     }
 
     /// A local folder, serving every URI: `s3://bucket/key` is the file `bucket/key` below `root`,
@@ -124,11 +129,19 @@ impl Storage {
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, StorageError> {
         let pairs = pairs.into_iter();
-        let metadata = Metadata::new(pairs.map(|(name, value)| (name.into(), value.into())))?;
+        let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
         Ok(Self {
-            metadata,
+            metadata: self.metadata.with(pairs)?,
             ..self.clone()
         })
+    }
+
+    /// The same store; what is stored through the one returned is of this class, or of the server's own.
+    /// A local folder has none.
+    pub fn with_storage_class(&self, class: Option<StorageClass>) -> Self {
+        let mut storage = self.clone();
+        storage.metadata.class = class;
+        storage
     }
 
     /// The same store; what is moved through the one returned is counted in `progress`, and no longer
@@ -236,7 +249,20 @@ impl Storage {
     /// The content of an object of at most `limit` bytes; a larger one is refused before it is read.
     pub async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
         self.accept(Action::Read, from)?;
-        self.backend.read(from, limit).await
+        let (info, mut pieces) = self.backend.open(from).await?;
+        info.within(limit)?;
+        let mut all = BytesMut::new();
+        while let Some(piece) = pieces.try_next().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    }
+
+    /// An object whose content is read as it arrives, in little memory however large it is.
+    pub async fn open(&self, from: &StorageUri) -> Result<ObjectReader, StorageError> {
+        self.accept(Action::Read, from)?;
+        let (info, pieces) = self.backend.open(from).await?;
+        Ok(ObjectReader::new(info, pieces, self.progress.clone()))
     }
 
     /// Every object below the folder or bucket `folder`, ordered by key. For more than some ten
@@ -287,12 +313,14 @@ impl Storage {
         uri: &StorageUri,
         expires: Duration,
     ) -> Result<PresignedUrl, StorageError> {
-        self.accept(Action::Read, uri)?;
-        self.backend.presign(Action::Read, uri, expires).await
+        self.presign(Action::Read, uri, expires).await
     }
 
     /// A URL with which anybody can store an object, of at most 5 GiB, until it `expires`; otherwise as
     /// [`presign_get`](Self::presign_get). What is stored replaces what was there, each time anew.
+    ///
+    /// If this storage has an [`Encryption`] or a [`StorageClass`], the object gets them too: they are among
+    /// the [headers](PresignedUrl::headers) that the request must have. Metadata are not.
     ///
     /// # Errors
     /// As `presign_get`.
@@ -301,8 +329,18 @@ impl Storage {
         uri: &StorageUri,
         expires: Duration,
     ) -> Result<PresignedUrl, StorageError> {
-        self.accept(Action::Store, uri)?;
-        self.backend.presign(Action::Store, uri, expires).await
+        self.presign(Action::Store, uri, expires).await
+    }
+
+    async fn presign(
+        &self,
+        action: Action,
+        uri: &StorageUri,
+        expires: Duration,
+    ) -> Result<PresignedUrl, StorageError> {
+        self.accept(action, uri)?;
+        let class = self.metadata.class;
+        self.backend.presign(action, uri, expires, class).await
     }
 
     /// Asks whether `bucket` can be used: the server answers, knows the credentials, has the bucket
@@ -368,6 +406,9 @@ mod tests {
             |storage, uri| async move { storage.download_folder(&uri, Path::new("")).await },
         );
         may_be_spawned(|storage, uri| async move { storage.list(&uri).await });
+        may_be_spawned(
+            |storage, uri| async move { storage.open(&uri).await?.next().await.transpose() },
+        );
         may_be_spawned(
             |storage, uri| async move { publish(&Outputs::new(""), &storage, &uri).await },
         );

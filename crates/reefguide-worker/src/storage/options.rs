@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::{Encryption, StorageClass};
+
 /// How an S3 server is reached. The default is Amazon S3 with whatever the environment offers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -16,6 +18,12 @@ pub struct S3Options {
     /// The keys to sign with. `None`: what the AWS default chain finds (environment, profile, task
     /// role), renewed as it expires.
     pub credentials: Option<S3Credentials>,
+    /// How what is stored is encrypted where it is kept. `None`: as the bucket says; Amazon S3 encrypts
+    /// everything, with its own keys if the bucket says nothing.
+    pub encryption: Option<Encryption>,
+    /// The class of what is stored, unless [`Storage::with_storage_class`](super::Storage::with_storage_class)
+    /// says otherwise. `None`: the server's own, of Amazon S3 `STANDARD`.
+    pub storage_class: Option<StorageClass>,
     /// How long a connection may take to be made. Default: 5 s.
     pub connect_timeout: Duration,
     /// How long one try of one request may take, until its answer begins. Default: 60 s.
@@ -32,6 +40,8 @@ impl Default for S3Options {
             endpoint: None,
             region: None,
             credentials: None,
+            encryption: None,
+            storage_class: None,
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(60),
             operation_timeout: Duration::from_secs(240),

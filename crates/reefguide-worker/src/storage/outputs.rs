@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures_util::TryStreamExt;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use tokio::fs;
 
@@ -86,13 +87,17 @@ impl Outputs {
     /// [`StorageError::NotAFile`] for a symbolic link or special file, [`StorageError::Path`] for a
     /// name that is no [`ObjectPath`]: nothing is left out in silence.
     pub async fn files(&self) -> Result<Vec<OutputFile>, StorageError> {
-        match fs::metadata(&self.folder).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            _ => {}
-        }
-        let mut files: Vec<_> = walk(&self.folder).try_collect().await?;
+        let mut files: Vec<_> = self.found().await.try_collect().await?;
         files.sort_unstable();
         Ok(files)
+    }
+
+    /// [`files`](Self::files) one at a time, in no order, so that their number does not matter.
+    pub(super) async fn found(&self) -> BoxStream<'static, Result<OutputFile, StorageError>> {
+        match fs::metadata(&self.folder).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => stream::empty().boxed(),
+            _ => walk(&self.folder).boxed(),
+        }
     }
 
     /// Removes every output, before another attempt.

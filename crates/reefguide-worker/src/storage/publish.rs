@@ -1,16 +1,21 @@
 //! All outputs of an attempt, or none.
 
 use std::collections::HashMap;
+use std::future::ready;
+use std::hash::{BuildHasher, RandomState};
 use std::mem;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::transfer::{self, FolderTransfer};
-use super::{Action, ObjectInfo, OutputFile, Outputs, Storage, StorageError, StorageUri};
+use super::{
+    Action, ObjectInfo, ObjectPath, OutputFile, Outputs, Storage, StorageError, StorageUri,
+};
 
 /// How long taking back may take.
 const TAKE_BACK_LIMIT: Duration = Duration::from_secs(10);
@@ -33,15 +38,14 @@ pub async fn publish(
     storage: &Storage,
     to: &StorageUri,
 ) -> Result<FolderTransfer, StorageError> {
-    let files = outputs.files().await?;
-    for file in &files {
-        to.object(&file.path)?;
-    }
+    let fits = |file: OutputFile| ready(to.object(&file.path).map(drop));
+    outputs.found().await.try_for_each(fits).await?;
     let begun = Begun {
         storage: storage.clone(),
-        objects: Mutex::default(),
+        to: to.clone(),
+        paths: Mutex::default(),
     };
-    match store(outputs, &files, to, &begun).await {
+    match store(outputs, to, &begun).await {
         Ok(published) => {
             begun.keep();
             Ok(published)
@@ -60,19 +64,17 @@ pub async fn publish(
 
 async fn store(
     outputs: &Outputs,
-    files: &[OutputFile],
     to: &StorageUri,
     begun: &Begun,
 ) -> Result<FolderTransfer, StorageError> {
-    // Owned items: a closure over references would keep this future from being `Send` for the compiler.
-    let starting = stream::iter(files.to_vec()).map(|file| {
-        begun.add(to.object(&file.path)?);
-        Ok(file)
-    });
-    let mut stored = HashMap::with_capacity(files.len());
-    let store = |object: ObjectInfo| drop(stored.insert(object.uri.clone(), object));
+    let starting = outputs
+        .found()
+        .await
+        .inspect_ok(|file| begun.add(&file.path));
+    let mut stored = Stored::default();
+    let store = |object: ObjectInfo| stored.add(&object);
     let published = transfer::upload(&begun.storage, outputs.folder(), starting, to, store).await?;
-    match verify(stored, &begun.storage, to).await {
+    match verify(stored, begun).await {
         // A role may be allowed to write and not to list; each upload was confirmed on its own.
         Err(error @ StorageError::AccessDenied { .. }) => {
             tracing::debug!(%error, "outputs not listed after storing them");
@@ -83,73 +85,114 @@ async fn store(
 }
 
 /// Compares what the store lists with what it said when it took it.
-async fn verify(
-    mut stored: HashMap<StorageUri, ObjectInfo>,
-    storage: &Storage,
-    to: &StorageUri,
-) -> Result<(), StorageError> {
+async fn verify(mut stored: Stored, begun: &Begun) -> Result<(), StorageError> {
     if stored.is_empty() {
         return Ok(());
     }
-    let mut pages = storage.pages(to)?;
+    let mut pages = begun.storage.pages(&begun.to)?;
     while let Some(page) = pages.next().await {
         for object in page? {
-            if stored
-                .get(&object.uri)
-                .is_some_and(|sent| same(sent, &object))
-            {
-                stored.remove(&object.uri);
-            }
+            stored.remove_if_same(&object);
         }
     }
-    match stored.into_values().next() {
+    match stored.first_of(begun)? {
         None => Ok(()),
-        Some(ObjectInfo { uri, size, etag }) => Err(StorageError::Broken {
+        Some((uri, size)) => Err(StorageError::Broken {
             action: Action::Store,
             uri,
-            problem: match etag {
-                Some(etag) => {
-                    format!("the store does not list it with its {size} bytes and ETag {etag}")
-                }
-                None => format!("the store does not list it with its {size} bytes"),
-            },
+            problem: format!(
+                "the store does not list it with its {size} bytes and the ETag that it gave"
+            ),
             tried: None,
         }),
     }
 }
 
-/// Whether two descriptions of an object can be of the same content.
-fn same(sent: &ObjectInfo, listed: &ObjectInfo) -> bool {
-    // A store need not list ETags, and need not put them into quotes each time.
-    let bare = |object: &ObjectInfo| Some(object.etag.as_ref()?.trim_matches('"').to_owned());
-    sent.size == listed.size
-        && match (bare(sent), bare(listed)) {
-            (Some(sent), Some(listed)) => sent == listed,
-            _ => true,
+/// What the store said of each object when it took it, by hashes, as there may be very many.
+#[derive(Default)]
+struct Stored {
+    hasher: RandomState,
+    objects: HashMap<u64, Mark>,
+}
+
+/// Size and hashed ETag of an object.
+struct Mark {
+    size: u64,
+    etag: Option<u64>,
+}
+
+impl Stored {
+    fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    fn name(&self, uri: &StorageUri) -> u64 {
+        self.hasher.hash_one(uri.key())
+    }
+
+    fn mark(&self, object: &ObjectInfo) -> Mark {
+        // A store need not put ETags into quotes each time.
+        let etag = object.etag.as_ref().map(|etag| etag.trim_matches('"'));
+        Mark {
+            size: object.size,
+            etag: etag.map(|etag| self.hasher.hash_one(etag)),
         }
+    }
+
+    fn add(&mut self, object: &ObjectInfo) {
+        let (name, mark) = (self.name(&object.uri), self.mark(object));
+        self.objects.insert(name, mark);
+    }
+
+    /// Removes what can have the same content as a listed object.
+    fn remove_if_same(&mut self, listed: &ObjectInfo) {
+        let (name, listed) = (self.name(&listed.uri), self.mark(listed));
+        let same = |sent: &Mark| {
+            sent.size == listed.size
+                && match (sent.etag, listed.etag) {
+                    (Some(sent), Some(listed)) => sent == listed,
+                    // A store need not list ETags.
+                    _ => true,
+                }
+        };
+        if self.objects.get(&name).is_some_and(same) {
+            self.objects.remove(&name);
+        }
+    }
+
+    /// An object that was not removed, and its size.
+    fn first_of(&self, begun: &Begun) -> Result<Option<(StorageUri, u64)>, StorageError> {
+        for path in begun.paths().lines() {
+            let uri = begun.to.join(path)?;
+            if let Some(sent) = self.objects.get(&self.name(&uri)) {
+                return Ok(Some((uri, sent.size)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The objects a publication may have stored; taken back unless it says otherwise.
 struct Begun {
     storage: Storage,
-    objects: Mutex<Vec<StorageUri>>,
+    to: StorageUri,
+    /// Each with a newline, which no path has: one text takes a fraction of what as many would.
+    paths: Mutex<String>,
 }
 
 impl Begun {
-    fn add(&self, object: StorageUri) {
-        self.objects
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(object);
+    fn paths(&self) -> MutexGuard<'_, String> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Vec<StorageUri> {
-        mem::take(
-            &mut *self
-                .objects
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
+    fn add(&self, path: &ObjectPath) {
+        let mut paths = self.paths();
+        paths.push_str(path.as_str());
+        paths.push('\n');
+    }
+
+    fn take(&self) -> String {
+        mem::take(&mut *self.paths())
     }
 
     fn keep(&self) {
@@ -158,33 +201,38 @@ impl Begun {
 
     /// Deletes the objects; how many were, and how many perhaps were not.
     async fn take_back(&self) -> (u64, u64) {
-        delete_all(self.storage.clone(), self.take()).await
+        delete_all(self.storage.clone(), self.to.clone(), self.take()).await
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        let objects = self.take();
-        if objects.is_empty() {
+        let paths = self.take();
+        if paths.is_empty() {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(delete_all(self.storage.clone(), objects));
+            runtime.spawn(delete_all(self.storage.clone(), self.to.clone(), paths));
         }
     }
 }
 
-async fn delete_all(storage: Storage, objects: Vec<StorageUri>) -> (u64, u64) {
-    let all = objects.len() as u64;
-    let removed = std::sync::atomic::AtomicU64::new(0);
-    let deleting = stream::iter(objects).for_each_concurrent(TAKE_BACK_AT_ONCE, |object| {
-        let (storage, removed) = (&storage, &removed);
+async fn delete_all(storage: Storage, to: StorageUri, paths: String) -> (u64, u64) {
+    let all = paths.lines().count() as u64;
+    let removed = AtomicU64::new(0);
+    let paths = stream::iter(paths.lines().map(str::to_owned));
+    let deleting = paths.for_each_concurrent(TAKE_BACK_AT_ONCE, |path| {
+        let (storage, to, removed) = (&storage, &to, &removed);
         async move {
-            match storage.delete(&object).await {
+            let deleted = match to.join(&path) {
+                Ok(object) => storage.delete(&object).await,
+                Err(error) => Err(error),
+            };
+            match deleted {
                 Ok(()) => {
-                    removed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    removed.fetch_add(1, Relaxed);
                 }
-                Err(error) => tracing::warn!(%object, %error, "output not taken back"),
+                Err(error) => tracing::warn!(%to, path, %error, "output not taken back"),
             }
         }
     });

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use reefguide_worker::job::JobType;
 use reefguide_worker::retry::{Growth, RetryPolicy};
 use reefguide_worker::service::config::{Config, ConfigError, ConfigSources};
+use reefguide_worker::storage::{Encryption, StorageClass};
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -255,6 +256,44 @@ fn minio_keys_go_first_where_there_is_an_endpoint_for_them() {
     assert_eq!(key(&place).as_deref(), Some("aws"));
     let place = place.env("S3_ENDPOINT", "http://localhost:9000");
     assert_eq!(key(&place).as_deref(), Some("minio"));
+}
+
+#[test]
+fn objects_are_encrypted_and_classed_as_s3_calls_it() {
+    let config = Place::good()
+        .env("S3_ENCRYPTION", "aws:kms")
+        .env("S3_STORAGE_CLASS", " GLACIER_IR")
+        .load()
+        .unwrap();
+    let key = None;
+    assert_eq!(config.s3_encryption(), Some(Encryption::Kms { key }));
+    let class = StorageClass::GlacierInstantRetrieval;
+    assert_eq!(config.s3_storage_class, Some(class));
+    let config = Place::good()
+        .env("S3_ENCRYPTION", "aws:kms")
+        .env("S3_KMS_KEY_ID", "alias/reef")
+        .load()
+        .unwrap();
+    let key = Some("alias/reef".to_owned());
+    assert_eq!(config.s3_encryption(), Some(Encryption::Kms { key }));
+    let config = Place::good().env("S3_ENCRYPTION", "AES256").load().unwrap();
+    assert_eq!(config.s3_encryption(), Some(Encryption::Aes256));
+    let config = Place::good().load().unwrap();
+    assert_eq!(config.s3_encryption(), None);
+    assert_eq!(config.s3_storage_class, None);
+}
+
+#[test]
+fn what_s3_would_not_take_or_not_give_back_at_once_is_refused_at_the_start() {
+    let wrong = Place::good()
+        .env("S3_ENCRYPTION", "SSE-KMS")
+        .env("S3_KMS_KEY_ID", "alias/a reef")
+        .env("S3_STORAGE_CLASS", "DEEP_ARCHIVE");
+    let unused = Place::good()
+        .env("S3_ENCRYPTION", "AES256")
+        .env("S3_KMS_KEY_ID", "alias/reef")
+        .env("S3_STORAGE_CLASS", "standard");
+    insta::assert_snapshot!(format!("{}\n{}", wrong.error(), unused.error()));
 }
 
 #[test]

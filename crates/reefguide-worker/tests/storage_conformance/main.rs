@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use reefguide_worker::storage::{FolderTransfer, StorageError, StorageUri, TransferProgress};
+use reefguide_worker::storage::{
+    Encryption, FolderTransfer, StorageClass, StorageError, StorageUri, TransferProgress,
+};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 use self::content::content;
 use self::store::Store;
@@ -69,6 +72,48 @@ async fn a_file_comes_back_as_it_went(store: &Store) {
         );
         assert_eq!(store.storage.read(&uri, read.size).await.unwrap(), content);
     }
+}
+
+async fn an_object_is_read_as_it_arrives(store: &Store) {
+    for size in [0, 1, 100_000, LARGE] {
+        let (uri, content) = (store.uri("a"), content(size));
+        store.put("a", content.clone()).await;
+        let progress = TransferProgress::default();
+        let storage = store.storage.tracked(&progress);
+
+        let mut reader = storage.open(&uri).await.unwrap();
+        let info = store.storage.info(&uri).await.unwrap();
+        assert_eq!(reader.info(), &info);
+        assert_eq!((progress.now().files, progress.now().files_found), (0, 1));
+        let mut begin = vec![0; size.min(10)];
+        reader.read_exact(&mut begin).await.unwrap();
+        let mut read = begin;
+        while let Some(piece) = reader.next().await {
+            read.extend_from_slice(&piece.unwrap());
+        }
+        assert!(read == content, "{size} bytes differ");
+        assert!(reader.next().await.is_none());
+        let now = progress.now();
+        assert_eq!((now.files, now.bytes), (1, size as u64));
+
+        let mut read = Vec::new();
+        let mut reader = storage.open(&uri).await.unwrap();
+        reader.read_to_end(&mut read).await.unwrap();
+        assert!(read == content, "{size} bytes differ");
+    }
+    let missing = store.storage.open(&store.uri("b")).await.unwrap_err();
+    assert!(matches!(missing, StorageError::NoSuchObject { .. }));
+}
+
+async fn an_object_is_read_by_lines(store: &Store) {
+    let text: Vec<_> = (0..50_000).map(|n| format!("line {n}")).collect();
+    store.put("a", text.join("\n")).await;
+    let reader = store.storage.open(&store.uri("a")).await.unwrap();
+    let mut lines = reader.lines();
+    for expected in text {
+        assert_eq!(lines.next_line().await.unwrap(), Some(expected));
+    }
+    assert_eq!(lines.next_line().await.unwrap(), None);
 }
 
 async fn bytes_over_the_multipart_threshold_come_back_as_they_went(store: &Store) {
@@ -398,6 +443,8 @@ macro_rules! conformance {
 
 conformance! {
     a_file_comes_back_as_it_went,
+    an_object_is_read_as_it_arrives,
+    an_object_is_read_by_lines,
     what_is_moved_is_counted,
     bytes_over_the_multipart_threshold_come_back_as_they_went,
     a_folder_comes_back_as_it_went,
@@ -419,6 +466,18 @@ conformance! {
 }
 
 #[tokio::test]
+async fn a_folders_object_that_is_replaced_in_place_while_it_is_read_is_told() {
+    let store = Store::folder();
+    store.put("a", content(LARGE)).await;
+    let mut reader = store.storage.open(&store.uri("a")).await.unwrap();
+    reader.next().await.unwrap().unwrap();
+    write(&store.local("store/reef/a"), content(LARGE + 1));
+    let mut read = Vec::new();
+    let error = reader.read_to_end(&mut read).await.unwrap_err();
+    assert!(error.to_string().contains("changed"), "{error}");
+}
+
+#[tokio::test]
 async fn s3_has_no_bucket_that_was_not_made() {
     let store = Store::s3().await;
     let elsewhere = "reefguide-test-elsewhere";
@@ -433,6 +492,21 @@ async fn s3_has_no_bucket_that_was_not_made() {
         assert!(named, "{refused:?}");
     }
     store.remove().await;
+}
+
+#[tokio::test]
+async fn s3_stores_what_is_to_be_encrypted_and_of_another_class() {
+    let store = Store::lab(|options| {
+        options.encryption = Some(Encryption::Kms { key: None });
+        options.storage_class = Some(StorageClass::StandardIa);
+    })
+    .await;
+    for size in [10, LARGE] {
+        let content = content(size);
+        store.put("a", content.clone()).await;
+        assert_eq!(store.get("a").await.unwrap(), content);
+        store.storage.list(&store.uri("")).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod disk;
 mod download;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
+mod reader;
 mod requests;
 #[path = "../small_disk/mod.rs"]
 mod small_disk;

@@ -16,7 +16,7 @@ const STALL: Duration = Duration::from_millis(500);
 /// Longer than any test waits.
 const NEVER: Duration = Duration::from_secs(3600);
 /// Longer than it takes to notice, and to send anew. The lab notices only then that the sender has hung up.
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(6);
 /// One request, and ranges.
 const SIZES: [usize; 2] = [200_000, LARGE];
 /// What goes in one request and finds no room between a client and a server that does not read.

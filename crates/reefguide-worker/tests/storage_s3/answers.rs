@@ -163,7 +163,7 @@ async fn a_publication_that_fails_takes_back_what_it_had_stored() {
     assert!(!failed.is_retryable());
     insta::assert_snapshot!(read(&failed), @r"
     cannot publish the outputs to s3://reef/p: the 3 files begun were removed again
-      because: cannot store s3://reef/p/bad: access denied (AccessDenied, 1 attempt in [time]): the worker's credentials or task role need to list, read, write and delete in bucket `reef`
+      because: cannot store s3://reef/p/bad: access denied (AccessDenied, 1 attempt in [time]): the worker's credentials or task role need to list, read, write and delete in bucket `reef`, and to use the KMS key if objects are encrypted with one
     ");
     let mut lines = server.lines();
     lines.retain(|line| line.starts_with(Method::DELETE.as_str()));

@@ -92,6 +92,14 @@ impl Server {
         }
     }
 
+    /// The server with a storage that is set otherwise.
+    pub(crate) async fn with(mut self, change: impl FnOnce(&mut S3Options)) -> Self {
+        let mut options = options(&self.endpoint);
+        change(&mut options);
+        self.storage = Storage::s3(options).await;
+        self
+    }
+
     /// The next request whose line begins like this. Fails rather than wait forever.
     pub(crate) async fn next(&mut self, begin: &str) -> Asked {
         let found = async {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use reefguide_worker::storage::{Outputs, StorageError, publish};
+use reefguide_worker::storage::{Encryption, Outputs, StorageClass, StorageError, publish};
 use tokio::sync::Notify;
 
 use crate::server::{Asked, Server, error, listing_with_etags, ok, stored, uri};
@@ -50,7 +51,8 @@ async fn a_small_object_is_one_request_with_its_checksum_ahead() {
 
 #[tokio::test]
 async fn a_file_that_is_written_to_while_it_is_stored_is_told() {
-    for size in [1, LARGE] {
+    // One that is no larger than what is held in memory is stored as it was when it was read.
+    for size in [2 << 20, LARGE] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         std::fs::write(&file, vec![7; size]).unwrap();
@@ -91,6 +93,78 @@ async fn what_is_to_be_noted_with_an_object_goes_ahead_of_it() {
             .unwrap();
         let asked = server.next(line).await;
         assert_eq!(asked.header("x-amz-meta-job-id"), Some("7 of 9"));
+    }
+}
+
+#[tokio::test]
+async fn encryption_and_class_are_asked_for_with_each_object_that_is_begun() {
+    const ENCRYPTION: &str = "x-amz-server-side-encryption";
+    const KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+    const CLASS: &str = "x-amz-storage-class";
+    let key = Some("alias/reef".to_owned());
+    for (encryption, class, expected) in [
+        (None, None, [None, None, None]),
+        (
+            Some(Encryption::Aes256),
+            Some(StorageClass::StandardIa),
+            [Some("AES256"), None, Some("STANDARD_IA")],
+        ),
+        (
+            Some(Encryption::Kms { key: None }),
+            Some(StorageClass::GlacierInstantRetrieval),
+            [Some("aws:kms"), None, Some("GLACIER_IR")],
+        ),
+        (
+            Some(Encryption::Kms { key }),
+            None,
+            [Some("aws:kms"), Some("alias/reef"), None],
+        ),
+    ] {
+        let server = Server::answering(|asked| async move { usual(&asked) }).await;
+        let mut server = server
+            .with(|options| {
+                options.encryption = encryption;
+                options.storage_class = class;
+            })
+            .await;
+        let storage = server.storage.with_metadata([("job-id", "7")]).unwrap();
+        let sent = |asked: &Asked| {
+            [ENCRYPTION, KEY, CLASS].map(|name| asked.header(name).map(str::to_owned))
+        };
+        let expected = expected.map(|value| value.map(str::to_owned));
+        for (size, line) in [(1, "PUT /reef/a"), (LARGE, "POST /reef/a?uploads")] {
+            let to = uri("s3://reef/a");
+            storage.upload_bytes(vec![7; size], &to).await.unwrap();
+            assert_eq!(sent(&server.next(line).await), expected);
+        }
+        // S3 refuses them with a part.
+        assert_eq!(sent(&server.next("PUT").await), [None, None, None]);
+
+        let minute = Duration::from_secs(60);
+        let put = storage.presign_put(&uri("s3://reef/a"), minute).await;
+        let put = put.unwrap();
+        let needed = [ENCRYPTION, KEY, CLASS].map(|name| {
+            let mut headers = put.headers();
+            headers.find(|header| header.0 == name).map(|h| h.1.into())
+        });
+        assert_eq!(needed, expected);
+        let get = storage.presign_get(&uri("s3://reef/a"), minute).await;
+        assert_eq!(get.unwrap().headers().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_class_of_single_objects_can_be_another() {
+    let server = Server::answering(|_| async { stored() }).await;
+    let mut server = server
+        .with(|options| options.storage_class = Some(StorageClass::OnezoneIa))
+        .await;
+    for class in [None, Some(StorageClass::IntelligentTiering)] {
+        let storage = server.storage.with_storage_class(class);
+        storage.upload_bytes("", &uri("s3://reef/a")).await.unwrap();
+        let asked = server.next("PUT").await;
+        let sent = asked.header("x-amz-storage-class");
+        assert_eq!(sent, class.map(StorageClass::as_str));
     }
 }
 
@@ -286,6 +360,18 @@ async fn a_completion_whose_answer_was_lost_counts_if_the_object_is_there() {
 }
 
 #[tokio::test]
+async fn a_completion_that_is_refused_does_not_count_though_such_an_object_is_there() {
+    let server = completed_unheard([|| error(403, "AccessDenied")], LARGE).await;
+    let to = uri("s3://reef/a");
+    let refused = server.storage.upload_bytes(vec![7; LARGE], &to).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, StorageError::AccessDenied { .. }),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_completion_whose_answer_is_not_worded_as_that_of_s3_counts_if_the_object_is_there() {
     // So does moto.
     counts_if_it_is_there([|| ok("<CompleteMultipartUploadResponse/>")]).await;
@@ -335,6 +421,9 @@ async fn outputs_are_published_only_if_the_store_lists_them_whole() {
         } else {
             let error = published.unwrap_err();
             assert!(error.is_retryable(), "{error:?}");
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            let named = "cannot store s3://reef/p/b: the store does not list it with its 3 bytes";
+            assert!(why.starts_with(named), "{why}");
             assert_eq!(removed, 2);
         }
     }
@@ -345,7 +434,7 @@ async fn a_publication_that_is_dropped_takes_back_what_it_had_begun() {
     let folder = tempfile::tempdir().unwrap();
     let outputs = outputs(&folder).await;
     let mut server = Server::answering(|asked| async move {
-        if asked.line().starts_with("PUT /reef/p/b") {
+        if asked.line().starts_with("PUT") {
             std::future::pending::<()>().await;
         }
         stored()
@@ -354,7 +443,8 @@ async fn a_publication_that_is_dropped_takes_back_what_it_had_begun() {
     let storage = server.storage.clone();
     let publishing =
         tokio::spawn(async move { publish(&outputs, &storage, &uri("s3://reef/p")).await });
-    server.next("PUT /reef/p/b").await;
+    server.next("PUT").await;
+    server.next("PUT").await;
     publishing.abort();
     let mut removed = [
         server.next("DELETE").await.line(),

@@ -325,6 +325,8 @@ async fn storage(config: &Config) -> Storage {
         endpoint: config.s3_endpoint.clone(),
         region: Some(config.aws_region.clone()),
         credentials: config.s3_credentials(),
+        encryption: config.s3_encryption(),
+        storage_class: config.s3_storage_class,
         ..S3Options::default()
     };
     Box::pin(Storage::s3(options)).await

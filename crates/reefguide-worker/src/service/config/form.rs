@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::job::JobType;
 use crate::retry::{Growth, RetryPolicy};
 use crate::service::telemetry::LogFormat;
-use crate::storage::StorageUri;
+use crate::storage::{Encryption, StorageClass, StorageUri};
 
 /// The longest time that can be configured, 49 days: below it no sum of times overflows.
 pub(super) const LONGEST: u32 = u32::MAX;
@@ -315,6 +315,69 @@ impl Form for Retry {
         Ok(match cap {
             Some(cap) => policy.cap(milliseconds.parse(cap)?),
             None => policy,
+        })
+    }
+}
+
+/// How S3 encrypts, by its own names; the key has a variable of its own.
+pub(super) struct S3Encryption;
+
+impl Form for S3Encryption {
+    type Value = Encryption;
+
+    fn needs(&self) -> String {
+        "`AES256` or `aws:kms`".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Encryption, Option<String>> {
+        match text.trim() {
+            "AES256" => Ok(Encryption::Aes256),
+            "aws:kms" => Ok(Encryption::Kms { key: None }),
+            _ => Err(None),
+        }
+    }
+}
+
+/// What names a key of KMS, which goes into a header.
+pub(super) struct KmsKey;
+
+impl Form for KmsKey {
+    type Value = String;
+
+    fn needs(&self) -> String {
+        "the id, ARN or alias of a KMS key, such as alias/reef".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Option<String>> {
+        let key = Text.parse(text)?;
+        match key.chars().all(|c| c.is_ascii_graphic()) {
+            true => Ok(key),
+            false => Err(None),
+        }
+    }
+}
+
+/// A class of S3, by its own name.
+pub(super) struct S3StorageClass;
+
+impl Form for S3StorageClass {
+    type Value = StorageClass;
+
+    fn needs(&self) -> String {
+        let names = StorageClass::ALL.map(|class| format!("`{}`", class.as_str()));
+        format!("one of {}", names.join(", "))
+    }
+
+    fn parse(&self, text: &str) -> Result<StorageClass, Option<String>> {
+        let text = text.trim();
+        let mut all = StorageClass::ALL.into_iter();
+        all.find(|class| class.as_str() == text).ok_or_else(|| {
+            matches!(text, "GLACIER" | "DEEP_ARCHIVE").then(|| {
+                format!(
+                    "use GLACIER_IR: from {text} nobody can download an output at once; a lifecycle rule of \
+                     the bucket may move outputs there later"
+                )
+            })
         })
     }
 }

@@ -24,7 +24,7 @@ use self::layers::Found;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
 use crate::service::telemetry::LogFormat;
-use crate::storage::{InputCache, S3Credentials, StorageUri};
+use crate::storage::{Encryption, InputCache, S3Credentials, StorageClass, StorageUri};
 
 macro_rules! when_unset {
     (required) => {
@@ -110,6 +110,13 @@ configuration! {
     pub s3_bucket_name: Option<String> = S3_BUCKET_NAME, optional "no bucket is tried", Text;
     /// Address of an S3 server other than AWS.
     pub s3_endpoint: Option<String> = S3_ENDPOINT, optional "AWS", HttpUrl;
+    /// How S3 encrypts what is stored.
+    s3_encryption: Option<Encryption> = S3_ENCRYPTION, optional "as the bucket says", S3Encryption;
+    /// The key to encrypt with; only with `S3_ENCRYPTION=aws:kms`.
+    s3_kms_key_id: Option<String> = S3_KMS_KEY_ID, optional "the account's own key for S3", KmsKey;
+    /// Storage class of outputs, and of what handlers store.
+    pub s3_storage_class: Option<StorageClass> =
+        S3_STORAGE_CLASS, optional "the server's own, of AWS `STANDARD`", S3StorageClass;
     /// Access key for `S3_ENDPOINT`, where it goes before `AWS_ACCESS_KEY_ID`; not used without it.
     minio_username: Option<String> = MINIO_USERNAME, optional "see `AWS_ACCESS_KEY_ID`", Text;
     /// Secret key for `S3_ENDPOINT`; set if and only if `MINIO_USERNAME` is.
@@ -204,6 +211,7 @@ impl Config {
         let config = Self::read(&mut values);
         values.check_pair(&row::MINIO_USERNAME, &row::MINIO_PASSWORD);
         values.check_pair(&row::AWS_ACCESS_KEY_ID, &row::AWS_SECRET_ACCESS_KEY);
+        values.check_kms_key();
         for variable in [
             &row::JOB_TYPES,
             &row::JOB_CONCURRENCY,
@@ -243,6 +251,16 @@ impl Config {
             })
         };
         minio().or_else(aws)
+    }
+
+    /// How what is stored is encrypted; `None` leaves it to the bucket.
+    pub fn s3_encryption(&self) -> Option<Encryption> {
+        match self.s3_encryption.clone()? {
+            Encryption::Kms { .. } => Some(Encryption::Kms {
+                key: self.s3_kms_key_id.clone(),
+            }),
+            other => Some(other),
+        }
     }
 
     /// Where the records of claims are kept; `None` without a bucket to keep them in.
@@ -332,6 +350,27 @@ impl Values {
                 remedy: format!("set {} too, or unset {}", unset.name, set.name),
             });
         }
+    }
+
+    /// Checks that a key is given only where it is used.
+    fn check_kms_key(&mut self) {
+        let Some(key) = self.found.get(&row::S3_KMS_KEY_ID.key()) else {
+            return;
+        };
+        let encryption = match self.found.get(&row::S3_ENCRYPTION.key()) {
+            None => "not set",
+            Some(Found { text, .. }) => match form::S3Encryption.parse(text) {
+                Ok(Encryption::Aes256) => "AES256",
+                _ => return,
+            },
+        };
+        let origin = key.origin.as_deref().unwrap_or("default");
+        self.problems.push(Problem {
+            subject: row::S3_KMS_KEY_ID.name.into(),
+            found: format!("is set ({origin}), but S3_ENCRYPTION is {encryption}"),
+            needs: "S3_ENCRYPTION=aws:kms to be used".into(),
+            remedy: "set S3_ENCRYPTION=aws:kms, or unset S3_KMS_KEY_ID".into(),
+        });
     }
 
     /// Checks the job types in a list of them, each perhaps with a value.

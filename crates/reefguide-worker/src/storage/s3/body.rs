@@ -19,14 +19,12 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::storage::StorageError;
-use crate::storage::content::{Content, Opened, Origin};
+use crate::storage::content::{Content, Opened, Origin, PIECE};
 use crate::storage::hex::hex;
 
 /// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
 /// so, large ones use least when they are read as they are sent.
 pub(super) const HELD: u64 = 1 << 20;
-/// How much of a larger one is read at a time, in bytes.
-pub(super) const PIECE: usize = 256 << 10;
 
 /// A body that can be sent several times, and its checksums, each computed once.
 pub(super) struct Sendable {

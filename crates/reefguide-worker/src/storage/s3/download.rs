@@ -203,30 +203,18 @@ impl Target {
     }
 }
 
-/// Reads the object `from`, unless it is larger than `limit`.
-pub(super) async fn to_memory(
-    s3: &S3,
-    from: &StorageUri,
-    limit: u64,
-) -> Result<Bytes, StorageError> {
-    let _permit = s3.limits.request(0).await;
-    let (version, content, _) = Version::newest(s3, from).await?;
-    version.info.within(limit)?;
-    version.whole(content).await
-}
-
 /// One version of an object. Every request for it fails once the object was replaced, so pieces of
 /// two versions are never mixed.
 #[derive(Clone)]
-struct Version {
+pub(super) struct Version {
     s3: S3,
-    info: ObjectInfo,
+    pub(super) info: ObjectInfo,
     /// Those of the request that found it.
     tries: Tries,
 }
 
 impl Version {
-    async fn newest(
+    pub(super) async fn newest(
         s3: &S3,
         uri: &StorageUri,
     ) -> Result<(Self, ByteStream, Expected), StorageError> {
@@ -244,7 +232,7 @@ impl Version {
 
     /// A range of the object: from `content`, which may go on after it, as far as that comes, and
     /// from requests of its own after that.
-    fn pieces(self, content: Option<ByteStream>, range: Range<u64>) -> Pieces {
+    pub(super) fn pieces(self, content: Option<ByteStream>, range: Range<u64>) -> Pieces {
         Pieces {
             cut: content.is_some() && range.end < self.info.size,
             tries: match content {
@@ -303,7 +291,7 @@ impl Version {
 
     /// Whether the server says of one of its parts that it is not of this size, as all but the last one
     /// were taken to be.
-    async fn has_parts_of_another_size(&self, part: u64) -> bool {
+    pub(super) async fn has_parts_of_another_size(&self, part: u64) -> bool {
         let mut number = 1;
         let mut start = 0;
         while start < self.info.size {
@@ -319,7 +307,7 @@ impl Version {
     }
 
     /// The size of one of its parts; `None` if the server does not say.
-    async fn part(&self, number: i32) -> Option<u64> {
+    pub(super) async fn part(&self, number: i32) -> Option<u64> {
         let uri = &self.info.uri;
         let head = self
             .s3
@@ -350,7 +338,7 @@ impl Version {
         }
     }
 
-    fn corrupted(&self) -> StorageError {
+    pub(super) fn corrupted(&self) -> StorageError {
         let problem = "its checksum does not match what arrived".to_owned();
         self.broken(&self.tries, problem)
     }
@@ -366,7 +354,7 @@ impl Version {
 }
 
 /// A range of an object as it arrives. What breaks off is asked for again from there.
-struct Pieces {
+pub(super) struct Pieces {
     version: Version,
     content: Option<ByteStream>,
     /// What is still to come.
@@ -378,7 +366,12 @@ struct Pieces {
 }
 
 impl Pieces {
-    async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
+    /// It may break off as often again as at the beginning.
+    pub(super) fn start_over(&mut self) {
+        self.delays = REPEAT.delays();
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
         loop {
             if self.cut && self.range.is_empty() {
                 return Ok(None);

@@ -191,6 +191,7 @@ mod tests {
             client: Client::from_conf(config.build()),
             endpoint: "Amazon S3".into(),
             encrypted: true,
+            at_rest: None,
             limits: Limits::default().into(),
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();

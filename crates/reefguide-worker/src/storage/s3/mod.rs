@@ -5,6 +5,7 @@ mod download;
 mod error;
 mod limits;
 mod presign;
+mod stream;
 mod tries;
 mod upload;
 mod verify;
@@ -22,10 +23,9 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
-use aws_sdk_s3::types::Object;
-use bytes::Bytes;
+use aws_sdk_s3::types::{Object, ServerSideEncryption};
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::{BoxStream, try_unfold};
 use secrecy::ExposeSecret;
 
 use self::limits::Limits;
@@ -35,9 +35,10 @@ use super::backend::Backend;
 use super::content::Source;
 use super::landing::Destination;
 use super::metadata::Metadata;
+use super::reader::Arriving;
 use super::{
-    Action, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageError, StorageUri,
-    TransferProgress,
+    Action, Encryption, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageClass,
+    StorageError, StorageUri, TransferProgress,
 };
 use crate::storage::Scheme;
 
@@ -56,6 +57,8 @@ pub(crate) struct S3 {
     endpoint: Arc<str>,
     /// Whether its connections are.
     encrypted: bool,
+    /// How what is stored is encrypted there; `None`: as the bucket says.
+    at_rest: Option<Encryption>,
     limits: Arc<Limits>,
 }
 
@@ -97,7 +100,24 @@ impl S3 {
             client: Client::from_conf(config.build()),
             endpoint: shown.into(),
             encrypted,
+            at_rest: options.encryption,
             limits: Arc::default(),
+        }
+    }
+
+    /// The encryption to ask for.
+    fn encryption(&self) -> Option<ServerSideEncryption> {
+        Some(match self.at_rest.as_ref()? {
+            Encryption::Aes256 => ServerSideEncryption::Aes256,
+            Encryption::Kms { .. } => ServerSideEncryption::AwsKms,
+        })
+    }
+
+    /// The key to encrypt with.
+    fn kms_key(&self) -> Option<String> {
+        match self.at_rest.as_ref()? {
+            Encryption::Aes256 => None,
+            Encryption::Kms { key } => key.clone(),
         }
     }
 
@@ -182,6 +202,11 @@ fn info(folder: &StorageUri, object: Object) -> Result<ObjectInfo, StorageError>
     })
 }
 
+/// A class as the SDK names it.
+fn class(class: Option<StorageClass>) -> Option<aws_sdk_s3::types::StorageClass> {
+    class.map(|class| class.as_str().into())
+}
+
 /// A size as the SDK gives it: signed, and sometimes not at all.
 fn size(size: Option<i64>) -> u64 {
     size.and_then(|size| u64::try_from(size).ok())
@@ -224,8 +249,8 @@ impl Backend for S3 {
         download::to_file(self, from, to, progress).await
     }
 
-    async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
-        download::to_memory(self, from, limit).await
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError> {
+        stream::open(self, from).await
     }
 
     fn list(
@@ -233,7 +258,7 @@ impl Backend for S3 {
         folder: &StorageUri,
     ) -> BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>> {
         let state = (self.clone(), folder.clone(), Some(None));
-        stream::try_unfold(
+        try_unfold(
             state,
             |(s3, folder, next): (Self, _, Option<Option<String>>)| async move {
                 let Some(token) = next else { return Ok(None) };
@@ -272,8 +297,9 @@ impl Backend for S3 {
         action: Action,
         uri: &StorageUri,
         expires: Duration,
+        class: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError> {
-        presign::presign(self, action, uri, expires).await
+        presign::presign(self, action, uri, expires, class).await
     }
 
     /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.

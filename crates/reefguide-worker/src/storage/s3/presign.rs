@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 
-use super::S3;
+use super::{S3, class};
 use crate::storage::presigned::check;
-use crate::storage::{Action, PresignedUrl, StorageError, StorageUri};
+use crate::storage::{Action, PresignedUrl, StorageClass, StorageError, StorageUri};
 
 /// A URL to read or to store an object with. Nothing is sent but what credentials need.
 pub(super) async fn presign(
@@ -14,6 +14,7 @@ pub(super) async fn presign(
     action: Action,
     uri: &StorageUri,
     expires: Duration,
+    stored_as: Option<StorageClass>,
 ) -> Result<PresignedUrl, StorageError> {
     let unsupported = |problem| StorageError::Unsupported {
         action,
@@ -36,6 +37,10 @@ pub(super) async fn presign(
     let signed = match action {
         Action::Store => {
             let put = s3.client.put_object().bucket(bucket).key(key);
+            let put = put
+                .set_server_side_encryption(s3.encryption())
+                .set_ssekms_key_id(s3.kms_key())
+                .set_storage_class(class(stored_as));
             s3.ask(action, uri, put.presigned(holding)).await?
         }
         _ => {

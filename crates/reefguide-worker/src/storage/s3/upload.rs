@@ -9,10 +9,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::S3;
 use super::body::{HELD, Sendable};
 use super::limits::Permit;
 use super::tries::Tries;
+use super::{S3, class};
 use crate::storage::content::{Content, Source, blocking};
 use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
@@ -99,6 +99,9 @@ async fn whole(
         .bucket(to.bucket())
         .key(to.key())
         .content_type(content_type(to))
+        .set_server_side_encryption(s3.encryption())
+        .set_ssekms_key_id(s3.kms_key())
+        .set_storage_class(class(metadata.class))
         .checksum_crc32(&sendable.crc32)
         .body(sendable.body())
         .customize()
@@ -156,6 +159,9 @@ impl Upload {
             .bucket(to.bucket())
             .key(to.key())
             .content_type(content_type(&to))
+            .set_server_side_encryption(s3.encryption())
+            .set_ssekms_key_id(s3.kms_key())
+            .set_storage_class(class(metadata.class))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send();
         let begun = s3.ask(Action::Store, &to, create).await?;

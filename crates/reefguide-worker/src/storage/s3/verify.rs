@@ -42,9 +42,7 @@ impl Expected {
             };
             return match (number(sum), parts) {
                 (Some(sum), Some(parts)) => Self::Parts(algorithm, sum, parts),
-                (Some(sum), None) if sum_is_of_all(algorithm, answer) => {
-                    Self::Whole(algorithm, sum)
-                }
+                (Some(sum), None) if sum_is_of_all(answer) => Self::Whole(algorithm, sum),
                 _ => Self::Nothing,
             };
         }
@@ -59,16 +57,8 @@ impl Expected {
     }
 }
 
-fn sum_is_of_all(algorithm: CrcAlgorithm, answer: &GetObjectOutput) -> bool {
-    match answer.checksum_type() {
-        Some(of) => *of != ChecksumType::Composite,
-        // Of an object in parts, some servers give that of the parts, and do not say so. There is none of this
-        // algorithm.
-        None => {
-            let in_parts = answer.e_tag().is_some_and(|etag| etag.contains('-'));
-            algorithm == CrcAlgorithm::Crc64Nvme || !in_parts
-        }
-    }
+fn sum_is_of_all(answer: &GetObjectOutput) -> bool {
+    answer.checksum_type() != Some(&ChecksumType::Composite)
 }
 
 fn number(base64: &str) -> Option<u64> {
@@ -173,6 +163,74 @@ impl Verification {
             }
         }
         sums
+    }
+}
+
+/// Compares content that arrives in order.
+#[derive(Debug)]
+pub(super) struct InOrder {
+    verification: Verification,
+    /// What arrived of the part under way, and its sum.
+    part: Range<u64>,
+    digest: Option<Digest>,
+    md5: Option<Md5>,
+}
+
+impl InOrder {
+    pub(super) fn new(verification: Verification) -> Self {
+        let md5 = matches!(verification.expected, Expected::Md5(_));
+        Self {
+            digest: verification.digest(),
+            md5: md5.then(Md5::new),
+            verification,
+            part: 0..0,
+        }
+    }
+
+    /// How much has arrived, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.part.end
+    }
+
+    pub(super) fn add(&mut self, mut piece: &[u8]) {
+        if let Some(md5) = &mut self.md5 {
+            md5.update(piece);
+        }
+        while !piece.is_empty() {
+            let end = self.verification.end(self.part.start);
+            if self.part.end == end {
+                self.end_part();
+                continue;
+            }
+            let room = usize::try_from(end - self.part.end).unwrap_or(usize::MAX);
+            let (of_part, rest) = piece.split_at(room.min(piece.len()));
+            if let Some(digest) = &mut self.digest {
+                digest.update(of_part);
+            }
+            self.part.end += of_part.len() as u64;
+            piece = rest;
+        }
+    }
+
+    fn end_part(&mut self) {
+        if let Some(digest) = &self.digest {
+            self.verification.add(self.part.clone(), digest);
+        }
+        self.digest = self.verification.digest();
+        self.part.start = self.part.end;
+    }
+
+    /// Whether all that arrived is right.
+    pub(super) fn are_right(&mut self) -> bool {
+        if !self.part.is_empty() {
+            self.end_part();
+        }
+        let md5 = self.md5.take().map(|md5| hex(&md5.finalize()));
+        match (&self.verification.expected, md5) {
+            (Expected::Md5(expected), md5) => md5.as_ref() == Some(expected),
+            // Nothing is read again for the others.
+            _ => matches!(self.verification.is_right(|| Ok(io::empty())), Ok(true)),
+        }
     }
 }
 

@@ -48,6 +48,11 @@ impl Load {
         self.files * self.size
     }
 
+    /// Whether its files, more than their bytes, are what takes time.
+    pub(super) fn is_of_many(self) -> bool {
+        self.files > 1000
+    }
+
     /// What clients are given to move, below `folder`: the folder, or the one file in it.
     pub(super) fn place(self, folder: &str) -> String {
         match self.files {

@@ -197,9 +197,15 @@ impl Bench<'_> {
     }
 
     async fn download(&self, client: &Client, case: Case, seed: &str) -> Result<Run, Failure> {
-        // A file system that keeps its books in memory, if there is one: else they are what is measured.
+        // Many files go to a file system in memory, if there is one: one on a disk remembers for minutes which files
+        // were deleted, and to find room among them is then what is measured. Large ones go to the disk, as they do
+        // in a worker.
         let memory = Path::new("/dev/shm");
-        let place = if memory.is_dir() { memory } else { &self.data };
+        let place = if case.load.is_of_many() && memory.is_dir() {
+            memory
+        } else {
+            &self.data
+        };
         let folder = place.join(format!("reefguide-bench-{}", std::process::id()));
         remove(&folder)?;
         fs::create_dir_all(&folder).doing(format_args!("making {}", folder.display()))?;

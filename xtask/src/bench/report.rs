@@ -23,7 +23,7 @@ struct Targets {
 impl Targets {
     /// Time and CPU are compared where the client is what is measured: not against a server that stores.
     fn of(server: Kind, case: Case) -> Self {
-        let small = case.load.files > 1000;
+        let small = case.load.is_of_many();
         let up = case.direction == Direction::Up;
         let of_s5cmd = match server {
             Kind::Sink if up && small => Some(0.65),

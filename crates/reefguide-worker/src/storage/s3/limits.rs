@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::body::HELD;
 
 /// How many requests there may be to a server that is near: more would only wait for its processor or ours.
-pub(super) const FEW: usize = 32;
+pub(super) const FEW: usize = 16;
 /// How many to one that is far, whose answers are on their way most of the time.
 pub(crate) const MANY: usize = 256;
 /// How many bytes of content may be held in memory, in all.
@@ -19,7 +19,7 @@ pub(super) const RANGE_HELD: u64 = 2 * HELD;
 /// Bounds that all clones of a [`Storage`](crate::storage::Storage) share.
 ///
 /// The number of requests follows their round trips: while the last ones take about as long as the
-/// fastest did, the server and this machine have nothing to do but wait, and one more is allowed.
+/// fastest did, the server and this machine have nothing to do but wait, and more are allowed.
 #[derive(Debug)]
 pub(super) struct Limits {
     requests: Arc<Semaphore>,
@@ -105,8 +105,10 @@ impl Limits {
         let Pace { allowed, fastest } = &mut *pace;
         *fastest = time.min(fastest.saturating_add(*fastest / 1024));
         if busy && time < *fastest * 2 && *allowed < MANY {
-            self.requests.add_permits(1);
-            *allowed += 1;
+            // So that a few round trips are enough to find out.
+            let more = 3.min(MANY - *allowed);
+            self.requests.add_permits(more);
+            *allowed += more;
         } else if time > fastest.saturating_mul(4) && *allowed > FEW {
             // Out of the free ones, if there are any.
             *allowed -= self.requests.forget_permits(1);
@@ -137,13 +139,14 @@ mod tests {
     #[tokio::test]
     async fn requests_and_their_bytes_are_bounded() {
         let limits = Arc::new(Limits::default());
-        let mut held = Vec::new();
-        while let Some(permit) = limits.request(HELD).now_or_never() {
-            held.push(permit);
-        }
-        assert_eq!(held.len(), 24);
+        let mut held = take(&limits).await;
+        assert_eq!(held.len(), FEW);
+        let grown = held
+            .iter_mut()
+            .filter_map(|permit| permit.grow(RANGE_HELD).now_or_never());
+        assert_eq!(grown.count(), 12);
+        assert!(!held[15].try_grow(1));
         drop(held);
-        assert_eq!(take(&limits).await.len(), FEW);
         assert!(limits.request(u64::MAX).now_or_never().is_some());
     }
 
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(held.len(), MANY);
         drop(held);
         for _ in 0..1000 {
-            limits.took(far * 5);
+            limits.took(far * 8);
         }
         assert_eq!(take(&limits).await.len(), FEW);
     }

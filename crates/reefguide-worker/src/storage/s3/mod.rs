@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
@@ -80,9 +80,13 @@ impl S3 {
             .await
             .timeout_config(timeouts)
             .retry_config(retries)
-            // Its own quota of retries. By default, trouble with one server uses up that of all others in the
-            // process which are in a region of the same name.
-            .retry_partition(RetryPartition::custom("storage").build())
+            // By default there is a quota of retries, which a short outage uses up when many requests meet it at
+            // once, even for other servers. Each request has its limit, and their number is bounded.
+            .retry_partition(
+                RetryPartition::custom("storage")
+                    .token_bucket(TokenBucket::unlimited())
+                    .build(),
+            )
             .interceptor(CountAttempts)
             .stalled_stream_protection(
                 StalledStreamProtectionConfig::enabled()

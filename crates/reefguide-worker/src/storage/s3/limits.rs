@@ -9,6 +9,9 @@ use super::body::HELD;
 
 /// How many requests there may be to a server that is near: more would only wait for its processor or ours.
 pub(super) const FEW: usize = 16;
+/// How long the answers of a server take at least that is far. With few requests at a time, nearer ones answer
+/// thousands of them a second.
+const FAR: Duration = Duration::from_millis(4);
 /// How many to one that is far, whose answers are on their way most of the time.
 pub(crate) const MANY: usize = 256;
 /// How many bytes of content may be held in memory, in all.
@@ -33,6 +36,10 @@ struct Pace {
     allowed: usize,
     /// The shortest round trip, forgotten slowly.
     fastest: Duration,
+    /// How many answers are still to come of the requests that had to connect first.
+    connecting: usize,
+    /// How many more each quick answer allows: many, until the first slow one.
+    step: usize,
 }
 
 impl Default for Limits {
@@ -43,6 +50,8 @@ impl Default for Limits {
             pace: Mutex::new(Pace {
                 allowed: FEW,
                 fastest: Duration::MAX,
+                connecting: FEW,
+                step: FEW,
             }),
         }
     }
@@ -102,16 +111,25 @@ impl Limits {
     fn took(&self, time: Duration) {
         let busy = self.requests.available_permits() == 0;
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let Pace { allowed, fastest } = &mut *pace;
+        let Pace {
+            allowed,
+            fastest,
+            connecting,
+            step,
+        } = &mut *pace;
         *fastest = time.min(fastest.saturating_add(*fastest / 1024));
-        if busy && time < *fastest * 2 && *allowed < MANY {
-            // So that a few round trips are enough to find out.
-            let more = 3.min(MANY - *allowed);
+        if *connecting > 0 {
+            *connecting -= 1;
+        } else if busy && (FAR..*fastest * 2).contains(&time) {
+            let more = (*step).min(MANY - *allowed);
             self.requests.add_permits(more);
             *allowed += more;
-        } else if time > fastest.saturating_mul(4) && *allowed > FEW {
-            // Out of the free ones, if there are any.
-            *allowed -= self.requests.forget_permits(1);
+        } else if time > *fastest * 4 {
+            *step = 1;
+            if *allowed > FEW {
+                // Out of the free ones, if there are any.
+                *allowed -= self.requests.forget_permits(1);
+            }
         }
     }
 }
@@ -157,6 +175,14 @@ mod tests {
         limits.took(far);
         assert_eq!(take(&limits).await.len(), FEW, "nobody waits");
 
+        for _ in 0..1000 {
+            let held = take(&limits).await;
+            limits.took(far / 10);
+            drop(held);
+        }
+        assert_eq!(take(&limits).await.len(), FEW, "near");
+
+        let limits = Arc::new(Limits::default());
         let mut held = Vec::new();
         for _ in 0..1000 {
             held.extend(take(&limits).await);

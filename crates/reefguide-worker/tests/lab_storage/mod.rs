@@ -4,17 +4,16 @@ use reefguide_lab::Lab;
 use reefguide_worker::storage::{S3Credentials, S3Options};
 
 pub(crate) fn options(lab: &Lab) -> S3Options {
-    let env = lab.env();
-    let value = |name| {
-        let found = env.iter().find(|(known, _)| *known == name);
-        found.unwrap().1.clone()
-    };
+    options_at(lab.s3_endpoint())
+}
+
+/// The same for a process that has only its address.
+pub(crate) fn options_at(endpoint: &str) -> S3Options {
     let mut options = S3Options::default();
-    options.endpoint = Some(value("S3_ENDPOINT"));
-    options.region = Some(value("AWS_REGION"));
+    options.endpoint = Some(endpoint.into());
     options.credentials = Some(S3Credentials {
-        access_key: value("MINIO_USERNAME"),
-        secret_key: value("MINIO_PASSWORD").into(),
+        access_key: "minioadmin".into(),
+        secret_key: "minioadmin".into(),
         session_token: None,
     });
     options

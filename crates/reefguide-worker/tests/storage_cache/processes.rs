@@ -5,9 +5,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Route};
-use reefguide_worker::storage::{
-    InputCache, S3Credentials, S3Options, Storage, StorageError, StorageUri,
-};
+use reefguide_worker::storage::{InputCache, Storage, StorageError, StorageUri};
 
 use crate::rig::{Rig, SIZE, in_time, is_all, names};
 use crate::small_disk;
@@ -68,14 +66,7 @@ impl Process {
 }
 
 async fn storage(endpoint: &str) -> Storage {
-    let mut options = S3Options::default();
-    options.endpoint = Some(endpoint.into());
-    options.credentials = Some(S3Credentials {
-        access_key: "minioadmin".into(),
-        secret_key: "minioadmin".into(),
-        session_token: None,
-    });
-    Storage::s3(options).await
+    Storage::s3(crate::lab_storage::options_at(endpoint)).await
 }
 
 /// What runs in the other process.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageError, StorageUri};
+use reefguide_worker::storage::{Storage, StorageError, StorageUri};
 use tokio::time::timeout;
 
 use crate::bench::{Bench, LARGE, PATIENCE};
@@ -110,15 +110,8 @@ async fn child_on_a_small_disk() {
     let [folder, endpoint, bucket] = given[..] else {
         panic!("{given:?}");
     };
-    let mut options = S3Options::default();
-    options.endpoint = Some(endpoint.into());
-    options.credentials = Some(S3Credentials {
-        access_key: "minioadmin".into(),
-        secret_key: "minioadmin".into(),
-        session_token: None,
-    });
     let disk = Disk {
-        storage: Storage::s3(options).await,
+        storage: Storage::s3(crate::lab_storage::options_at(endpoint)).await,
         bucket: bucket.into(),
         folder: folder.into(),
     };

@@ -195,4 +195,26 @@ mod tests {
         }
         assert_eq!(take(&limits).await.len(), FEW);
     }
+
+    #[tokio::test]
+    async fn connecting_teaches_nothing_and_after_a_slow_answer_requests_are_added_one_at_a_time() {
+        let limits = Arc::new(Limits::default());
+        let far = Duration::from_millis(20);
+        let mut held = take(&limits).await;
+        for _ in 0..FEW {
+            limits.took(far);
+        }
+        assert_eq!(take(&limits).await.len(), 0);
+        limits.took(far);
+        held.extend(take(&limits).await);
+        assert_eq!(held.len(), 2 * FEW);
+
+        limits.took(far * 8);
+        for _ in 0..3 {
+            held.extend(take(&limits).await);
+            limits.took(far);
+        }
+        assert_eq!(take(&limits).await.len(), 1);
+        assert_eq!(held.len(), 2 * FEW + 2);
+    }
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest, checksum_combine};
 use md5::{Digest as _, Md5};
 
+use crate::storage::content::PIECE;
 use crate::storage::hex::hex;
 
 /// What the server says of an object's content.
@@ -236,7 +237,7 @@ impl InOrder {
 
 fn md5(mut content: impl Read) -> io::Result<String> {
     let mut md5 = Md5::new();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; PIECE];
     loop {
         match content.read(&mut buffer)? {
             0 => break,

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::{ObjectPath, StorageError};
@@ -79,6 +81,19 @@ impl Landing {
     /// What to write to.
     pub(crate) fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// Takes room for `size` bytes, if the file system knows how: what does not fit is told before it is
+    /// fetched, and writing costs less. Waits for the file system.
+    pub(crate) fn reserve(&self, size: u64) -> Result<(), StorageError> {
+        let taken = fallocate(&self.file, FallocateFlags::empty(), 0, size);
+        match taken {
+            Err(full @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                Err(StorageError::local("write", &self.target)(full.into()))
+            }
+            // Writing has to do without, or says what is wrong.
+            _ => Ok(()),
+        }
     }
 
     /// Where that is.

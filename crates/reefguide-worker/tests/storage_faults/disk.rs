@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use reefguide_worker::storage::{Storage, StorageError, StorageUri};
+use reefguide_worker::storage::{Storage, StorageError, StorageUri, TransferProgress};
 use tokio::time::timeout;
 
 use crate::bench::{Bench, LARGE, PATIENCE};
@@ -110,7 +110,7 @@ async fn child_on_a_small_disk() {
     let [folder, endpoint, bucket] = given[..] else {
         panic!("{given:?}");
     };
-    let disk = Disk {
+    let mut disk = Disk {
         storage: Storage::s3(crate::lab_storage::options_at(endpoint)).await,
         bucket: bucket.into(),
         folder: folder.into(),
@@ -119,10 +119,15 @@ async fn child_on_a_small_disk() {
         assert!(std::fs::read(disk.folder.join(name)).unwrap() == content(size));
     };
 
+    let progress = TransferProgress::default();
+    let untracked = disk.storage.clone();
+    disk.storage = untracked.tracked(&progress);
     for _ in 0..AGAIN {
         disk.has_no_room_for("large", &[]).await;
         disk.until_there_is_room(SIZE - PAGES).await;
     }
+    disk.storage = untracked;
+    assert_eq!(progress.now().bytes, 0, "fetched although there is no room");
     for (key, size) in SMALL {
         disk.fetch(key, key).await.unwrap();
         whole(key, size);

@@ -63,7 +63,7 @@ pub(super) async fn to_file(
         _ => None,
     };
     let verification = Verification::new(expected, size, part);
-    let target = Arc::new(Target::at(to, verification, progress.clone()).await?);
+    let target = Arc::new(Target::at(to, size, verification, progress.clone()).await?);
     let end = |start: u64, length| {
         let part_end = target.verification.end(start);
         size.min(start + length).min(part_end)
@@ -129,13 +129,16 @@ enum Landed {
 impl Target {
     async fn at(
         to: Destination,
+        size: u64,
         verification: Verification,
         progress: TransferProgress,
     ) -> Result<Self, StorageError> {
         blocking(move || {
+            let landing = Landing::at(to)?;
+            landing.reserve(size)?;
             Ok(Self {
                 turn: Arc::default(),
-                landing: Landing::at(to)?,
+                landing,
                 verification,
                 progress,
             })

@@ -192,7 +192,7 @@ mod tests {
             endpoint: "Amazon S3".into(),
             encrypted: true,
             at_rest: None,
-            limits: Limits::default().into(),
+            limits: Limits::new(false).into(),
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
         assert!(

@@ -42,21 +42,6 @@ struct Pace {
     step: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            requests: Arc::new(Semaphore::new(FEW)),
-            bytes: Arc::new(Semaphore::new(BYTES as usize)),
-            pace: Mutex::new(Pace {
-                allowed: FEW,
-                fastest: Duration::MAX,
-                connecting: FEW,
-                step: FEW,
-            }),
-        }
-    }
-}
-
 /// The permission to make a request, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
@@ -87,6 +72,21 @@ impl Permit {
 }
 
 impl Limits {
+    /// The bounds of requests over connections that are encrypted or not. An encrypted one takes so much to
+    /// begin that its first request tells nothing of how far the server is.
+    pub(super) fn new(encrypted: bool) -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(FEW)),
+            bytes: Arc::new(Semaphore::new(BYTES as usize)),
+            pace: Mutex::new(Pace {
+                allowed: FEW,
+                fastest: Duration::MAX,
+                connecting: if encrypted { FEW } else { 0 },
+                step: FEW,
+            }),
+        }
+    }
+
     /// Waits until a request with `bytes` of content may be made.
     ///
     /// Whoever holds a permit must be able to finish without another one.
@@ -156,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_and_their_bytes_are_bounded() {
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::new(false));
         let mut held = take(&limits).await;
         assert_eq!(held.len(), FEW);
         let grown = held
@@ -170,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_far_gets_more_requests_at_once_and_one_that_is_slow_fewer() {
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::new(false));
         let far = Duration::from_millis(20);
         limits.took(far);
         assert_eq!(take(&limits).await.len(), FEW, "nobody waits");
@@ -182,7 +182,7 @@ mod tests {
         }
         assert_eq!(take(&limits).await.len(), FEW, "near");
 
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::new(false));
         let mut held = Vec::new();
         for _ in 0..1000 {
             held.extend(take(&limits).await);
@@ -197,8 +197,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connecting_teaches_nothing_and_after_a_slow_answer_requests_are_added_one_at_a_time() {
-        let limits = Arc::new(Limits::default());
+    async fn encrypting_teaches_nothing_and_after_a_slow_answer_requests_are_added_one_at_a_time() {
+        let limits = Arc::new(Limits::new(true));
         let far = Duration::from_millis(20);
         let mut held = take(&limits).await;
         for _ in 0..FEW {

@@ -105,7 +105,7 @@ impl S3 {
             endpoint: shown.into(),
             encrypted,
             at_rest: options.encryption,
-            limits: Arc::default(),
+            limits: Arc::new(Limits::new(encrypted)),
         }
     }
 

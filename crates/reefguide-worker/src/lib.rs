@@ -19,6 +19,7 @@ mod chain;
 pub mod handler;
 pub mod health;
 pub mod job;
+pub mod metrics;
 pub mod prelude;
 pub mod retry;
 pub mod runtime;

@@ -1,5 +1,7 @@
 //! What is counted, as a scrape shows it.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Lab, Route};
@@ -14,6 +16,8 @@ use serde_json::Value;
 
 use crate::exposition::Scrape;
 use crate::rig::{Rig, Running, in_time};
+
+const PAGE: &str = include_str!("../../../../docs/src/metrics.md");
 
 /// A worker whose metrics are served.
 struct Served {
@@ -187,6 +191,63 @@ async fn a_scrape_tells_of_claims_that_others_won() {
     assert_eq!(claims("won"), 1.0);
     assert_eq!(claims("fenced"), fenced as f64);
     assert!(claims("fenced") + claims("lost") >= 1.0);
+}
+
+fn table_of_metrics(scrape: &Scrape) -> String {
+    let mut table =
+        String::from("| metric | type | labels | what it is |\n| --- | --- | --- | --- |\n");
+    for (name, family) in &scrape.0 {
+        let labels: Vec<_> = family
+            .labels()
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        let (kind, labels, help) = (&family.kind, labels.join(", "), &family.help);
+        let help = help.strip_suffix('.').unwrap();
+        let _ = writeln!(table, "| `{name}` | {kind} | {labels} | {help} |");
+    }
+    table
+}
+
+#[tokio::test]
+async fn the_page_about_metrics_names_those_that_there_are() {
+    let served = Served::start().await;
+    let worker = served.worker().await;
+    let worker = worker.handler_fn("GOOD", |_: Value, _| async { Ok(json!({})) });
+    let _worker = worker.build().unwrap();
+    let scrape = served.scrape().await;
+    let (before, rest) = PAGE.split_once("<!-- metrics -->\n").unwrap();
+    let (found, after) = rest.split_once("<!-- end of metrics -->").unwrap();
+    let table = table_of_metrics(&scrape);
+    assert!(
+        found == table,
+        "docs/src/metrics.md is out of date; between its marks must stand:\n\n{table}"
+    );
+    let samples: BTreeSet<_> = scrape
+        .0
+        .iter()
+        .flat_map(|(name, family)| {
+            family
+                .samples
+                .iter()
+                .map(|sample| &*sample.name)
+                .chain([&**name])
+        })
+        .collect();
+    let mut named = 0;
+    for word in [before, after]
+        .concat()
+        .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+    {
+        if word.starts_with("worker_") || word.starts_with("process_") {
+            assert!(
+                samples.contains(word),
+                "docs/src/metrics.md names {word}, which is no metric"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 10, "{named} metrics were found in the text");
 }
 
 #[tokio::test]

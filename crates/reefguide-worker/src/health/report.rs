@@ -123,7 +123,9 @@ impl fmt::Display for Ailment {
                 &STALL_LIMIT,
             ),
             Self::Stuck { time, limit } => ("the poll loop has not turned", time, limit),
-            Self::NoContact { time, limit } => ("the API has not answered", time, limit),
+            Self::NoContact { time, limit } => {
+                ("the API has not answered as it should", time, limit)
+            }
             Self::NoBucket { time, limit } => ("the bucket has not answered", time, limit),
             Self::TokenEnded { time, limit } => (
                 "the access token has ended and was not renewed",

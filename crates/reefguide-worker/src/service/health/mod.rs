@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `/health` | 200 `{"status":"healthy","activeJobs":1,"maxJobs":2,…}`, or 503 with `"status":"unhealthy"` and a `reason` |
 //! | `/ready` | 200 `{"status":"ready"}`, or 503 with `"status":"not ready"` and a `reason` |
-//! | `/metrics` | [`Metrics`] as text for Prometheus |
+//! | `/metrics` | [`Metrics`](crate::metrics::Metrics) as text for Prometheus |
 //!
 //! What healthy and ready mean is [`crate::health`]'s to say.
 
@@ -19,8 +19,6 @@ pub use self::routes::serve;
 
 use self::routes::{Health, HealthStatus};
 use super::plain_http_client;
-#[cfg(doc)]
-use crate::metrics::Metrics;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 

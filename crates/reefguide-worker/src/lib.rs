@@ -11,6 +11,7 @@
 //! | [`job`] | the words: job, assignment, claim, outcome |
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
+//! | [`health`], [`metrics`] | what a worker says of itself |
 //! | [`service`] | configuration, logging, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
 
 #[cfg(doctest)]
@@ -19,6 +20,7 @@ mod chain;
 pub mod handler;
 pub mod health;
 pub mod job;
+pub mod metrics;
 pub mod prelude;
 pub mod retry;
 pub mod runtime;

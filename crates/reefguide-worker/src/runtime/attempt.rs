@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{COOPERATION, call};
-use super::delivery::{DeliveryError, deliver};
+use super::delivery::{DeliveryError, Noting, deliver};
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, plain};
 use super::shutdown::{Shutdown, reserve};
@@ -22,6 +21,7 @@ use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{ContextParts, JobError};
 use crate::job::{Claim, Outcome};
+use crate::metrics::{JobEnd, Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::storage::{
     FolderTransfer, Outputs, Storage, StorageError, StorageUri, TransferProgress, publish,
@@ -41,7 +41,7 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         "job claimed"
     );
     let Some(outcome) = watched(shared, shutdown, &claim).await else {
-        shared.counters.given_up.fetch_add(1, Ordering::Relaxed);
+        ended(shared, &claim, JobEnd::GivenUp, started);
         record.remove().await;
         return;
     };
@@ -50,35 +50,50 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         end: claim.lease_end().map(|end| (end, Reached::Lease)),
         ended: None,
     };
-    let delivered = deliver(&*shared.source, &claim, outcome, &record, limit).await;
+    shared.health.delivery_started();
+    shared.metrics.deliveries_pending().inc();
+    let noting = Noting {
+        health: Some(shared.health.clone()),
+        retries: shared.metrics.retries(Operation::Deliver),
+    };
+    let delivered = deliver(&*shared.source, &noting, &claim, outcome, &record, limit).await;
+    shared.metrics.deliveries_pending().dec();
+    shared.health.delivery_ended();
     let seconds = started.elapsed().as_secs_f64();
-    let counter = match &delivered {
+    let end = match &delivered {
         Ok(Outcome::Succeeded { .. }) => {
             tracing::info!(seconds, "job succeeded");
-            &shared.counters.succeeded
+            JobEnd::Succeeded
         }
         Ok(Outcome::Failed { reason }) => {
             tracing::error!(seconds, reason, "job failed");
-            &shared.counters.failed
+            JobEnd::Failed
         }
         Err(error @ DeliveryError::Superseded { unposted, .. }) => {
             tracing::error!(seconds, error = %Chain(error), "job given up");
             if *unposted && let Ok(outputs) = claim.assignment.storage_uri.parse() {
                 take_back(shared, &outputs).await;
             }
-            &shared.counters.given_up
+            JobEnd::GivenUp
         }
         Err(error) => {
             tracing::error!(seconds, error = %Chain(error), "job left without a result");
-            &shared.counters.undelivered
+            JobEnd::Undelivered
         }
     };
-    counter.fetch_add(1, Ordering::Relaxed);
+    ended(shared, &claim, end, started);
     match delivered {
         Ok(_) | Err(DeliveryError::Superseded { .. }) => record.remove().await,
         // The record stays, for whoever can deliver it later.
         Err(_) => drop(record),
     }
+}
+
+/// Counts a job that ended.
+fn ended(shared: &Shared, claim: &Claim, end: JobEnd, started: Instant) {
+    shared.counters.ended(end);
+    let took = started.elapsed();
+    shared.metrics.ended(&claim.job.job_type, end, took);
 }
 
 /// The outcome of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
@@ -89,7 +104,7 @@ async fn watched(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Option<
     let attempted = tokio::select! {
         biased;
         attempted = &mut attempting => attempted,
-        reason = watch::ended(&*shared.source, claim, interval) => {
+        reason = watch::ended(&*shared.source, &shared.health, claim, interval) => {
             tracing::warn!(reason, "job given up");
             ended.cancel();
             // The handler is let go as ever; what it may still return is not stored.
@@ -153,7 +168,7 @@ async fn attempt(
     if let Some(most) = shared.source.most_outputs() {
         warn_of_many(&outputs, most).await;
     }
-    let stored = publishing.run(store(&outputs, &storage, &destination));
+    let stored = publishing.run(store(&outputs, &storage, &destination, &shared.metrics));
     let FolderTransfer { files, bytes } = match stored.await {
         Ok(stored) => stored.map_err(|error| format!("outputs not stored: {}", Chain(&error)))?,
         Err(reached) => {
@@ -183,6 +198,7 @@ pub(super) async fn store(
     outputs: &Outputs,
     storage: &Storage,
     to: &StorageUri,
+    metrics: &Metrics,
 ) -> Result<FolderTransfer, StorageError> {
     let publishing = || async {
         let progress = TransferProgress::default();
@@ -192,6 +208,7 @@ pub(super) async fn store(
         .retry(PUBLISH_RETRY)
         .when(StorageError::is_retryable)
         .notify(|error, delay| {
+            metrics.retries(Operation::Publish).inc();
             tracing::warn!(error = %Chain(error), ?delay, "outputs not stored yet, trying again");
         })
         .await
@@ -260,6 +277,7 @@ async fn handle(
         };
         drop(scratch);
         pause(limit, &error, attempt, delay).await?;
+        shared.metrics.retries(Operation::Handler).inc();
         attempt += 1;
     }
 }

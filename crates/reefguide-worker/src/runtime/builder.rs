@@ -17,6 +17,7 @@ use super::worker::{Shared, Worker};
 use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
 use crate::health::Health;
 use crate::job::JobType;
+use crate::metrics::Metrics;
 use crate::retry::RetryPolicy;
 use crate::source::JobSource;
 use crate::storage::{InputCache, Storage};
@@ -34,6 +35,7 @@ pub struct WorkerBuilder {
     options: RunOptions,
     retries: BTreeMap<JobType, RetryPolicy>,
     health: Option<Health>,
+    metrics: Metrics,
     stop: CancellationToken,
 }
 
@@ -199,6 +201,12 @@ impl WorkerBuilder {
         self
     }
 
+    /// Where to count what happens.
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
     /// Stops the worker, when it fires.
     pub fn stop(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
@@ -220,6 +228,7 @@ impl WorkerBuilder {
             mut options,
             retries,
             health,
+            metrics,
             stop,
         } = self;
         for (job_type, policy) in retries {
@@ -271,11 +280,15 @@ impl WorkerBuilder {
                 source,
             })?;
         let health = health.unwrap_or_else(|| Health::new(options.slots));
+        health.paced(options.poll_interval, options.watch_interval);
+        metrics.begin(options.slots, &job_types);
         let records = options.records.clone().map(|folder| {
             // A call that takes longer would eat up what a shutdown keeps for ending.
             let limit = reserve(options.shutdown_grace) / 2;
             Records::new(&storage, folder, limit)
         });
+        // Records are no work of jobs.
+        let storage = storage.metered(&metrics);
         let shared = Arc::new(Shared {
             source,
             storage,
@@ -286,6 +299,7 @@ impl WorkerBuilder {
             options,
             scratch,
             health,
+            metrics,
             counters: Counters::default(),
             ended: Notify::new(),
         });

@@ -19,6 +19,7 @@ use super::stopped::StopReason;
 use super::worker::{Shared, Worker};
 use crate::Chain;
 use crate::job::{Claim, Job, JobType};
+use crate::metrics::{ClaimEnd, Operation, PollEnd};
 use crate::retry::RetryPolicy;
 use crate::source::{self, SourceError};
 
@@ -103,6 +104,7 @@ impl Claiming {
             if ended || !self.jobs.is_empty() {
                 idle_since = Instant::now();
             }
+            self.shared.health.polled();
             let round = self.round().await;
             self.shared.health.polled();
             if !matches!(round, Round::Failed(_)) {
@@ -138,6 +140,7 @@ impl Claiming {
                     let asked = error.retry_after().unwrap_or_default();
                     self.shared.health.rest(asked);
                     let delay = failures.next().unwrap_or_default().max(asked);
+                    self.shared.metrics.retries(Operation::Poll).inc();
                     tracing::warn!(error = %Chain(&error), ?delay, "polling or claiming failed, trying again");
                     unreachable = Some(error);
                     delay
@@ -194,6 +197,8 @@ impl Claiming {
                 () = self.shutdown.stop.cancelled() => return Round::Empty,
                 polled = self.shared.source.poll(&job_type) => polled,
             };
+            self.shared.health.polled();
+            self.shared.metrics.polled(&job_type, poll_end(&polled));
             let mut offers = match polled {
                 Ok(offers) => offers,
                 Err(error @ SourceError::Refused { .. }) => {
@@ -229,7 +234,7 @@ impl Claiming {
             }
         }
         if !polled_any {
-            self.shared.health.rest(Duration::ZERO);
+            self.shared.health.anew();
         }
         round
     }
@@ -260,6 +265,8 @@ impl Claiming {
                 return Ok(None);
             }
         };
+        self.shared.health.polled();
+        self.shared.metrics.claimed(job, claim_end(&claim));
         match claim {
             Ok(source::Claimed::Won(claim)) => return Ok(Some((claim, record))),
             Ok(source::Claimed::Taken) => record.withdraw().await,
@@ -321,7 +328,9 @@ impl Claiming {
         let span = job_span(&claim.job, &claim.assignment);
         let job = async move {
             shared.health.job_started();
+            shared.metrics.slots_taken().inc();
             attempt::work(&shared, &shutdown, claim, record).await;
+            shared.metrics.slots_taken().dec();
             shared.health.job_ended();
             drop(type_slot);
             // Before the slot: whoever takes that knows that the job has ended.
@@ -329,6 +338,24 @@ impl Claiming {
             drop(slot);
         };
         self.jobs.spawn(job.instrument(span));
+    }
+}
+
+fn poll_end(polled: &Result<Vec<Job>, SourceError>) -> PollEnd {
+    match polled {
+        Ok(offers) if offers.is_empty() => PollEnd::Empty,
+        Ok(_) => PollEnd::Offered,
+        Err(_) => PollEnd::Failed,
+    }
+}
+
+fn claim_end(claim: &Result<source::Claimed, SourceError>) -> ClaimEnd {
+    match claim {
+        Ok(source::Claimed::Won(_)) => ClaimEnd::Won,
+        Ok(source::Claimed::Taken) => ClaimEnd::Lost,
+        Ok(source::Claimed::Fenced) => ClaimEnd::Fenced,
+        Ok(source::Claimed::Unknown(_)) => ClaimEnd::Unknown,
+        Err(_) => ClaimEnd::Failed,
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::limits::{Limit, Reached};
 use super::records::OpenRecord;
 use crate::Chain;
+use crate::health::Health;
 use crate::job::{Claim, JobStatus, Outcome};
 use crate::retry::RetryPolicy;
 use crate::source::{Delivery, JobSource, SourceError};
@@ -38,11 +41,19 @@ pub(super) enum DeliveryError {
     },
 }
 
+/// Where the tries of a delivery are noted; by default nowhere.
+#[derive(Default)]
+pub(super) struct Noting {
+    pub(super) health: Option<Health>,
+    pub(super) retries: Counter,
+}
+
 /// Delivers an outcome; a result that the source does not take becomes a failure. Returns the outcome
 /// that was recorded. Success is noted in the record before the source is told, a failure once telling
 /// has failed: without a note it is one.
 pub(super) async fn deliver(
     source: &dyn JobSource,
+    noting: &Noting,
     claim: &Claim,
     mut outcome: Outcome,
     record: &OpenRecord,
@@ -56,7 +67,11 @@ pub(super) async fn deliver(
         noted = limit.run(record.note(&outcome)).await.is_ok();
     }
     loop {
-        let error = match limit.run(source.deliver(claim, &outcome)).await {
+        let delivered = limit.run(source.deliver(claim, &outcome)).await;
+        if let (Ok(Ok(_)), Some(health)) = (&delivered, &noting.health) {
+            health.contact();
+        }
+        let error = match delivered {
             Ok(Ok(Delivery::Recorded)) => return Ok(outcome),
             Ok(Ok(Delivery::AlreadyRecorded(status))) => {
                 return match status {
@@ -106,6 +121,7 @@ pub(super) async fn deliver(
                 last: Some(error),
             });
         }
+        noting.retries.inc();
         last = Some(error);
     }
 }
@@ -202,6 +218,7 @@ mod tests {
         };
         deliver(
             source,
+            &Noting::default(),
             &claim,
             Outcome::Succeeded { result: json!({}) },
             &OpenRecord::none(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::{DeliveryError, deliver};
+use super::delivery::{DeliveryError, Noting, deliver};
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, Record, RecordError, Records, dead_after};
 use super::sightings::{Sighting, Sightings};
@@ -292,7 +292,15 @@ impl Recovery {
             end: Some((Instant::now() + DELIVERY, Reached::Recovery)),
             ended: None,
         };
-        let delivered = deliver(&*self.source, &claim, outcome, &OpenRecord::none(), limit).await;
+        let delivered = deliver(
+            &*self.source,
+            &Noting::default(),
+            &claim,
+            outcome,
+            &OpenRecord::none(),
+            limit,
+        )
+        .await;
         match delivered {
             Ok(outcome) => Ok(Settled::Delivered(outcome)),
             Err(DeliveryError::Superseded { .. }) => Ok(Settled::Obsolete),
@@ -322,7 +330,7 @@ pub(super) async fn keep_looking(shared: Arc<Shared>, records: Records, stop: Ca
     while !stop.is_cancelled() {
         match recovery.look().await {
             Ok(look) => {
-                shared.counters.recovered(&look);
+                shared.metrics.recovered(shared.counters.recovered(&look));
                 complained = false;
             }
             // A role that may not list will not be allowed to from one look to the next.
@@ -351,10 +359,11 @@ pub(super) async fn settle_orphans(shared: &Shared, records: &Records, limit: Li
                 };
                 left |= matches!(&settled, Err(error) if error.is_retryable());
                 let dead = vec![(record, settled)];
-                shared.counters.recovered(&Look {
+                let recovered = shared.counters.recovered(&Look {
                     dead,
                     ..Look::default()
                 });
+                shared.metrics.recovered(recovered);
             }
             if !left {
                 break;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::recovery::{Look, Settled};
+use crate::metrics::JobEnd;
 use crate::source::SourceError;
 
 /// The end of a run.
@@ -77,11 +78,23 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Counts what a look settled.
-    pub(super) fn recovered(&self, look: &Look) {
+    /// Counts a job that ended.
+    pub(super) fn ended(&self, end: JobEnd) {
+        let counter = match end {
+            JobEnd::Succeeded => &self.succeeded,
+            JobEnd::Failed => &self.failed,
+            JobEnd::GivenUp => &self.given_up,
+            JobEnd::Undelivered => &self.undelivered,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what a look settled, and returns how much that was.
+    pub(super) fn recovered(&self, look: &Look) -> u64 {
         let delivered = |settled: &&_| matches!(settled, (_, Ok(Settled::Delivered(_))));
         let delivered = look.dead.iter().filter(delivered).count() as u64;
         self.recovered.fetch_add(delivered, Ordering::Relaxed);
+        delivered
     }
 
     pub(super) fn read(&self) -> JobCounts {

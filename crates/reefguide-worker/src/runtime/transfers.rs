@@ -57,6 +57,7 @@ mod tests {
     use super::*;
     use crate::handler::{ContextParts, JobContext, JobError, Registry};
     use crate::job::{Assignment, Job};
+    use crate::metrics::Metrics;
     use crate::runtime::attempt::store;
     use crate::runtime::{COOPERATION, Limit, call};
     use crate::storage::{Outputs, S3Credentials, S3Options, Storage, StorageUri};
@@ -188,7 +189,7 @@ mod tests {
         let outputs = Outputs::new(folder.path());
         outputs.write("a", "0123456789").await.unwrap();
         let (to, publishing) = (uri(), Duration::from_secs(100));
-        let published = timeout(publishing, store(&outputs, &storage, &to)).await;
+        let published = timeout(publishing, store(&outputs, &storage, &to, &Metrics::new())).await;
         assert!(published.is_err(), "{published:?}");
         let line = "files=0 files_found=1 bytes=0 bytes_found=10";
         assert_eq!(log.transfers(), [line; 3]);

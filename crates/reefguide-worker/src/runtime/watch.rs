@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use crate::Chain;
+use crate::health::Health;
 use crate::job::Claim;
 use crate::source::{JobSource, Standing};
 
 /// Asks every now and then, and returns why nobody waits for the outcome any more. Cancel safe.
 pub(super) async fn ended(
     source: &dyn JobSource,
+    health: &Health,
     claim: &Claim,
     interval: Option<Duration>,
 ) -> String {
@@ -19,7 +21,11 @@ pub(super) async fn ended(
         // At random, so that a fleet's questions spread.
         let wait = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
         tokio::time::sleep(wait).await;
-        match source.standing(claim).await {
+        let standing = source.standing(claim).await;
+        if standing.is_ok() {
+            health.contact();
+        }
+        match standing {
             Ok(Standing::Held) => {}
             Ok(Standing::Ended { reason }) => return reason,
             // The job goes on: whether it is wanted will be seen next time, or when it is reported.

@@ -17,8 +17,9 @@ use super::recovery;
 use super::shutdown::Shutdown;
 use super::stopped::{Counters, Stopped};
 use crate::handler::{Extensions, Registry};
-use crate::health::Health;
+use crate::health::{Health, Phase};
 use crate::job::JobType;
+use crate::metrics::Metrics;
 use crate::source::JobSource;
 use crate::storage::{InputCache, Storage};
 
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     /// This run's own folder, removed with it.
     pub(super) scratch: TempDir,
     pub(super) health: Health,
+    pub(super) metrics: Metrics,
     pub(super) counters: Counters,
     /// Signals that a job has ended.
     pub(super) ended: Notify,
@@ -84,14 +86,14 @@ impl Worker {
             AbortOnDropHandle::new(tokio::spawn(looking))
         });
 
+        shared.health.enter(Phase::Working);
         let reason = Claiming::new(self, shutdown.clone(), jobs.clone())
             .run()
             .await;
+        shared.health.enter(Phase::Stopping);
         stop_looking.cancel();
         if !jobs.is_empty() {
             tracing::info!(%reason, running = jobs.len(), "waiting for running jobs");
-            // Nothing is polled from here on.
-            shared.health.rest(grace);
         }
         jobs.close();
         jobs.wait().await;

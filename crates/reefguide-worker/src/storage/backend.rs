@@ -1,6 +1,7 @@
 //! What a store must be able to do.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +14,18 @@ use super::reader::Arriving;
 use super::{
     Action, ObjectInfo, PresignedUrl, StorageClass, StorageError, StorageUri, TransferProgress,
 };
+use crate::metrics::Metrics;
 
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {
     /// Whether it can hold what `uri` names; [`StorageError::Unsupported`] if not.
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError>;
+
+    /// The same store, which counts its retries in `metrics`; `None` if it has none.
+    fn metered(&self, _: &Metrics) -> Option<Arc<dyn Backend>> {
+        None
+    }
 
     /// Stores all of `content`, replacing what was there; readers see the old or the new object. Its size
     /// is found on the way.

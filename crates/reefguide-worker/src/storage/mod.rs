@@ -53,6 +53,7 @@ use self::backend::Backend;
 use self::content::Source;
 use self::landing::Destination;
 use self::metadata::Metadata;
+use crate::metrics::{Direction, Metrics, Transferred};
 
 /// A store of objects. A clone is cheap and shares connections and limits.
 ///
@@ -63,6 +64,8 @@ pub struct Storage {
     backend: Arc<dyn Backend>,
     metadata: Metadata,
     progress: TransferProgress,
+    uploaded: Transferred,
+    downloaded: Transferred,
 }
 
 /// An object as its store describes it.
@@ -115,6 +118,20 @@ impl Storage {
             backend: Arc::new(backend),
             metadata: Metadata::default(),
             progress: TransferProgress::default(),
+            uploaded: Transferred::default(),
+            downloaded: Transferred::default(),
+        }
+    }
+
+    /// The same store; what is moved through the one returned, and what is tried again, is counted in
+    /// `metrics`.
+    pub fn metered(&self, metrics: &Metrics) -> Self {
+        let backend = self.backend.metered(metrics);
+        Self {
+            backend: backend.unwrap_or_else(|| self.backend.clone()),
+            uploaded: metrics.transferred(Direction::Upload),
+            downloaded: metrics.transferred(Direction::Download),
+            ..self.clone()
         }
     }
 
@@ -153,6 +170,11 @@ impl Storage {
         }
     }
 
+    /// Where what is downloaded is counted.
+    fn downloading(&self) -> TransferProgress {
+        self.progress.within(&self.downloaded)
+    }
+
     /// Where what is moved is counted.
     pub(crate) fn progress(&self) -> &TransferProgress {
         &self.progress
@@ -180,13 +202,12 @@ impl Storage {
     }
 
     async fn put(&self, to: &StorageUri, content: Source) -> Result<ObjectInfo, StorageError> {
-        let Self {
-            backend,
-            metadata,
-            progress,
-        } = self;
+        let progress = self.progress.within(&self.uploaded);
         let _under_way = progress.begin();
-        let stored = backend.put(to, content, metadata, progress).await?;
+        let stored = self
+            .backend
+            .put(to, content, &self.metadata, &progress)
+            .await?;
         progress.done();
         Ok(stored)
     }
@@ -223,9 +244,10 @@ impl Storage {
 
     async fn get(&self, from: &StorageUri, to: Destination) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
-        let _under_way = self.progress.begin();
-        let written = self.backend.get(from, to, &self.progress).await?;
-        self.progress.done();
+        let progress = self.downloading();
+        let _under_way = progress.begin();
+        let written = self.backend.get(from, to, &progress).await?;
+        progress.done();
         Ok(written)
     }
 
@@ -262,7 +284,7 @@ impl Storage {
     pub async fn open(&self, from: &StorageUri) -> Result<ObjectReader, StorageError> {
         self.accept(Action::Read, from)?;
         let (info, pieces) = self.backend.open(from).await?;
-        Ok(ObjectReader::new(info, pieces, self.progress.clone()))
+        Ok(ObjectReader::new(info, pieces, self.downloading()))
     }
 
     /// Every object below the folder or bucket `folder`, ordered by key. For more than some ten

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::metrics::Transferred;
+
 /// Counts what is moved by every [`Storage`](super::Storage) that is [tracked](super::Storage::tracked)
 /// by it, also by several at a time. A clone shares the counts.
 ///
@@ -26,6 +28,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Clone, Debug, Default)]
 pub struct TransferProgress {
     counts: Arc<Counts>,
+    /// Where the same is counted for the whole worker.
+    all: Option<Transferred>,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +92,14 @@ impl TransferProgress {
         self.counts.under_way.load(Relaxed) > 0
     }
 
+    /// The same counts, which are added to those of the whole worker as well.
+    pub(super) fn within(&self, all: &Transferred) -> Self {
+        Self {
+            counts: self.counts.clone(),
+            all: Some(all.clone()),
+        }
+    }
+
     /// A transfer begins.
     pub(super) fn begin(&self) -> UnderWay {
         self.counts.under_way.fetch_add(1, Relaxed);
@@ -103,11 +115,17 @@ impl TransferProgress {
     /// A piece of a file was moved.
     pub(super) fn moved(&self, bytes: u64) {
         self.counts.bytes.fetch_add(bytes, Relaxed);
+        if let Some(all) = &self.all {
+            all.bytes.inc_by(bytes);
+        }
     }
 
     /// A file was moved.
     pub(super) fn done(&self) {
         self.counts.files.fetch_add(1, Relaxed);
+        if let Some(all) = &self.all {
+            all.files.inc();
+        }
     }
 }
 

@@ -5,9 +5,13 @@
 mod attempts;
 mod claiming;
 mod delivering;
+#[path = "../exposition/mod.rs"]
+mod exposition;
+mod healthy;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod limits;
+mod metrics;
 mod pacing;
 mod recovering;
 mod rig;

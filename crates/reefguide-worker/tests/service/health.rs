@@ -1,33 +1,68 @@
 use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::time::Duration;
 
-use reefguide_worker::health::{Health, TURN_LIMIT};
-use reefguide_worker::service::health::{HealthError, bind, probe, serve};
-use tokio::net::TcpListener;
+use reefguide_worker::health::{Health, LIMIT, Phase};
+use reefguide_worker::metrics::Metrics;
+use reefguide_worker::service::health::{HealthError, Monitor, bind, probe, serve};
+use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-async fn body(port: u16) -> (u16, serde_json::Value) {
-    let url = format!("http://127.0.0.1:{port}/health");
+/// No test waits longer than this for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn get(port: u16, path: &str) -> (u16, Value) {
+    let url = format!("http://127.0.0.1:{port}/{path}");
     let response = reqwest::get(url).await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
+fn listen() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
 #[tokio::test]
 async fn health_is_served_and_probed_until_the_shutdown() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let (listener, port) = listen();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let (health, shutdown) = (Health::new(2), CancellationToken::new());
-    let server = tokio::spawn(serve(listener, health.clone(), shutdown.clone()));
+    let serving = serve(listener, health.clone(), Metrics::new(), shutdown.clone());
+    let server = tokio::spawn(serving);
 
+    health.enter(Phase::Working);
     health.job_started();
+    let now = Instant::now();
+    health.token(now, now + Duration::from_secs(600));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(40)).await;
+    health.contact();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    tokio::time::resume();
     probe(port).await.unwrap();
-    let healthy = serde_json::json!({"status": "healthy", "activeJobs": 1, "maxJobs": 2});
-    assert_eq!(body(port).await, (200, healthy));
+    let (status, healthy) = get(port, "health").await;
+    let expected = json!({
+        "status": "healthy",
+        "activeJobs": 1,
+        "maxJobs": 2,
+        "phase": "working",
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptimeSeconds": 43,
+        "secondsSincePoll": null,
+        "secondsSinceContact": 3,
+        "tokenAgeSeconds": 43,
+        "tokenLeftSeconds": 556,
+    });
+    assert_eq!((status, healthy), (200, expected));
 
     tokio::time::pause();
-    tokio::time::advance(TURN_LIMIT + Duration::from_secs(1)).await;
+    tokio::time::advance(LIMIT).await;
+    health.contact();
     tokio::time::resume();
-    let (status, unhealthy) = body(port).await;
+    let (status, unhealthy) = get(port, "health").await;
     assert_eq!(status, 503);
     assert_eq!(unhealthy["status"], "unhealthy");
     let reason = unhealthy["reason"].as_str().unwrap();
@@ -45,6 +80,67 @@ async fn health_is_served_and_probed_until_the_shutdown() {
 }
 
 #[tokio::test]
+async fn readiness_follows_the_phases_of_a_worker() {
+    let (listener, port) = listen();
+    let health = Health::new(1);
+    let monitor = Monitor::start(Some(listener), health.clone(), Metrics::new()).unwrap();
+    let unready = |reason: &str| (503, json!({ "status": "not ready", "reason": reason }));
+    let reason = "starting: the API has not answered yet";
+    assert_eq!(get(port, "ready").await, unready(reason));
+    health.enter(Phase::FindingBucket);
+    let reason = "starting: the bucket is being looked for";
+    assert_eq!(get(port, "ready").await, unready(reason));
+    health.enter(Phase::Working);
+    let ready = (200, json!({ "status": "ready" }));
+    assert_eq!(get(port, "ready").await, ready);
+    health.enter(Phase::Stopping);
+    let reason = "stopping: no further job is claimed";
+    assert_eq!(get(port, "ready").await, unready(reason));
+    drop(monitor);
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
+
+#[tokio::test]
+async fn blocked_async_threads_are_unhealthy_until_they_run_again() {
+    let (listener, port) = listen();
+    let worker = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let health = Health::new(1);
+    health.enter(Phase::Working);
+    let inside = worker.enter();
+    let monitor = Monitor::start(Some(listener), health.clone(), Metrics::new()).unwrap();
+    drop(inside);
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    worker.spawn(async move { blocked.recv() });
+
+    let until = async |healthy: u16| loop {
+        // Nobody polls here.
+        health.polled();
+        health.contact();
+        let (status, body) = get(port, "health").await;
+        if status == healthy {
+            return body;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let unhealthy = tokio::time::timeout(PATIENCE, until(503)).await.unwrap();
+    let reason = unhealthy["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("the async threads are blocked"),
+        "{reason}"
+    );
+    let error = probe(port).await.unwrap_err();
+    assert!(error.to_string().contains("async threads"), "{error}");
+    unblock.send(()).unwrap();
+    tokio::time::timeout(PATIENCE, until(200)).await.unwrap();
+    drop(monitor);
+    worker.shutdown_background();
+}
+
+#[tokio::test]
 async fn something_else_on_the_port_is_not_taken_for_health() {
     let server = httpmock::MockServer::start_async().await;
     server.mock(|when, then| {
@@ -55,11 +151,11 @@ async fn something_else_on_the_port_is_not_taken_for_health() {
     assert!(matches!(error, HealthError::NoAnswer { .. }), "{error}");
 }
 
-#[tokio::test]
-async fn a_port_in_use_is_named() {
-    let taken = bind(0).await.unwrap();
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = bind(0).unwrap();
     let port = taken.local_addr().unwrap().port();
-    match bind(port).await.unwrap_err() {
+    match bind(port).unwrap_err() {
         HealthError::Bind {
             port: named,
             source,

@@ -26,6 +26,10 @@ async fn main() -> ExitCode {
         .handler_fn("PLAIN", |does, ctx| async move {
             crashes::crash(does, &ctx).await
         })
+        .handler_fn("BLOCK", |_: serde_json::Value, _| async {
+            std::thread::sleep(std::time::Duration::from_secs(600));
+            Ok(())
+        })
         .handler(panics::Panic)
         .blocking_handler(panics::BlockingPanic)
         .main()

@@ -22,7 +22,7 @@ use crate::Chain;
 use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
 use crate::runtime::WorkerBuilder;
-use crate::source::reefguide::{ApiError, Client};
+use crate::source::reefguide::{ApiError, Client, ClientBuilder};
 use crate::storage::{InputCache, S3Options, Storage, StorageError};
 
 /// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
@@ -311,13 +311,16 @@ fn telemetry_options(config: &Config) -> TelemetryOptions {
 }
 
 fn client(config: &Config) -> Result<Client, ApiError> {
+    client_builder(config).build()
+}
+
+fn client_builder(config: &Config) -> ClientBuilder {
     Client::builder(
         &config.api_endpoint,
         &config.worker_username,
         config.worker_password.clone(),
     )
     .timeout(config.api_timeout)
-    .build()
 }
 
 async fn storage(config: &Config) -> Storage {

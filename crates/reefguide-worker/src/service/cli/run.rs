@@ -6,22 +6,23 @@ use std::time::{Duration, Instant};
 
 use backon::Retryable;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client, scratch_problem,
+    Problem, Program, api_problem, bucket_problem, cache_problem, client_builder, scratch_problem,
     start_logging, storage,
 };
 use crate::Chain;
 use crate::handler::kill_all;
-use crate::health::Health;
+use crate::health::{Health, Phase};
 use crate::job::JobType;
+use crate::metrics::{Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions};
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
-use crate::service::{health, signals};
+use crate::service::health::{self, HealthError, Monitor};
+use crate::service::signals;
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
@@ -70,28 +71,30 @@ impl Program {
         signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
+        let health = Health::new(config.max_concurrent_jobs);
+        let metrics = Metrics::new();
+        let _monitor = monitor(config.port, &health, &metrics)?;
         let mut builder = builder;
         if let Some(cache) = config.input_cache() {
             let prepared = cache.prepare().await;
             prepared.map_err(|error| cache_problem(&cache, &error))?;
             builder = builder.input_cache(cache);
         }
-        let client = client(&config).map_err(|error| api_problem(&config, &error))?;
+        let client = client_builder(&config)
+            .health(health.clone())
+            .build()
+            .map_err(|error| api_problem(&config, &error))?;
         let storage = storage(&config).await;
-        let health = Health::new(config.max_concurrent_jobs);
-        let _server = match config.port {
-            Some(port) => Some(serve_health(port, health.clone()).await?),
-            None => None,
-        };
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(Exit::Done),
-            ready = ready(&config, &client, &storage, &health) => ready?,
+            ready = ready(&config, &client, &storage, &health, &metrics) => ready?,
         }
         let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
         let source = ReefGuide::builder(client.clone())
             .task(task.task_arn, task.cluster_arn)
             .settle(config.claim_settle)
+            .metrics(&metrics)
             .build();
         let worker = builder
             .extension(client)
@@ -101,6 +104,7 @@ impl Program {
             .job_types(config.job_types.iter().cloned())
             .options(options(&config, &run))
             .health(health)
+            .metrics(metrics)
             .stop(stop)
             .build()
             .map_err(|error| match error {
@@ -148,7 +152,9 @@ async fn ready(
     client: &Client,
     storage: &Storage,
     health: &Health,
+    metrics: &Metrics,
 ) -> Result<(), Problem> {
+    let retries = metrics.retries(Operation::Start);
     let started = Instant::now();
     let in_time = || started.elapsed() < config.startup_timeout;
     let profile = (|| client.profile())
@@ -159,7 +165,9 @@ async fn ready(
             delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()))
         })
         .notify(|error, delay| {
-            health.rest(delay);
+            // An API that asks to be left alone for a while has answered.
+            health.rest(error.retry_after().unwrap_or_default());
+            retries.inc();
             tracing::warn!(error = %Chain(error), ?delay, "API not ready yet, trying again");
         })
         .await
@@ -169,14 +177,17 @@ async fn ready(
         roles = profile.roles.join(","),
         "logged in"
     );
+    health.contact();
 
     let Some(bucket) = &config.s3_bucket_name else {
         return Ok(());
     };
+    health.enter(Phase::FindingBucket);
     let probed = (|| storage.probe(bucket))
         .retry(START_RETRY)
         .when(|error: &StorageError| error.is_retryable() && in_time())
         .notify(|error, delay| {
+            retries.inc();
             tracing::warn!(error = %Chain(error), ?delay, "bucket not ready yet, trying again");
         })
         .await;
@@ -190,17 +201,17 @@ async fn ready(
     }
 }
 
-async fn serve_health(port: u16, health: Health) -> Result<AbortOnDropHandle<()>, Problem> {
-    let listener = health::bind(port)
-        .await
-        .map_err(|error| Problem::new(Exit::Config, format!("PORT: {}", Chain(&error))))?;
-    tracing::info!(port, "serving health");
-    let server = async move {
-        if let Err(error) = health::serve(listener, health, CancellationToken::new()).await {
-            tracing::error!(error = %Chain(&error), "health is no longer served");
-        }
+fn monitor(port: Option<u16>, health: &Health, metrics: &Metrics) -> Result<Monitor, Problem> {
+    let problem = |error| match error {
+        HealthError::Bind { .. } => Problem::new(Exit::Config, format!("PORT: {}", Chain(&error))),
+        error => Problem::new(Exit::Internal, Chain(&error).to_string()),
     };
-    Ok(AbortOnDropHandle::new(tokio::spawn(server)))
+    let listener = port.map(health::bind).transpose().map_err(problem)?;
+    let monitor = Monitor::start(listener, health.clone(), metrics.clone()).map_err(problem)?;
+    if let Some(port) = port {
+        tracing::info!(port, "serving health");
+    }
+    Ok(monitor)
 }
 
 fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {

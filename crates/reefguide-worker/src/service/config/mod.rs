@@ -146,7 +146,7 @@ configuration! {
         JOB_RETRY, optional "`exponential:2000:3:30000`, or what the worker's author says", PerType(Retry);
     /// Number of jobs after which the worker ends.
     pub max_jobs: Option<usize> = MAX_JOBS, optional "no limit", Count(1..=LONGEST);
-    /// Port on which `GET /health` is answered.
+    /// Port on which health, readiness and metrics are answered.
     pub port: Option<u16> = PORT, optional "health is not served", Port;
     /// Folder in which jobs get their scratch folders.
     pub data_scratch_space: PathBuf =

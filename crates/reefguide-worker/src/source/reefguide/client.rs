@@ -16,6 +16,7 @@ use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
 };
+use crate::health::Health;
 use crate::job::{AssignmentId, JobId, JobStatus, JobType};
 
 /// A client of the ReefGuide web API, for one account.
@@ -46,6 +47,7 @@ pub struct ClientBuilder {
     credential: Credential,
     timeout: Duration,
     user_agent: String,
+    health: Option<Health>,
 }
 
 /// Which jobs to list; all of them by default.
@@ -84,6 +86,7 @@ impl ClientBuilder {
             credential,
             timeout,
             user_agent,
+            health: None,
         }
     }
 
@@ -96,6 +99,12 @@ impl ClientBuilder {
     /// What the client calls itself; this crate's name and version by default.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Where to note how long access tokens last; nowhere by default.
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = Some(health);
         self
     }
 
@@ -137,7 +146,7 @@ impl ClientBuilder {
                     endpoint,
                     clock: Clock::default(),
                 },
-                session: Session::new(self.email, self.credential),
+                session: Session::new(self.email, self.credential, self.health),
             }),
         })
     }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::error::ApiError;
 use super::wire::{AssignmentRecord, JobDetails};
 use crate::Chain;
 use crate::job::{AssignmentId, Claim, Job, JobId, JobType, Outcome};
+use crate::metrics::{Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::source::{Claimed, Delivery, JobSource, SourceError, Standing};
 
@@ -40,6 +42,7 @@ pub struct ReefGuide {
     cluster_arn: String,
     settle: Duration,
     fenced: bool,
+    read_backs: Counter,
 }
 
 /// Sets up [`ReefGuide`].
@@ -60,6 +63,12 @@ impl ReefGuideBuilder {
     /// was left in every case that was measured (contract, section 3).
     pub fn settle(mut self, settle: Duration) -> Self {
         self.0.settle = settle;
+        self
+    }
+
+    /// Where to count what is tried again; nowhere by default.
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.0.read_backs = metrics.retries(Operation::ReadBack);
         self
     }
 
@@ -86,6 +95,7 @@ impl ReefGuide {
             cluster_arn: String::new(),
             settle: Duration::from_millis(250),
             fenced: true,
+            read_backs: Counter::default(),
         })
     }
 
@@ -112,6 +122,7 @@ impl ReefGuide {
             let asked = error.retry_after().unwrap_or_default();
             let delay = delays.next().unwrap_or_default().max(asked);
             tracing::warn!(job_id = %job, error = %Chain(&error), ?delay, "claim not read back yet, trying again");
+            self.read_backs.inc();
             tokio::time::sleep(delay).await;
         }
     }

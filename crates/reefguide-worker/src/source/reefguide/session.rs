@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::error::ApiError;
 use super::http::Http;
 use crate::Chain;
+use crate::health::Health;
 
 /// One account's tokens.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Session {
     current: Mutex<Option<Arc<Token>>>,
     /// Held by the task that gets a new token; in it, when and how that failed last.
     renewing: tokio::sync::Mutex<Option<Failure>>,
+    /// Where the life of tokens is noted.
+    health: Option<Health>,
 }
 
 /// What an account proves itself with.
@@ -97,7 +100,7 @@ struct RefreshAnswer {
 }
 
 impl Session {
-    pub(super) fn new(email: String, credential: Credential) -> Self {
+    pub(super) fn new(email: String, credential: Credential, health: Option<Health>) -> Self {
         let (password, token) = match credential {
             Credential::Password(password) => (Some(password), None),
             Credential::RefreshToken(refresh) => (None, Some(Arc::new(Token::ended(refresh)))),
@@ -107,6 +110,7 @@ impl Session {
             password,
             current: Mutex::new(token),
             renewing: tokio::sync::Mutex::default(),
+            health,
         }
     }
 
@@ -201,6 +205,9 @@ impl Session {
             life,
         });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        if let (Some(health), Some(life)) = (&self.health, token.life) {
+            health.token(sent, life.end);
+        }
         Ok(token)
     }
 

@@ -152,14 +152,12 @@ impl InputCache {
         version: &Version,
         unfinished: Unfinished,
     ) -> Result<Option<std::fs::File>, StorageError> {
-        let Storage {
-            backend, progress, ..
-        } = storage;
+        let progress = storage.downloading();
         let _under_way = progress.begin();
-        let written = backend.get(
+        let written = storage.backend.get(
             &object.uri,
             Destination::Existing(unfinished.path().to_owned()),
-            progress,
+            &progress,
         );
         if written.await? != *object {
             return Ok(None);

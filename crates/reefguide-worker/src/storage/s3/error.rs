@@ -193,6 +193,7 @@ mod tests {
             encrypted: true,
             at_rest: None,
             limits: Limits::new(false).into(),
+            retries: Default::default(),
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
         assert!(

@@ -26,6 +26,7 @@ use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder
 use aws_sdk_s3::types::{Object, ServerSideEncryption};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, try_unfold};
+use prometheus_client::metrics::counter::Counter;
 use secrecy::ExposeSecret;
 
 use self::limits::Limits;
@@ -40,6 +41,7 @@ use super::{
     Action, Encryption, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageClass,
     StorageError, StorageUri, TransferProgress,
 };
+use crate::metrics::{Metrics, Operation};
 use crate::storage::Scheme;
 
 /// How often a request is tried in all.
@@ -60,6 +62,7 @@ pub(crate) struct S3 {
     /// How what is stored is encrypted there; `None`: as the bucket says.
     at_rest: Option<Encryption>,
     limits: Arc<Limits>,
+    retries: Counter,
 }
 
 impl S3 {
@@ -106,6 +109,7 @@ impl S3 {
             encrypted,
             at_rest: options.encryption,
             limits: Arc::new(Limits::new(encrypted)),
+            retries: Counter::default(),
         }
     }
 
@@ -138,7 +142,7 @@ impl S3 {
         let request = Box::pin(request);
         async move {
             let mut tries = Tries::begin();
-            let answer = tries.count(request).await;
+            let answer = tries.count(&self.retries, request).await;
             answer.map_err(|error| self.failed(action, uri, &tries, error))
         }
     }
@@ -219,6 +223,13 @@ fn size(size: Option<i64>) -> u64 {
 
 #[async_trait]
 impl Backend for S3 {
+    fn metered(&self, metrics: &Metrics) -> Option<Arc<dyn Backend>> {
+        Some(Arc::new(Self {
+            retries: metrics.retries(Operation::Storage),
+            ..self.clone()
+        }))
+    }
+
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError> {
         let problem = match uri.scheme() {
             Scheme::File => "this storage is S3: use `s3://bucket/key`",

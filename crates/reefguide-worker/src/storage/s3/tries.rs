@@ -9,6 +9,8 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 
+use prometheus_client::metrics::counter::Counter;
+
 use crate::storage::Tried;
 
 tokio::task_local! {
@@ -53,14 +55,19 @@ impl Tries {
         }
     }
 
-    /// Waits for a request and counts its attempts. It is boxed: the SDK's futures are large, and each one
-    /// around them would hold them twice.
-    pub(super) async fn count<T>(&mut self, request: Pin<Box<impl Future<Output = T>>>) -> T {
+    /// Waits for a request and counts its attempts, those after the first in `retries` too. It is boxed:
+    /// the SDK's futures are large, and each one around them would hold them twice.
+    pub(super) async fn count<T>(
+        &mut self,
+        retries: &Counter,
+        request: Pin<Box<impl Future<Output = T>>>,
+    ) -> T {
         let counted = async {
             let answer = request.await;
             (answer, ATTEMPTS.get().get())
         };
         let (answer, attempts) = ATTEMPTS.scope(Cell::new(self.attempts), counted).await;
+        retries.inc_by(attempts.saturating_sub(self.attempts.max(1)).into());
         self.attempts = attempts;
         answer
     }

@@ -221,7 +221,7 @@ impl Upload {
             )
             .send();
         let mut tries = Tries::begin();
-        let etag = match tries.count(Box::pin(complete)).await {
+        let etag = match tries.count(&s3.retries, Box::pin(complete)).await {
             Ok(completed) => completed.e_tag,
             Err(error) if may_be_done(&error) => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {

@@ -1,0 +1,176 @@
+//! A thread beside the async threads, which sees when they are blocked, and can say so.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{HealthError, serve};
+use crate::Chain;
+use crate::health::{Health, STALL_LIMIT};
+use crate::metrics::Metrics;
+
+/// Between two beats of the async threads, and two looks at them.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Listens on `port` on all interfaces.
+///
+/// # Errors
+/// If the port cannot be had.
+pub fn bind(port: u16) -> Result<TcpListener, HealthError> {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .map_err(|source| HealthError::Bind { port, source })
+}
+
+/// Watches over the async threads, and serves health, readiness and metrics, until it is dropped.
+///
+/// Both happen on a thread of its own, so that a worker whose async threads are blocked is heard of: it
+/// is unhealthy, with the reason, and the log has a warning.
+#[derive(Debug)]
+pub struct Monitor {
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+    _beating: AbortOnDropHandle<()>,
+}
+
+impl Monitor {
+    /// Watches over the threads of this runtime, and serves on `listener` if there is one.
+    ///
+    /// # Errors
+    /// If the thread cannot be started, or `listener` not be used.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(
+        listener: Option<TcpListener>,
+        health: Health,
+        metrics: Metrics,
+    ) -> Result<Self, HealthError> {
+        let beats = Arc::new(AtomicU64::new(0));
+        let beating = tokio::spawn(beat(beats.clone()));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(HealthError::Start)?;
+        let listener = listener.map(|listener| {
+            let _inside = runtime.enter();
+            listener.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(listener)
+        });
+        let listener = listener.transpose().map_err(HealthError::Start)?;
+        let work = async move {
+            let watching = watch(&beats, &health, &metrics);
+            let Some(listener) = listener else {
+                return stopped.run_until_cancelled(watching).await.unwrap_or(());
+            };
+            let serving = serve(listener, health.clone(), metrics.clone(), stopped.clone());
+            let serving = async {
+                if let Err(error) = serving.await {
+                    tracing::error!(error = %Chain(&error), "health is no longer served");
+                    stopped.cancelled().await;
+                }
+            };
+            tokio::select! {
+                () = serving => {}
+                () = watching => {}
+            }
+        };
+        let thread = thread::Builder::new().name("health".into());
+        let thread = thread.spawn(move || runtime.block_on(work));
+        Ok(Self {
+            stop,
+            thread: Some(thread.map_err(HealthError::Start)?),
+            _beating: AbortOnDropHandle::new(beating),
+        })
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It panics for no reason that anybody could still do something about.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Shows that the async threads run.
+async fn beat(beats: Arc<AtomicU64>) {
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        beats.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Looks whether the async threads run. It counts looks and not time, so that a process that is stopped
+/// for a while, or a machine that sleeps, is not taken for blocked threads.
+async fn watch(beats: &AtomicU64, health: &Health, metrics: &Metrics) {
+    let limit = u32::try_from(STALL_LIMIT.as_secs()).unwrap_or(u32::MAX);
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut seen, mut looks) = (0, 0);
+    loop {
+        ticks.tick().await;
+        let now = beats.load(Ordering::Relaxed);
+        if now == seen {
+            looks += 1;
+            if looks == limit {
+                health.stalled(Some(STALL_LIMIT));
+                metrics.stalled();
+                tracing::warn!(
+                    seconds = looks,
+                    "nothing runs on the async threads: a handler computes or blocks on them; \
+                     use `ctx.blocking`, or a `BlockingJobHandler`"
+                );
+            }
+            continue;
+        }
+        if looks >= limit {
+            health.stalled(None);
+            tracing::warn!(seconds = looks, "the async threads run again");
+        }
+        (seen, looks) = (now, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn threads_without_a_beat_count_as_blocked_until_the_next_one() {
+        let (health, metrics, beats) = (Health::new(1), Metrics::new(), AtomicU64::new(1));
+        let stalled = || {
+            let report = health.report();
+            report
+                .ailment
+                .is_some_and(|ailment| ailment.to_string().contains("async threads"))
+        };
+        let moments = async {
+            // The first look sees the first beat.
+            tokio::time::sleep(STALL_LIMIT - BEAT / 2).await;
+            assert!(!stalled());
+            tokio::time::sleep(BEAT).await;
+            assert!(stalled());
+            beats.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(BEAT).await;
+            assert!(!stalled());
+        };
+        tokio::select! {
+            () = moments => {}
+            () = watch(&beats, &health, &metrics) => {}
+        }
+        let text = metrics.text(&health.report());
+        assert!(text.contains("\nworker_async_stalls_total 1\n"), "{text}");
+    }
+}

@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How long the poll loop may take for one turn before the worker counts as unhealthy.
@@ -38,7 +39,7 @@ pub struct Health(Arc<State>);
 struct State {
     born: Instant,
     max_jobs: usize,
-    active_jobs: AtomicUsize,
+    active_jobs: watch::Sender<usize>,
     turned: AtomicU64,
     contact: AtomicU64,
     excused_until: AtomicU64,
@@ -50,7 +51,7 @@ impl Health {
         Self(Arc::new(State {
             born: Instant::now(),
             max_jobs,
-            active_jobs: AtomicUsize::new(0),
+            active_jobs: watch::Sender::new(0),
             turned: AtomicU64::new(0),
             contact: AtomicU64::new(0),
             excused_until: AtomicU64::new(0),
@@ -59,14 +60,19 @@ impl Health {
 
     /// A slot is taken.
     pub fn job_started(&self) {
-        self.0.active_jobs.fetch_add(1, Ordering::Relaxed);
+        self.0.active_jobs.send_modify(|jobs| *jobs += 1);
     }
 
     /// A slot is free again. Once for each [`Health::job_started`].
     pub fn job_ended(&self) {
         // Before the slot: a report in between must not see a free slot and old times.
         self.rest(Duration::ZERO);
-        self.0.active_jobs.fetch_sub(1, Ordering::Relaxed);
+        self.0.active_jobs.send_modify(|jobs| *jobs -= 1);
+    }
+
+    /// How many slots are taken, to be followed.
+    pub fn active_jobs(&self) -> watch::Receiver<usize> {
+        self.0.active_jobs.subscribe()
     }
 
     /// The poll loop has begun another turn.
@@ -89,7 +95,7 @@ impl Health {
     /// How things stand at this moment.
     pub fn report(&self) -> Report {
         let state = &*self.0;
-        let active_jobs = state.active_jobs.load(Ordering::Relaxed);
+        let active_jobs = *state.active_jobs.borrow();
         let ailment = if active_jobs >= state.max_jobs {
             None
         } else {

@@ -19,6 +19,7 @@ mod chain;
 pub mod handler;
 pub mod health;
 pub mod job;
+mod job_log;
 pub mod prelude;
 pub mod retry;
 pub mod runtime;

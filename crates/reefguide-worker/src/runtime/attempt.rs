@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{COOPERATION, call};
 use super::delivery::{DeliveryError, deliver};
+use super::job_logs;
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, plain};
 use super::shutdown::{Shutdown, reserve};
@@ -20,8 +21,9 @@ use super::transfers::told;
 use super::watch;
 use super::worker::Shared;
 use crate::Chain;
-use crate::handler::{ContextParts, JobError};
+use crate::handler::ContextParts;
 use crate::job::{Claim, Outcome};
+use crate::job_log::JobLog;
 use crate::retry::RetryPolicy;
 use crate::storage::{
     FolderTransfer, Outputs, Storage, StorageError, StorageUri, TransferProgress, publish,
@@ -35,12 +37,16 @@ const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
 /// Runs a claimed job, delivers its outcome and closes its record.
 pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, record: OpenRecord) {
     let started = Instant::now();
+    let mut run = Run {
+        log: job_logs::begin(shared),
+        ..Run::default()
+    };
     tracing::info!(
         lease_s = claim.lease.map(|lease| lease.as_secs()),
         storage_uri = claim.assignment.storage_uri,
         "job claimed"
     );
-    let Some(outcome) = watched(shared, shutdown, &claim).await else {
+    let Some(outcome) = watched(shared, shutdown, &claim, &mut run).await else {
         shared.counters.given_up.fetch_add(1, Ordering::Relaxed);
         record.remove().await;
         return;
@@ -50,26 +56,40 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         end: claim.lease_end().map(|end| (end, Reached::Lease)),
         ended: None,
     };
+    let delivering = Instant::now();
     let delivered = deliver(&*shared.source, &claim, outcome, &record, limit).await;
+    let deliver_s = delivering.elapsed().as_secs_f64();
     let seconds = started.elapsed().as_secs_f64();
+    let Run {
+        handle_s,
+        publish_s,
+        ..
+    } = run;
     let counter = match &delivered {
         Ok(Outcome::Succeeded { .. }) => {
-            tracing::info!(seconds, "job succeeded");
+            tracing::info!(seconds, handle_s, publish_s, deliver_s, "job succeeded");
             &shared.counters.succeeded
         }
         Ok(Outcome::Failed { reason }) => {
-            tracing::error!(seconds, reason, "job failed");
+            tracing::error!(
+                seconds,
+                handle_s,
+                publish_s,
+                deliver_s,
+                reason,
+                "job failed"
+            );
             &shared.counters.failed
         }
         Err(error @ DeliveryError::Superseded { unposted, .. }) => {
-            tracing::error!(seconds, error = %Chain(error), "job given up");
+            tracing::warn!(seconds, handle_s, publish_s, deliver_s, reason = %Chain(error), "job given up");
             if *unposted && let Ok(outputs) = claim.assignment.storage_uri.parse() {
                 take_back(shared, &outputs).await;
             }
             &shared.counters.given_up
         }
         Err(error) => {
-            tracing::error!(seconds, error = %Chain(error), "job left without a result");
+            tracing::error!(seconds, handle_s, publish_s, deliver_s, error = %Chain(error), "job left without a result");
             &shared.counters.undelivered
         }
     };
@@ -81,10 +101,26 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
     }
 }
 
+/// What is known of a job besides its outcome.
+#[derive(Default)]
+struct Run {
+    /// How long its handler has taken, all tries together.
+    handle_s: Option<f64>,
+    /// How long it has taken to store its outputs.
+    publish_s: Option<f64>,
+    /// Its log, until that is stored.
+    log: Option<JobLog>,
+}
+
 /// The outcome of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
-async fn watched(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Option<Outcome> {
+async fn watched(
+    shared: &Shared,
+    shutdown: &Shutdown,
+    claim: &Claim,
+    run: &mut Run,
+) -> Option<Outcome> {
     let ended = CancellationToken::new();
-    let mut attempting = pin!(attempt(shared, shutdown, claim, &ended));
+    let mut attempting = pin!(attempt_and_log(shared, shutdown, claim, &ended, run));
     let interval = shared.options.watch_interval;
     let attempted = tokio::select! {
         biased;
@@ -103,18 +139,14 @@ async fn watched(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Option<
     })
 }
 
-/// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
-async fn attempt(
+/// An attempt, after which its log is stored.
+async fn attempt_and_log(
     shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
+    run: &mut Run,
 ) -> Result<Value, String> {
-    let destination: StorageUri = claim
-        .assignment
-        .storage_uri
-        .parse()
-        .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
     let margin = shared.options.deadline_margin;
     let before_lease_ends = |margin| {
         let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
@@ -141,7 +173,37 @@ async fn attempt(
     };
 
     let storage = noting(&shared.storage, claim)?;
-    let (result, scratch) = handle(shared, &storage, handling, claim).await?;
+    let attempted = attempt(shared, claim, &storage, handling, publishing, run).await;
+    if let Err(reason) = &attempted
+        && !ended.is_cancelled()
+    {
+        // Said at once: reporting it may take long, and this process may not live to see it done.
+        tracing::warn!(reason, "attempt failed, reporting the job as failed");
+    }
+    if let Some(log) = run.log.take() {
+        job_logs::store(log, &shared.options.job_logs, claim, &storage, publishing).await;
+    }
+    attempted
+}
+
+/// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
+async fn attempt(
+    shared: &Shared,
+    claim: &Claim,
+    storage: &Storage,
+    handling: Limit<'_>,
+    publishing: Limit<'_>,
+    run: &mut Run,
+) -> Result<Value, String> {
+    let destination: StorageUri = claim
+        .assignment
+        .storage_uri
+        .parse()
+        .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
+    let started = Instant::now();
+    let handled = handle(shared, storage, handling, claim).await;
+    run.handle_s = Some(started.elapsed().as_secs_f64());
+    let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
         result: result.clone(),
     };
@@ -153,15 +215,25 @@ async fn attempt(
     if let Some(most) = shared.source.most_outputs() {
         warn_of_many(&outputs, most).await;
     }
-    let stored = publishing.run(store(&outputs, &storage, &destination));
-    let FolderTransfer { files, bytes } = match stored.await {
+    let started = Instant::now();
+    let stored = publishing.run(store(&outputs, storage, &destination)).await;
+    let seconds = started.elapsed().as_secs_f64();
+    run.publish_s = Some(seconds);
+    let FolderTransfer { files, bytes } = match stored {
         Ok(stored) => stored.map_err(|error| format!("outputs not stored: {}", Chain(&error)))?,
         Err(reached) => {
             take_back(shared, &destination).await;
             return Err(format!("outputs not stored: {reached}"));
         }
     };
-    tracing::info!(files, bytes, %destination, "outputs stored");
+    tracing::info!(files, bytes, seconds, storage_uri = %destination, "outputs stored");
+    if run.log.is_some() && !job_logs::fits(shared, &outputs, files) {
+        tracing::warn!(
+            files,
+            "job log not stored with the outputs, which have its name or leave no room; set JOB_LOGS to a folder"
+        );
+        run.log = None;
+    }
     Ok(result)
 }
 
@@ -192,7 +264,7 @@ pub(super) async fn store(
         .retry(PUBLISH_RETRY)
         .when(StorageError::is_retryable)
         .notify(|error, delay| {
-            tracing::warn!(error = %Chain(error), ?delay, "outputs not stored yet, trying again");
+            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "outputs not stored yet, trying again");
         })
         .await
 }
@@ -218,9 +290,9 @@ async fn take_back(shared: &Shared, destination: &StorageUri) {
     match tokio::time::timeout(time, removing).await {
         Ok(Ok(removed)) => tracing::debug!(removed, "outputs taken back"),
         Ok(Err(error)) => {
-            tracing::warn!(%destination, error = %Chain(&error), "outputs not taken back");
+            tracing::warn!(storage_uri = %destination, error = %Chain(&error), "outputs not taken back");
         }
-        Err(_) => tracing::warn!(%destination, "outputs not taken back in time"),
+        Err(_) => tracing::warn!(storage_uri = %destination, "outputs not taken back in time"),
     }
 }
 
@@ -251,28 +323,36 @@ async fn handle(
             cancellation: CancellationToken::new(),
             deadline: limit.end.map(|(end, _)| end),
         };
-        let error = match call(&shared.registry, parts, limit, cooperation).await {
-            Ok(result) => return Ok((result, scratch)),
+        let started = Instant::now();
+        tracing::info!(
+            attempt,
+            deadline_s = parts.deadline.map(|end| (end - started).as_secs_f64()),
+            "attempt started"
+        );
+        let called = call(&shared.registry, parts, limit, cooperation).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let error = match called {
+            Ok(result) => {
+                tracing::info!(attempt, seconds, "handler returned");
+                return Ok((result, scratch));
+            }
             Err(error) => error,
         };
         let Some(delay) = delays.next().filter(|_| error.is_retryable()) else {
             return Err(error.to_string());
         };
         drop(scratch);
-        pause(limit, &error, attempt, delay).await?;
+        tracing::warn!(
+            attempt,
+            seconds,
+            %error,
+            delay_s = delay.as_secs_f64(),
+            "handler failed, trying again"
+        );
+        let slept = limit.run(tokio::time::sleep(delay)).await;
+        slept.map_err(|reached| format!("{error} (not tried again: {reached})"))?;
         attempt += 1;
     }
-}
-
-async fn pause(
-    limit: Limit<'_>,
-    error: &JobError,
-    attempt: u32,
-    delay: Duration,
-) -> Result<(), String> {
-    tracing::warn!(%error, attempt, ?delay, "handler failed, trying again");
-    let slept = limit.run(tokio::time::sleep(delay)).await;
-    slept.map_err(|reached| format!("{error} (not tried again: {reached})"))
 }
 
 /// An attempt's folders, removed when dropped.

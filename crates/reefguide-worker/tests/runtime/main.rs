@@ -5,6 +5,7 @@
 mod attempts;
 mod claiming;
 mod delivering;
+mod job_logs;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod limits;

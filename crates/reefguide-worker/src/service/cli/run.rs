@@ -19,9 +19,9 @@ use crate::job::JobType;
 use crate::retry::RetryPolicy;
 use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions};
 use crate::service::config::Config;
-use crate::service::ecs::TaskIdentity;
+use crate::service::ecs::{ScaleInProtection, TaskIdentity};
 use crate::service::exit::Exit;
-use crate::service::{health, signals};
+use crate::service::{health, limits, signals};
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
@@ -89,6 +89,11 @@ impl Program {
             ready = ready(&config, &client, &storage, &health) => ready?,
         }
         let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
+        limits::log(&task);
+        let _protection = config.ecs_agent_uri.as_ref().map(|agent| {
+            let protection = ScaleInProtection::new(agent, &task);
+            AbortOnDropHandle::new(tokio::spawn(protection.follow(health.active_jobs())))
+        });
         let source = ReefGuide::builder(client.clone())
             .task(task.task_arn, task.cluster_arn)
             .settle(config.claim_settle)
@@ -136,6 +141,7 @@ fn options(config: &Config, run: &Run) -> RunOptions {
         drain: run.drain,
         records: config.records(),
         record_interval: config.record_interval,
+        job_logs: config.job_logs.clone(),
         scratch: config.data_scratch_space.clone(),
         ..RunOptions::default()
     }
@@ -160,7 +166,7 @@ async fn ready(
         })
         .notify(|error, delay| {
             health.rest(delay);
-            tracing::warn!(error = %Chain(error), ?delay, "API not ready yet, trying again");
+            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "API not ready yet, trying again");
         })
         .await
         .map_err(|error| api_problem(config, &error))?;
@@ -177,7 +183,7 @@ async fn ready(
         .retry(START_RETRY)
         .when(|error: &StorageError| error.is_retryable() && in_time())
         .notify(|error, delay| {
-            tracing::warn!(error = %Chain(error), ?delay, "bucket not ready yet, trying again");
+            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "bucket not ready yet, trying again");
         })
         .await;
     match probed {

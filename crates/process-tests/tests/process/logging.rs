@@ -148,7 +148,8 @@ async fn where_only_errors_are_logged_they_still_say_of_which_job() {
     let log = worker.ended().await.log();
     let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
     assert_eq!(messages, ["panicked", "job failed"]);
-    assert!(log.iter().all(|line| line["job_id"] == job.to_string()));
+    let job = job.to_string();
+    assert!(log.iter().all(|line| line["job_id"] == *job), "{log:?}");
 }
 
 /// The log that a worker has stored for a job.

@@ -51,6 +51,15 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         record.remove().await;
         return;
     };
+    if let Outcome::Failed { reason } = &outcome {
+        // Said at once: reporting it may take long, and this process may not live to see it done.
+        tracing::warn!(reason, "attempt failed, reporting the job as failed");
+    }
+    if let Some(log) = run.log
+        && let Ok(storage) = noting(&shared.storage, &claim)
+    {
+        job_logs::store(shared, shutdown, &claim, &storage, log).await;
+    }
     let limit = Limit {
         shutdown: &shutdown.give_up,
         end: claim.lease_end().map(|end| (end, Reached::Lease)),
@@ -60,11 +69,7 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
     let delivered = deliver(&*shared.source, &claim, outcome, &record, limit).await;
     let deliver_s = delivering.elapsed().as_secs_f64();
     let seconds = started.elapsed().as_secs_f64();
-    let Run {
-        handle_s,
-        publish_s,
-        ..
-    } = run;
+    let (handle_s, publish_s) = (run.handle_s, run.publish_s);
     let counter = match &delivered {
         Ok(Outcome::Succeeded { .. }) => {
             tracing::info!(seconds, handle_s, publish_s, deliver_s, "job succeeded");
@@ -120,7 +125,7 @@ async fn watched(
     run: &mut Run,
 ) -> Option<Outcome> {
     let ended = CancellationToken::new();
-    let mut attempting = pin!(attempt_and_log(shared, shutdown, claim, &ended, run));
+    let mut attempting = pin!(attempt(shared, shutdown, claim, &ended, run));
     let interval = shared.options.watch_interval;
     let attempted = tokio::select! {
         biased;
@@ -139,14 +144,19 @@ async fn watched(
     })
 }
 
-/// An attempt, after which its log is stored.
-async fn attempt_and_log(
+/// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
+async fn attempt(
     shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
     run: &mut Run,
 ) -> Result<Value, String> {
+    let destination: StorageUri = claim
+        .assignment
+        .storage_uri
+        .parse()
+        .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
     let margin = shared.options.deadline_margin;
     let before_lease_ends = |margin| {
         let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
@@ -173,35 +183,8 @@ async fn attempt_and_log(
     };
 
     let storage = noting(&shared.storage, claim)?;
-    let attempted = attempt(shared, claim, &storage, handling, publishing, run).await;
-    if let Err(reason) = &attempted
-        && !ended.is_cancelled()
-    {
-        // Said at once: reporting it may take long, and this process may not live to see it done.
-        tracing::warn!(reason, "attempt failed, reporting the job as failed");
-    }
-    if let Some(log) = run.log.take() {
-        job_logs::store(log, &shared.options.job_logs, claim, &storage, publishing).await;
-    }
-    attempted
-}
-
-/// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
-async fn attempt(
-    shared: &Shared,
-    claim: &Claim,
-    storage: &Storage,
-    handling: Limit<'_>,
-    publishing: Limit<'_>,
-    run: &mut Run,
-) -> Result<Value, String> {
-    let destination: StorageUri = claim
-        .assignment
-        .storage_uri
-        .parse()
-        .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
     let started = Instant::now();
-    let handled = handle(shared, storage, handling, claim).await;
+    let handled = handle(shared, &storage, handling, claim).await;
     run.handle_s = Some(started.elapsed().as_secs_f64());
     let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
@@ -216,7 +199,8 @@ async fn attempt(
         warn_of_many(&outputs, most).await;
     }
     let started = Instant::now();
-    let stored = publishing.run(store(&outputs, storage, &destination)).await;
+    let stored = publishing.run(store(&outputs, &storage, &destination));
+    let stored = stored.await;
     let seconds = started.elapsed().as_secs_f64();
     run.publish_s = Some(seconds);
     let FolderTransfer { files, bytes } = match stored {

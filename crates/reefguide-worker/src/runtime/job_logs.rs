@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::limits::Limit;
+use super::limits::{Limit, Reached};
 use super::options::JobLogs;
 use super::records::plain;
+use super::shutdown::Shutdown;
 use super::worker::Shared;
 use crate::Chain;
 use crate::job::Claim;
@@ -42,36 +43,40 @@ pub(super) fn fits(shared: &Shared, outputs: &Outputs, files: u64) -> bool {
 
 /// Stores a log, unless that takes too long.
 pub(super) async fn store(
-    log: JobLog,
-    to: &JobLogs,
+    shared: &Shared,
+    shutdown: &Shutdown,
     claim: &Claim,
     storage: &Storage,
-    limit: Limit<'_>,
+    log: JobLog,
 ) {
     if log.is_empty() {
         return;
     }
+    let margin = shared.options.deadline_margin / 2;
+    let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
+    let limit = Limit {
+        shutdown: &shutdown.end_uploads,
+        end: end.map(|end| (end, Reached::Lease)),
+        ended: None,
+    };
     let storing = async {
-        let uri = place(to, claim)?;
-        let unreadable = StorageError::local("write", uri.to_string());
-        let file = log.finish().await.map_err(unreadable)?;
+        let uri = place(&shared.options.job_logs, claim)?;
+        let not_written = StorageError::local("write", uri.to_string());
+        let file = log.finish().await.map_err(not_written)?;
         // What is cheaper to keep costs more for small objects.
         let storage = storage.with_storage_class(None);
         storage.upload_file(&file, &uri).await
     };
-    match limit.run(timeout(TIME, storing)).await {
+    let error = match limit.run(timeout(TIME, storing)).await {
         Ok(Ok(Ok(stored))) => {
             tracing::info!(uri = %stored.uri, bytes = stored.size, "job log stored");
+            return;
         }
-        Ok(Ok(Err(error))) => tracing::warn!(error = %Chain(&error), "job log not stored"),
-        Ok(Err(_)) => {
-            tracing::warn!(
-                error = format!("it takes longer than {} s", TIME.as_secs()),
-                "job log not stored"
-            );
-        }
-        Err(reached) => tracing::warn!(error = %reached, "job log not stored"),
-    }
+        Ok(Ok(Err(error))) => Chain(&error).to_string(),
+        Ok(Err(_)) => format!("it takes longer than {} s", TIME.as_secs()),
+        Err(reached) => reached.to_string(),
+    };
+    tracing::warn!(error, "job log not stored");
 }
 
 fn place(to: &JobLogs, claim: &Claim) -> Result<StorageUri, StorageError> {

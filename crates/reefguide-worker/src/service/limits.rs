@@ -6,20 +6,24 @@ use std::path::Path;
 use super::ecs::TaskIdentity;
 
 /// What is not limited, or not known, is `None`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 struct Limits {
     memory_bytes: Option<u64>,
     memory_used_bytes: Option<u64>,
     cpus: Option<f64>,
 }
 
-/// Logs the limits of this process's cgroup, and of its ECS task.
+/// Logs the limits of this process's cgroup, and of its ECS task; nothing where nothing is known.
 pub(super) fn log(task: &TaskIdentity) {
+    let limits = below(Path::new("/"));
+    if limits == Limits::default() && task.memory.is_none() && task.cpus.is_none() {
+        return;
+    }
     let Limits {
         memory_bytes,
         memory_used_bytes,
         cpus,
-    } = below(Path::new("/"));
+    } = limits;
     tracing::info!(
         memory_bytes,
         memory_used_bytes,
@@ -102,19 +106,15 @@ mod tests {
 
     #[test]
     fn what_is_not_limited_or_not_there_is_not_known() {
-        let nothing = Limits {
-            memory_bytes: None,
-            memory_used_bytes: None,
-            cpus: None,
-        };
         let unlimited = limits(&[
             ("proc/self/cgroup", "0::/\n"),
             ("sys/fs/cgroup/memory.max", "max\n"),
             ("sys/fs/cgroup/cpu.max", "max 100000\n"),
         ]);
-        assert_eq!(unlimited, nothing);
-        assert_eq!(limits(&[]), nothing);
+        assert_eq!(unlimited, Limits::default());
+        assert_eq!(limits(&[]), Limits::default());
         // Version 1.
-        assert_eq!(limits(&[("proc/self/cgroup", "4:memory:/ecs\n")]), nothing);
+        let groups = ("proc/self/cgroup", "4:memory:/ecs\n");
+        assert_eq!(limits(&[groups]), Limits::default());
     }
 }

@@ -18,6 +18,8 @@ use crate::job_log::Lines;
 /// What has been learnt so far.
 pub(super) struct Heard {
     process: Option<u32>,
+    /// The job's own log, if it is kept.
+    job_log: Option<Lines>,
     so_far: Mutex<SoFar>,
     answered: Notify,
 }
@@ -35,6 +37,7 @@ impl Heard {
     pub(super) fn of(process: Option<u32>) -> Self {
         Self {
             process,
+            job_log: Lines::current(),
             so_far: Mutex::default(),
             answered: Notify::new(),
         }
@@ -60,7 +63,7 @@ impl Heard {
                 // With colours they are for a terminal, where they can be seen.
                 let plain = lines.lines().filter(|line| !line.contains('\u{1b}'));
                 plain.for_each(|line| self.line(&message(line)));
-                if let Some(log) = Lines::current() {
+                if let Some(log) = &self.job_log {
                     log.add_foreign(&lines);
                 }
                 // As they are, like those of this process. Nobody may be reading.

@@ -196,26 +196,26 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self::with(&TelemetryOptions::default())
+        Self::with(false)
     }
 
     /// The same, and where the logs of jobs are kept, lines go there, too.
     pub(crate) fn with_job_logs() -> Self {
-        let mut options = TelemetryOptions::default();
-        options.job_logs = true;
-        Self::with(&options)
+        Self::with(true)
     }
 
-    fn with(options: &TelemetryOptions) -> Self {
+    fn with(job_logs: bool) -> Self {
         // While there is one subscriber only, the first thread to come by a line decides for all whether
         // it is wanted, and that of another test has none.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let text = Arc::<Mutex<Vec<u8>>>::default();
         let writer = text.clone();
-        // In the form for people, without colours.
-        let mut options = options.clone();
-        options.format = LogFormat::Human;
+        let options = TelemetryOptions {
+            format: LogFormat::Human,
+            job_logs,
+            ..TelemetryOptions::default()
+        };
         let subscriber = subscriber(&options, move || Lines(writer.clone()), false).unwrap();
         Self {
             text,

@@ -25,8 +25,10 @@ async fn logged(metadata_uri: Option<&str>) -> (TaskIdentity, Vec<String>) {
 /// What is done, and what the log says about it: each line's level and message.
 async fn logging<T>(doing: impl Future<Output = T>) -> (T, Vec<String>) {
     let lines = Lines::default();
-    let mut options = TelemetryOptions::default();
-    options.filter = "info,reefguide_worker=debug".into();
+    let options = TelemetryOptions {
+        filter: "info,reefguide_worker=debug".into(),
+        ..TelemetryOptions::default()
+    };
     let subscriber = subscriber(&options, lines.writer(), false).unwrap();
     let _logging = tracing::subscriber::set_default(subscriber);
     let done = doing.await;

@@ -20,6 +20,7 @@ mod chain;
 pub mod handler;
 pub mod health;
 pub mod job;
+mod job_log;
 pub mod metrics;
 pub mod prelude;
 pub mod retry;

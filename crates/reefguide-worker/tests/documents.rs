@@ -2,15 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reefguide_lab::Lab;
 use reefguide_worker::service::config::{Config, WhenUnset};
+use reefguide_worker::service::exit::Exit;
+use reefguide_worker::service::signals::Signal;
 
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");
 const FIRST_WORKER: &str = include_str!("../../../docs/src/first-worker.md");
+const LOGS: &str = include_str!("../../../docs/src/logs.md");
+const PRODUCTION: &str = include_str!("../../../docs/src/production.md");
+const EXIT: &str = include_str!("../src/service/exit.rs");
 const PROMISES: &str = include_str!("../../../docs/src/promises.md");
 const CONFIGURATION: &str = include_str!("../../../docs/src/configuration.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");
@@ -99,22 +105,141 @@ async fn the_template_explains_every_setting() {
     );
 }
 
-/// The text of every test program of this crate, and of those that run a worker as a process.
-fn tests() -> String {
-    let mut text = String::new();
+/// The texts of all Rust files in folders of this crate.
+fn sources(folders: &[&str]) -> Vec<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![here.join("tests"), here.join("../process-tests/tests")];
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| here.join(folder)).collect();
+    let mut texts = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                text += &std::fs::read_to_string(path).unwrap();
+                texts.push(std::fs::read_to_string(path).unwrap());
             }
         }
     }
-    text
+    texts
+}
+
+/// The arguments of a macro whose call begins with `text`, after its parenthesis.
+fn arguments(text: &str) -> Vec<String> {
+    let (mut arguments, mut depth, mut quoted) = (vec![String::new()], 0, false);
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if quoted => match characters.next().unwrap() {
+                '\n' => characters = characters.as_str().trim_start().chars(),
+                escaped => arguments.last_mut().unwrap().push(escaped),
+            },
+            ')' if !quoted && depth == 0 => break,
+            ',' if !quoted && depth == 0 => arguments.push(String::new()),
+            _ => {
+                match character {
+                    '"' => quoted = !quoted,
+                    '(' | '[' | '{' if !quoted => depth += 1,
+                    ')' | ']' | '}' if !quoted => depth -= 1,
+                    _ => {}
+                }
+                arguments.last_mut().unwrap().push(character);
+            }
+        }
+    }
+    arguments
+}
+
+/// The beginnings of the rows for what a text logs: message, level, fields.
+fn logged(text: &str) -> Vec<String> {
+    // The tests of a file come last.
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let mut rows = Vec::new();
+    for level in ["info", "warn", "error"] {
+        for call in text.split(&format!("tracing::{level}!(")).skip(1) {
+            let arguments = arguments(call);
+            let arguments: Vec<_> = arguments.iter().map(|argument| argument.trim()).collect();
+            let (message, fields): (Vec<&str>, Vec<&str>) = arguments
+                .iter()
+                .filter(|argument| !argument.is_empty())
+                .partition(|argument| argument.starts_with('"'));
+            let message = message[0].trim_matches('"');
+            let fields = fields.iter().map(|field| {
+                let name = field
+                    .split('=')
+                    .next()
+                    .unwrap()
+                    .trim()
+                    .trim_start_matches(['%', '?']);
+                format!("`{name}`")
+            });
+            let fields = match fields.collect::<Vec<_>>().join(", ") {
+                fields if fields.is_empty() => "none".to_owned(),
+                fields => fields,
+            };
+            rows.push(format!("| `{message}` | {level} | {fields} |"));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_book_has_every_line_that_a_worker_logs() {
+    let texts = sources(&["src"]);
+    let logged: BTreeSet<String> = texts.iter().flat_map(|text| logged(text)).collect();
+    let rows = LOGS.lines().filter(|line| line.starts_with("| `"));
+    let rows: Vec<&str> = rows.filter(|row| row.matches(" | ").count() == 3).collect();
+    let missing: Vec<_> = logged
+        .iter()
+        .filter(|logged| !rows.iter().any(|row| row.starts_with(*logged)))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/src/logs.md lacks rows that begin so: {missing:#?}"
+    );
+    let surplus: Vec<_> = rows
+        .iter()
+        .filter(|row| !logged.iter().any(|logged| row.starts_with(logged)))
+        .collect();
+    assert!(
+        surplus.is_empty(),
+        "docs/src/logs.md has rows for what is not logged: {surplus:#?}"
+    );
+    assert!(logged.len() > 50, "only {} lines were found", logged.len());
+}
+
+#[test]
+fn the_book_has_every_exit_code() {
+    let table = |text: &str| -> Vec<String> {
+        let rows = text.split_once("| code | meaning |\n").unwrap().1;
+        let rows = rows.lines().map(|row| row.trim_start_matches("/// "));
+        rows.skip(1)
+            .take_while(|row| row.starts_with('|'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let rows = table(PRODUCTION);
+    assert_eq!(rows, table(EXIT));
+    let exits = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Unreachable,
+        Exit::Internal,
+        Exit::Refused,
+        Exit::Config,
+        Exit::Signalled(Signal::Interrupt),
+        Exit::Signalled(Signal::Terminate),
+    ];
+    let codes: Vec<_> = rows
+        .iter()
+        .map(|row| row.split(' ').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(codes, exits.map(|exit| exit.code().to_string()));
+}
+
+/// The text of every test program of this crate, and of those that run a worker as a process.
+fn tests() -> String {
+    sources(&["tests", "../process-tests/tests"]).concat()
 }
 
 #[test]

@@ -74,7 +74,11 @@ impl Log {
     async fn of(script: &str) -> Self {
         let log = Self::default();
         let (format, filter) = (LogFormat::Json, "info".to_owned());
-        let options = TelemetryOptions { format, filter };
+        let options = TelemetryOptions {
+            format,
+            filter,
+            ..TelemetryOptions::default()
+        };
         let writer = log.clone();
         let subscriber = subscriber(&options, move || writer.clone(), false).unwrap();
         // For this thread, which is the only one of a test's runtime.

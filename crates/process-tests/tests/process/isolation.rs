@@ -332,7 +332,10 @@ async fn what_the_handler_has_returned_counts_whatever_its_process_does_then() {
     assert_eq!(jobs.map(|job| status(&lab, job)), ["SUCCEEDED"; 2]);
     let oddly: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(oddly.len(), 1, "{oddly:?}");
-    insta::assert_snapshot!(oddly[0]["message"].as_str().unwrap(), @"isolated handler was ended by signal 6 (SIGABRT) after it had a result, which counts");
+    insta::assert_snapshot!(
+        format!("{}: {}", oddly[0]["message"], oddly[0]["reason"]),
+        @r#""isolated handler ended badly after it had a result, which counts": "was ended by signal 6 (SIGABRT)""#
+    );
 }
 
 #[tokio::test]

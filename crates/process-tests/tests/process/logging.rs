@@ -1,19 +1,22 @@
 //! What a run leaves in the log.
 
-use reefguide_lab::{Fault, Route};
+use reefguide_lab::{Fault, Lab, Route};
+use reefguide_worker::storage::Storage;
 use serde_json::{Value, json};
 
+use crate::lab_storage;
+use crate::program::in_time;
 use crate::rig::{assert_shown, ended, lab, status, submit_test, worker_for};
 
-/// The JSON lines of a run, with what differs from run to run taken out.
+/// The JSON lines of a run, with what differs from run to run taken out, and without the limits of the machine.
 fn told(log: &[Value]) -> String {
-    let lines = log.iter().map(|line| {
+    let lines = log.iter().filter(|line| line["message"] != "limits");
+    let lines = lines.map(|line| {
         let mut line = line.clone();
         for (field, value) in line.as_object_mut().unwrap() {
-            if matches!(
-                field.as_str(),
-                "timestamp" | "seconds" | "lease_s" | "version"
-            ) {
+            if matches!(field.as_str(), "timestamp" | "seconds" | "version")
+                || field.ends_with("_s")
+            {
                 *value = format!("[{field}]").into();
             }
         }
@@ -90,6 +93,112 @@ async fn no_secret_is_logged_however_much_is_logged() {
     // Access tokens and refresh tokens are both base64 of JSON, which begins with a brace and a quote.
     for secret in ["eyJ", "password"] {
         assert!(!log.contains(secret), "{secret} is logged");
+    }
+}
+
+/// What no line of a log may have: tokens, which are base64 of JSON that begins with a brace and a quote, the
+/// password, and whatever a signature goes with, in headers and URLs.
+const SECRETS: &[&str] = &["eyJ", "password", "Bearer ", "Signature=", "signature="];
+
+#[tokio::test]
+async fn no_secret_is_logged_where_all_is_well_nor_stored_with_the_logs_of_jobs() {
+    let lab = lab().await;
+    lab.faults().add(Fault::expire_tokens(Route::Poll).times(1));
+    let object = format!("s3://{}/soundings.csv", lab.bucket());
+    // In the worker's process, and in one of its own.
+    let jobs = ["PLAIN", "CRASH"].map(|job_type| {
+        let jobs = [
+            json!({ "share": object }),
+            json!({ "well": { "number": 1.0 } }),
+        ];
+        jobs.map(|does| lab.submit(job_type, does).unwrap())
+    });
+    let program = worker_for(&lab)
+        .unruly()
+        .env("JOB_LOGS", format!("s3://{}/job-logs", lab.bucket()))
+        .env("RUST_LOG", "trace");
+    let worker = program.start(&[]);
+    for job in jobs.iter().flatten() {
+        assert_eq!(ended(&lab, *job).await, "SUCCEEDED");
+    }
+    worker.signal("TERM").await;
+    let mut logs = vec![worker.ended().await.stderr];
+    for job in jobs.iter().flatten() {
+        logs.push(job_log(&lab, *job).await);
+    }
+    for log in &logs {
+        assert!(log.contains(r#""level":"TRACE""#), "{log}");
+        for secret in SECRETS {
+            let line = log.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret} is logged");
+        }
+    }
+    let shared = logs.iter().filter(|log| log.contains("shared")).count();
+    assert_eq!(shared, 3);
+}
+
+#[tokio::test]
+async fn where_only_errors_are_logged_they_still_say_of_which_job() {
+    let lab = lab().await;
+    let job = submit_test(&lab, 13);
+    let program = worker_for(&lab).env("LOG_LEVEL", "error");
+    let worker = program.start(&[]);
+    assert_eq!(ended(&lab, job).await, "FAILED");
+    worker.signal("TERM").await;
+    let log = worker.ended().await.log();
+    let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
+    assert_eq!(messages, ["panicked", "job failed"]);
+    let job = job.to_string();
+    assert!(log.iter().all(|line| line["job_id"] == *job), "{log:?}");
+}
+
+/// The log that a worker has stored for a job.
+async fn job_log(lab: &Lab, job: i64) -> String {
+    let assignment = &lab.job(job).unwrap()["assignments"][0]["id"];
+    let uri = format!("s3://{}/job-logs/{job}/{assignment}.jsonl", lab.bucket());
+    let storage = Storage::s3(lab_storage::options(lab)).await;
+    let log = in_time(storage.read(&uri.parse().unwrap(), 64 << 20)).await;
+    String::from_utf8(log.unwrap().into()).unwrap()
+}
+
+#[tokio::test]
+async fn the_log_of_a_job_has_what_its_handler_says_wherever_it_runs() {
+    for format in ["json", "human"] {
+        let lab = lab().await;
+        let job = lab.submit("CRASH", json!("chatter")).unwrap();
+        let crash = lab.submit("PLAIN", json!("panic")).unwrap();
+        let program = worker_for(&lab)
+            .unruly()
+            .env("LOG_FORMAT", format)
+            .env("JOB_LOGS", format!("s3://{}/job-logs", lab.bucket()));
+        let worker = program.start(&[]);
+        assert_eq!(ended(&lab, job).await, "SUCCEEDED");
+        assert_eq!(ended(&lab, crash).await, "FAILED");
+        worker.signal("TERM").await;
+        worker.ended().await;
+        let messages = |log: String| -> Vec<String> {
+            let lines = log
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines
+                .map(|line| line["message"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let chatter = messages(job_log(&lab, job).await);
+        for said in [
+            "job claimed",
+            "said on stderr",
+            "said in the log",
+            "outputs stored",
+        ] {
+            let times = chatter
+                .iter()
+                .filter(|message| message.contains(said))
+                .count();
+            assert_eq!(times, 1, "{said}: {chatter:?}");
+        }
+        let crash = messages(job_log(&lab, crash).await);
+        assert!(crash.contains(&"panicked".to_owned()), "{crash:?}");
     }
 }
 

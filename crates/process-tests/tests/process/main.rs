@@ -5,6 +5,7 @@
 
 mod check;
 mod configuration;
+mod ecs;
 mod handle;
 mod healthcheck;
 mod help;

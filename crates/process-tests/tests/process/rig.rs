@@ -17,6 +17,8 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"idle for \d+ s", "idle for [time]"),
     (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
     (r"pid=\d+", "pid=[pid]"),
+    // Of the machine.
+    (r"[^\n]*service::limits: limits[^\n]*\n", ""),
     // Not said on every machine, or by every version of Rust.
     (
         r" \(core dumped\)|(?: \| )?note: run with `RUST_BACKTRACE=1`[^\n]*",

@@ -9,6 +9,7 @@ mod report;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::report::{Ailment, Phase, Report, Token};
@@ -47,7 +48,7 @@ pub struct Health(Arc<Mutex<State>>);
 struct State {
     born: Instant,
     max_jobs: usize,
-    active_jobs: usize,
+    active_jobs: watch::Sender<usize>,
     deliveries: usize,
     phase: Phase,
     /// The longest silence of the API by plan, with a slot free and with none.
@@ -79,7 +80,7 @@ impl Health {
         Self(Arc::new(Mutex::new(State {
             born: now,
             max_jobs,
-            active_jobs: 0,
+            active_jobs: watch::Sender::new(0),
             deliveries: 0,
             phase: Phase::default(),
             poll_limit: LIMIT,
@@ -114,14 +115,20 @@ impl Health {
 
     /// A slot is taken.
     pub fn job_started(&self) {
-        self.state().active_jobs += 1;
+        self.state().active_jobs.send_modify(|jobs| *jobs += 1);
     }
 
     /// A slot is free again. Once for each [`Health::job_started`].
     pub fn job_ended(&self) {
         let mut state = self.state();
         state.begin_anew();
-        state.active_jobs = state.active_jobs.saturating_sub(1);
+        let end = |jobs: &mut usize| *jobs = jobs.saturating_sub(1);
+        state.active_jobs.send_modify(end);
+    }
+
+    /// How many slots are taken, to be followed.
+    pub fn active_jobs(&self) -> watch::Receiver<usize> {
+        self.state().active_jobs.subscribe()
     }
 
     /// An outcome is about to be delivered.
@@ -187,7 +194,7 @@ impl Health {
         let now = Instant::now();
         let since = |then: Instant| now.saturating_duration_since(then);
         Report {
-            active_jobs: state.active_jobs,
+            active_jobs: *state.active_jobs.borrow(),
             max_jobs: state.max_jobs,
             phase: state.phase,
             uptime: since(state.born),
@@ -223,14 +230,15 @@ impl State {
         if let Some(since) = self.stalled_since {
             return Some(Ailment::Stalled(now.saturating_duration_since(since)));
         }
-        let polls = self.phase == Phase::Working && self.active_jobs < self.max_jobs;
+        let active_jobs = *self.active_jobs.borrow();
+        let polls = self.phase == Phase::Working && active_jobs < self.max_jobs;
         // Since when the API is asked, and how long it may be silent.
         let (asked, limit) = match self.phase {
             Phase::LoggingIn | Phase::FindingBucket => (self.born, Some(LIMIT)),
             _ if polls => (self.born, Some(self.poll_limit)),
             // What is delivered is not watched any more.
             _ if self.deliveries > 0 => (self.delivering_since, Some(LIMIT)),
-            _ if self.active_jobs > 0 => (self.born, self.watch_limit),
+            _ if active_jobs > 0 => (self.born, self.watch_limit),
             _ => (self.born, None),
         };
         if let Some(limit) = limit {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{COOPERATION, call};
 use super::delivery::{DeliveryError, Noting, deliver};
+use super::job_logs;
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, plain};
 use super::shutdown::{Shutdown, reserve};
@@ -19,8 +20,9 @@ use super::transfers::told;
 use super::watch;
 use super::worker::Shared;
 use crate::Chain;
-use crate::handler::{ContextParts, JobError};
+use crate::handler::ContextParts;
 use crate::job::{Claim, Outcome};
+use crate::job_log::JobLog;
 use crate::metrics::{JobEnd, Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::storage::{
@@ -35,16 +37,29 @@ const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
 /// Runs a claimed job, delivers its outcome and closes its record.
 pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, record: OpenRecord) {
     let started = Instant::now();
+    let mut run = Run {
+        log: job_logs::begin(shared),
+        ..Run::default()
+    };
     tracing::info!(
         lease_s = claim.lease.map(|lease| lease.as_secs()),
         storage_uri = claim.assignment.storage_uri,
         "job claimed"
     );
-    let Some(outcome) = watched(shared, shutdown, &claim).await else {
+    let Some(outcome) = watched(shared, shutdown, &claim, &mut run).await else {
         ended(shared, &claim, JobEnd::GivenUp, started);
         record.remove().await;
         return;
     };
+    if let Outcome::Failed { reason } = &outcome {
+        // Said at once: reporting it may take long, and this process may not live to see it done.
+        tracing::warn!(reason, "attempt failed, reporting the job as failed");
+    }
+    if let Some(log) = run.log
+        && let Ok(storage) = noting(&shared.storage, &claim)
+    {
+        job_logs::store(shared, shutdown, &claim, &storage, log).await;
+    }
     let limit = Limit {
         shutdown: &shutdown.give_up,
         end: claim.lease_end().map(|end| (end, Reached::Lease)),
@@ -56,28 +71,38 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         health: Some(shared.health.clone()),
         retries: shared.metrics.retries(Operation::Deliver),
     };
+    let delivering = Instant::now();
     let delivered = deliver(&*shared.source, &noting, &claim, outcome, &record, limit).await;
+    let deliver_s = delivering.elapsed().as_secs_f64();
     shared.metrics.deliveries_pending().dec();
     shared.health.delivery_ended();
     let seconds = started.elapsed().as_secs_f64();
+    let (handle_s, publish_s) = (run.handle_s, run.publish_s);
     let end = match &delivered {
         Ok(Outcome::Succeeded { .. }) => {
-            tracing::info!(seconds, "job succeeded");
+            tracing::info!(seconds, handle_s, publish_s, deliver_s, "job succeeded");
             JobEnd::Succeeded
         }
         Ok(Outcome::Failed { reason }) => {
-            tracing::error!(seconds, reason, "job failed");
+            tracing::error!(
+                seconds,
+                handle_s,
+                publish_s,
+                deliver_s,
+                reason,
+                "job failed"
+            );
             JobEnd::Failed
         }
         Err(error @ DeliveryError::Superseded { unposted, .. }) => {
-            tracing::error!(seconds, error = %Chain(error), "job given up");
+            tracing::warn!(seconds, handle_s, publish_s, deliver_s, reason = %Chain(error), "job given up");
             if *unposted && let Ok(outputs) = claim.assignment.storage_uri.parse() {
                 take_back(shared, &outputs).await;
             }
             JobEnd::GivenUp
         }
         Err(error) => {
-            tracing::error!(seconds, error = %Chain(error), "job left without a result");
+            tracing::error!(seconds, handle_s, publish_s, deliver_s, error = %Chain(error), "job left without a result");
             JobEnd::Undelivered
         }
     };
@@ -96,10 +121,26 @@ fn ended(shared: &Shared, claim: &Claim, end: JobEnd, started: Instant) {
     shared.metrics.ended(&claim.job.job_type, end, took);
 }
 
+/// What is known of a job besides its outcome.
+#[derive(Default)]
+struct Run {
+    /// How long its handler has taken, all tries together.
+    handle_s: Option<f64>,
+    /// How long it has taken to store its outputs.
+    publish_s: Option<f64>,
+    /// Its log, until that is stored.
+    log: Option<JobLog>,
+}
+
 /// The outcome of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
-async fn watched(shared: &Shared, shutdown: &Shutdown, claim: &Claim) -> Option<Outcome> {
+async fn watched(
+    shared: &Shared,
+    shutdown: &Shutdown,
+    claim: &Claim,
+    run: &mut Run,
+) -> Option<Outcome> {
     let ended = CancellationToken::new();
-    let mut attempting = pin!(attempt(shared, shutdown, claim, &ended));
+    let mut attempting = pin!(attempt(shared, shutdown, claim, &ended, run));
     let interval = shared.options.watch_interval;
     let attempted = tokio::select! {
         biased;
@@ -124,6 +165,7 @@ async fn attempt(
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
+    run: &mut Run,
 ) -> Result<Value, String> {
     let destination: StorageUri = claim
         .assignment
@@ -156,7 +198,10 @@ async fn attempt(
     };
 
     let storage = noting(&shared.storage, claim)?;
-    let (result, scratch) = handle(shared, &storage, handling, claim).await?;
+    let started = Instant::now();
+    let handled = handle(shared, &storage, handling, claim).await;
+    run.handle_s = Some(started.elapsed().as_secs_f64());
+    let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
         result: result.clone(),
     };
@@ -168,15 +213,26 @@ async fn attempt(
     if let Some(most) = shared.source.most_outputs() {
         warn_of_many(&outputs, most).await;
     }
+    let started = Instant::now();
     let stored = publishing.run(store(&outputs, &storage, &destination, &shared.metrics));
-    let FolderTransfer { files, bytes } = match stored.await {
+    let stored = stored.await;
+    let seconds = started.elapsed().as_secs_f64();
+    run.publish_s = Some(seconds);
+    let FolderTransfer { files, bytes } = match stored {
         Ok(stored) => stored.map_err(|error| format!("outputs not stored: {}", Chain(&error)))?,
         Err(reached) => {
             take_back(shared, &destination).await;
             return Err(format!("outputs not stored: {reached}"));
         }
     };
-    tracing::info!(files, bytes, %destination, "outputs stored");
+    tracing::info!(files, bytes, seconds, storage_uri = %destination, "outputs stored");
+    if run.log.is_some() && !job_logs::fits(shared, &outputs, files) {
+        tracing::warn!(
+            files,
+            "job log not stored with the outputs, which have its name or leave no room; set JOB_LOGS to a folder"
+        );
+        run.log = None;
+    }
     Ok(result)
 }
 
@@ -209,7 +265,7 @@ pub(super) async fn store(
         .when(StorageError::is_retryable)
         .notify(|error, delay| {
             metrics.retries(Operation::Publish).inc();
-            tracing::warn!(error = %Chain(error), ?delay, "outputs not stored yet, trying again");
+            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "outputs not stored yet, trying again");
         })
         .await
 }
@@ -235,9 +291,9 @@ async fn take_back(shared: &Shared, destination: &StorageUri) {
     match tokio::time::timeout(time, removing).await {
         Ok(Ok(removed)) => tracing::debug!(removed, "outputs taken back"),
         Ok(Err(error)) => {
-            tracing::warn!(%destination, error = %Chain(&error), "outputs not taken back");
+            tracing::warn!(storage_uri = %destination, error = %Chain(&error), "outputs not taken back");
         }
-        Err(_) => tracing::warn!(%destination, "outputs not taken back in time"),
+        Err(_) => tracing::warn!(storage_uri = %destination, "outputs not taken back in time"),
     }
 }
 
@@ -268,29 +324,37 @@ async fn handle(
             cancellation: CancellationToken::new(),
             deadline: limit.end.map(|(end, _)| end),
         };
-        let error = match call(&shared.registry, parts, limit, cooperation).await {
-            Ok(result) => return Ok((result, scratch)),
+        let started = Instant::now();
+        tracing::info!(
+            attempt,
+            deadline_s = parts.deadline.map(|end| (end - started).as_secs_f64()),
+            "attempt started"
+        );
+        let called = call(&shared.registry, parts, limit, cooperation).await;
+        let seconds = started.elapsed().as_secs_f64();
+        let error = match called {
+            Ok(result) => {
+                tracing::info!(attempt, seconds, "handler returned");
+                return Ok((result, scratch));
+            }
             Err(error) => error,
         };
         let Some(delay) = delays.next().filter(|_| error.is_retryable()) else {
             return Err(error.to_string());
         };
         drop(scratch);
-        pause(limit, &error, attempt, delay).await?;
+        tracing::warn!(
+            attempt,
+            seconds,
+            %error,
+            delay_s = delay.as_secs_f64(),
+            "handler failed, trying again"
+        );
+        let slept = limit.run(tokio::time::sleep(delay)).await;
+        slept.map_err(|reached| format!("{error} (not tried again: {reached})"))?;
         shared.metrics.retries(Operation::Handler).inc();
         attempt += 1;
     }
-}
-
-async fn pause(
-    limit: Limit<'_>,
-    error: &JobError,
-    attempt: u32,
-    delay: Duration,
-) -> Result<(), String> {
-    tracing::warn!(%error, attempt, ?delay, "handler failed, trying again");
-    let slept = limit.run(tokio::time::sleep(delay)).await;
-    slept.map_err(|reached| format!("{error} (not tried again: {reached})"))
 }
 
 /// An attempt's folders, removed when dropped.

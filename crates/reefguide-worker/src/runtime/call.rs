@@ -13,9 +13,10 @@ use crate::job::{Assignment, Job};
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
 
-/// What surrounds all log lines of a job.
+/// What surrounds all log lines of a job; of the highest level, so that it is there for errors when nothing
+/// else is logged.
 pub(crate) fn job_span(job: &Job, assignment: &Assignment) -> tracing::Span {
-    tracing::info_span!(
+    tracing::error_span!(
         "job",
         job_id = %job.id,
         job_type = %job.job_type,
@@ -49,9 +50,7 @@ pub(crate) async fn call(
         handling.abort();
         // The future is dropped before its scratch folder is removed, unless it blocks its thread.
         if tokio::time::timeout(cooperation, handling).await.is_err() {
-            tracing::error!(
-                "handler blocks its thread and cannot be cancelled; use `ctx.blocking`"
-            );
+            tracing::error!("handler blocks its thread and cannot be cancelled; use ctx.blocking");
         }
     }
     Err(JobError::permanent(format!("cancelled: {reached}")))

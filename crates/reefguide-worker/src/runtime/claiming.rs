@@ -141,7 +141,7 @@ impl Claiming {
                     self.shared.health.rest(asked);
                     let delay = failures.next().unwrap_or_default().max(asked);
                     self.shared.metrics.retries(Operation::Poll).inc();
-                    tracing::warn!(error = %Chain(&error), ?delay, "polling or claiming failed, trying again");
+                    tracing::warn!(error = %Chain(&error), delay_s = delay.as_secs_f64(), "polling or claiming failed, trying again");
                     unreachable = Some(error);
                     delay
                 }
@@ -261,7 +261,7 @@ impl Claiming {
         let claim = tokio::select! {
             claim = self.shared.source.claim(job) => claim,
             () = self.shutdown.give_up.cancelled() => {
-                tracing::error!(job_id = %job.id, "gave up on a claim without an answer");
+                tracing::error!(job_id = %job.id, job_type = %job.job_type, "gave up on a claim without an answer");
                 return Ok(None);
             }
         };

@@ -90,7 +90,7 @@ pub(super) async fn deliver(
                 let reason = Chain(&error).to_string();
                 tracing::error!(
                     error = reason,
-                    outputs = claim.assignment.storage_uri,
+                    storage_uri = claim.assignment.storage_uri,
                     "result refused, reporting the job as failed; its outputs are kept"
                 );
                 outcome = Outcome::Failed { reason };
@@ -114,7 +114,7 @@ pub(super) async fn deliver(
             .next()
             .unwrap_or_default()
             .max(error.retry_after().unwrap_or_default());
-        tracing::warn!(error = %Chain(&error), ?delay, "outcome not delivered yet, trying again");
+        tracing::warn!(error = %Chain(&error), delay_s = delay.as_secs_f64(), "outcome not delivered yet, trying again");
         if let Err(reached) = limit.run(tokio::time::sleep(delay)).await {
             return Err(DeliveryError::OutOfTime {
                 reached,

@@ -15,6 +15,7 @@ mod builder;
 mod call;
 mod claiming;
 mod delivery;
+mod job_logs;
 mod limits;
 mod options;
 mod records;
@@ -27,7 +28,7 @@ mod watch;
 mod worker;
 
 pub use builder::{BuildError, WorkerBuilder};
-pub use options::{RunOptions, TypeOptions};
+pub use options::{JobLogs, RunOptions, TypeOptions};
 pub use records::{Record, RecordError};
 pub use recovery::{Look, Recovery, RecoveryError, Settled};
 pub use stopped::{JobCounts, StopReason, Stopped};

@@ -39,8 +39,32 @@ pub struct RunOptions {
     /// How often the record of a claim is renewed, and records of others are looked at; 30 s. After five
     /// times as long without a renewal a worker counts as dead.
     pub record_interval: Duration,
+    /// Whether and where the log of each job is stored; it is not.
+    pub job_logs: JobLogs,
     /// Where scratch folders are made; the system's folder for temporary files.
     pub scratch: PathBuf,
+}
+
+/// Where the log of each job is stored, by itself: the lines that are logged while it runs, one JSON object a line.
+///
+/// It is stored before the job is reported, whether that has succeeded or failed; never when the claim or the lease
+/// has ended. That it cannot be stored is a warning, and fails no job. The beginning is kept, 10 MiB at the most,
+/// and of the rest the last 256 KiB.
+///
+/// A program that sets up logging itself has to install what
+/// [`telemetry::subscriber`](crate::service::telemetry::subscriber) returns; with another subscriber there are no
+/// such logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobLogs {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// As `job-log.jsonl` with the job's outputs, for its users to see; not if an output has that name, or if there
+    /// are as many outputs as users can be shown.
+    Outputs,
+    /// As `{job id}/{assignment id}.jsonl` in this folder.
+    Folder(StorageUri),
 }
 
 /// How jobs of one type run; `None` is as for all types.
@@ -81,6 +105,7 @@ impl Default for RunOptions {
             drain: false,
             records: None,
             record_interval: Duration::from_secs(30),
+            job_logs: JobLogs::Off,
             scratch: std::env::temp_dir(),
         }
     }

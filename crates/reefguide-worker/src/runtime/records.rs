@@ -305,7 +305,7 @@ impl OpenRecord {
         // Whoever is about to renew it finds it closed.
         *page.record.lock().await = None;
         if let Err(error) = page.records.remove(&page.uri).await {
-            tracing::warn!(record = %page.uri, error = %Chain(&error), "record of a settled claim not removed");
+            tracing::warn!(uri = %page.uri, error = %Chain(&error), "record of a settled claim not removed");
         }
     }
 }
@@ -366,7 +366,7 @@ async fn renew(page: Arc<Page>, interval: Duration) {
         tokio::time::sleep(interval).await;
         let renewed = page.write(|record| record.renewals += 1);
         if let Err(error) = renewed.await {
-            tracing::warn!(record = %page.uri, error = %Chain(&error), "record of a claim not renewed yet");
+            tracing::warn!(uri = %page.uri, error = %Chain(&error), "record of a claim not renewed yet");
         }
     }
 }

@@ -178,7 +178,7 @@ impl Recovery {
                 // Somebody else settled it.
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
+                    tracing::warn!(%uri, error = %Chain(&error), "record of a claim cannot be read");
                 }
             }
         }
@@ -236,7 +236,7 @@ impl Recovery {
                 return None;
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), "record of a claim cannot be read");
+                tracing::warn!(%uri, error = %Chain(&error), "record of a claim cannot be read");
                 return None;
             }
         };
@@ -372,6 +372,6 @@ pub(super) async fn settle_orphans(shared: &Shared, records: &Records, limit: Li
         }
     };
     if let Err(reached) = limit.run(settling).await {
-        tracing::warn!(%reached, left = records.orphans().len(), "claims left to be settled by their records");
+        tracing::warn!(reason = %reached, left = records.orphans().len(), "claims left to be settled by their records");
     }
 }

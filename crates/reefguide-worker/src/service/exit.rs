@@ -7,7 +7,7 @@ use super::signals::Signal;
 /// The process's exit codes; the three above 64 and below 128 are those of `sysexits.h`.
 ///
 /// | code | meaning |
-/// |---|---|
+/// | --- | --- |
 /// | 0 | done: the run stopped as asked or stayed idle long enough, the command did its work |
 /// | 1 | the thing asked for failed: the job of `handle`, a line of `check`, `healthcheck` |
 /// | 2 | the command line is wrong |

@@ -9,6 +9,8 @@ pub mod config;
 pub mod ecs;
 pub mod exit;
 pub mod health;
+mod job_log;
+mod limits;
 pub mod signals;
 pub mod telemetry;
 

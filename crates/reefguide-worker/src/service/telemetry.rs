@@ -24,6 +24,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::job_log;
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -57,6 +59,9 @@ pub struct TelemetryOptions {
     pub format: LogFormat,
     /// What is logged, in the directives of `RUST_LOG`: a level, or `info,my_worker=debug`.
     pub filter: String,
+    /// Whether lines of jobs also go to the jobs' own logs, where the worker keeps those
+    /// ([`JobLogs`](crate::runtime::JobLogs)); no.
+    pub job_logs: bool,
 }
 
 impl Default for TelemetryOptions {
@@ -64,6 +69,7 @@ impl Default for TelemetryOptions {
         Self {
             format: LogFormat::Auto,
             filter: "info".into(),
+            job_logs: false,
         }
     }
 }
@@ -132,12 +138,13 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
-        .parse(&options.filter)
-        .map_err(|source| TelemetryError::Filter {
+    let filter = || {
+        let parsed = EnvFilter::builder().parse(&options.filter);
+        parsed.map_err(|source| TelemetryError::Filter {
             filter: options.filter.clone(),
             source,
-        })?;
+        })
+    };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let human = match options.format {
         LogFormat::Auto => terminal,
@@ -156,7 +163,13 @@ where
             .event_format(JsonLines)
             .boxed()
     };
-    Ok(tracing_subscriber::registry().with(lines.with_filter(filter)))
+    let job_logs = match options.job_logs {
+        true => Some(job_log::layer().with_filter(filter()?)),
+        false => None,
+    };
+    Ok(tracing_subscriber::registry()
+        .with(lines.with_filter(filter()?))
+        .with(job_logs))
 }
 
 /// Turns every panic into one error event with its message and place; with `RUST_BACKTRACE=1` also
@@ -189,7 +202,7 @@ impl FormatTime for Clock {
 }
 
 /// One JSON object a line, the fields of all spans at its top level.
-struct JsonLines;
+pub(super) struct JsonLines;
 
 impl<S> FormatEvent<S, JsonFields> for JsonLines
 where

@@ -11,11 +11,13 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::transfer::{self, FolderTransfer};
 use super::{
     Action, ObjectInfo, ObjectPath, OutputFile, Outputs, Storage, StorageError, StorageUri,
 };
+use crate::Chain;
 
 /// How long taking back may take.
 const TAKE_BACK_LIMIT: Duration = Duration::from_secs(10);
@@ -77,7 +79,7 @@ async fn store(
     match verify(stored, begun).await {
         // A role may be allowed to write and not to list; each upload was confirmed on its own.
         Err(error @ StorageError::AccessDenied { .. }) => {
-            tracing::debug!(%error, "outputs not listed after storing them");
+            tracing::debug!(error = %Chain(&error), "outputs not listed after storing them");
         }
         verified => verified?,
     }
@@ -212,7 +214,8 @@ impl Drop for Begun {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(delete_all(self.storage.clone(), self.to.clone(), paths));
+            let deleting = delete_all(self.storage.clone(), self.to.clone(), paths);
+            runtime.spawn(deleting.in_current_span());
         }
     }
 }
@@ -232,7 +235,7 @@ async fn delete_all(storage: Storage, to: StorageUri, paths: String) -> (u64, u6
                 Ok(()) => {
                     removed.fetch_add(1, Relaxed);
                 }
-                Err(error) => tracing::warn!(%to, path, %error, "output not taken back"),
+                Err(error) => tracing::warn!(storage_uri = %to, path, error = %Chain(&error), "output not taken back"),
             }
         }
     });

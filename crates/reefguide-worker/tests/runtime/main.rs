@@ -8,6 +8,7 @@ mod delivering;
 #[path = "../exposition/mod.rs"]
 mod exposition;
 mod healthy;
+mod job_logs;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod limits;

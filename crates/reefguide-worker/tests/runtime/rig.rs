@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reefguide_lab::{Lab, LabBuilder};
 use reefguide_worker::runtime::{RunOptions, StopReason, Stopped, Worker, WorkerBuilder};
+use reefguide_worker::service::telemetry::{LogFormat, TelemetryOptions, subscriber};
 use reefguide_worker::source::reefguide::{Client, ReefGuide, ReefGuideBuilder};
 use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::{Value, json};
@@ -195,16 +196,27 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// The same, and where the logs of jobs are kept, lines go there, too.
+    pub(crate) fn with_job_logs() -> Self {
+        Self::with(true)
+    }
+
+    fn with(job_logs: bool) -> Self {
         // While there is one subscriber only, the first thread to come by a line decides for all whether
         // it is wanted, and that of another test has none.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let text = Arc::<Mutex<Vec<u8>>>::default();
         let writer = text.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || Lines(writer.clone()))
-            .finish();
+        let options = TelemetryOptions {
+            format: LogFormat::Human,
+            job_logs,
+            ..TelemetryOptions::default()
+        };
+        let subscriber = subscriber(&options, move || Lines(writer.clone()), false).unwrap();
         Self {
             text,
             _default: tracing::subscriber::set_default(subscriber),

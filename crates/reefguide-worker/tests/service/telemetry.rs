@@ -8,8 +8,11 @@ use tracing::{debug, error, info, info_span, warn};
 use crate::{Lines, child, is_child};
 
 fn options(format: LogFormat, filter: &str) -> TelemetryOptions {
-    let filter = filter.into();
-    TelemetryOptions { format, filter }
+    TelemetryOptions {
+        format,
+        filter: filter.into(),
+        ..TelemetryOptions::default()
+    }
 }
 
 /// What is written for some events of a job.

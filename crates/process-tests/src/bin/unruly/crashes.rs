@@ -43,6 +43,8 @@ pub(crate) enum Does {
     Chatter,
     /// Says how large an object is.
     Read(StorageUri),
+    /// Signs URLs for others to read an object with, and to replace it.
+    Share(StorageUri),
     /// Says where an input is, and how large.
     Fetch {
         source: StorageUri,
@@ -153,6 +155,14 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
         Does::Read(source) => {
             let bytes = ctx.storage().read(&source, 1 << 20).await?;
             return Ok(json!({ "bytes": bytes.len() }));
+        }
+        Does::Share(object) => {
+            let time = Duration::from_secs(60);
+            let urls = [
+                ctx.storage().presign_get(&object, time).await?,
+                ctx.storage().presign_put(&object, time).await?,
+            ];
+            tracing::info!(?urls, "shared");
         }
         Does::Fetch { source, .. } => {
             let input = ctx.fetch(&source).await?;

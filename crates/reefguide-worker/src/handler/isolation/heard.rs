@@ -13,10 +13,13 @@ use super::channel::Said;
 use super::memory;
 use crate::handler::JobError;
 use crate::handler::process::{Adopted, Tail, ended_by};
+use crate::job_log::Lines;
 
 /// What has been learnt so far.
 pub(super) struct Heard {
     process: Option<u32>,
+    /// The job's own log, if it is kept.
+    job_log: Option<Lines>,
     so_far: Mutex<SoFar>,
     answered: Notify,
 }
@@ -34,6 +37,7 @@ impl Heard {
     pub(super) fn of(process: Option<u32>) -> Self {
         Self {
             process,
+            job_log: Lines::current(),
             so_far: Mutex::default(),
             answered: Notify::new(),
         }
@@ -59,6 +63,9 @@ impl Heard {
                 // With colours they are for a terminal, where they can be seen.
                 let plain = lines.lines().filter(|line| !line.contains('\u{1b}'));
                 plain.for_each(|line| self.line(&message(line)));
+                if let Some(log) = &self.job_log {
+                    log.add_foreign(&lines);
+                }
                 // As they are, like those of this process. Nobody may be reading.
                 let _ = io::stderr().write_all(lines.as_bytes());
                 return Ok(());
@@ -123,7 +130,10 @@ impl Heard {
             return Err(JobError::permanent(said));
         };
         if let Some(how) = how.filter(|_| !status.is_some_and(|status| status.success())) {
-            tracing::warn!("isolated handler {how} after it had a result, which counts");
+            tracing::warn!(
+                reason = how,
+                "isolated handler ended badly after it had a result, which counts"
+            );
         }
         answer
     }

@@ -21,7 +21,7 @@ use super::{health, telemetry::TelemetryError};
 use crate::Chain;
 use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
-use crate::runtime::WorkerBuilder;
+use crate::runtime::{JobLogs, WorkerBuilder};
 use crate::source::reefguide::{ApiError, Client, ClientBuilder};
 use crate::storage::{InputCache, S3Options, Storage, StorageError};
 
@@ -307,6 +307,7 @@ fn telemetry_options(config: &Config) -> TelemetryOptions {
     TelemetryOptions {
         format: config.log_format,
         filter: config.log_filter().to_owned(),
+        job_logs: config.job_logs != JobLogs::Off,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use backon::Retryable;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Problem, Program, api_problem, bucket_problem, cache_problem, client_builder, scratch_problem,
@@ -19,10 +20,10 @@ use crate::metrics::{Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions};
 use crate::service::config::Config;
-use crate::service::ecs::TaskIdentity;
+use crate::service::ecs::{ScaleInProtection, TaskIdentity};
 use crate::service::exit::Exit;
 use crate::service::health::{self, HealthError, Monitor};
-use crate::service::signals;
+use crate::service::{limits, signals};
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
@@ -91,6 +92,11 @@ impl Program {
             ready = ready(&config, &client, &storage, &health, &metrics) => ready?,
         }
         let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
+        limits::log(&task);
+        let _protection = config.ecs_agent_uri.as_ref().map(|agent| {
+            let protection = ScaleInProtection::new(agent, &task);
+            AbortOnDropHandle::new(tokio::spawn(protection.follow(health.active_jobs())))
+        });
         let source = ReefGuide::builder(client.clone())
             .task(task.task_arn, task.cluster_arn)
             .settle(config.claim_settle)
@@ -140,6 +146,7 @@ fn options(config: &Config, run: &Run) -> RunOptions {
         drain: run.drain,
         records: config.records(),
         record_interval: config.record_interval,
+        job_logs: config.job_logs.clone(),
         scratch: config.data_scratch_space.clone(),
         ..RunOptions::default()
     }
@@ -168,7 +175,7 @@ async fn ready(
             // An API that asks to be left alone for a while has answered.
             health.rest(error.retry_after().unwrap_or_default());
             retries.inc();
-            tracing::warn!(error = %Chain(error), ?delay, "API not ready yet, trying again");
+            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "API not ready yet, trying again");
         })
         .await
         .map_err(|error| api_problem(config, &error))?;
@@ -188,7 +195,7 @@ async fn ready(
         .when(|error: &StorageError| error.is_retryable() && in_time())
         .notify(|error, delay| {
             retries.inc();
-            tracing::warn!(error = %Chain(error), ?delay, "bucket not ready yet, trying again");
+            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "bucket not ready yet, trying again");
         })
         .await;
     match probed {

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::job::JobType;
 use crate::retry::{Growth, RetryPolicy};
+use crate::runtime::JobLogs;
 use crate::service::telemetry::LogFormat;
 use crate::storage::{Encryption, StorageClass, StorageUri};
 
@@ -397,6 +398,24 @@ impl Form for StorageFolder {
         match uri.key().trim_matches('/').is_empty() {
             true => Err(Some("add a folder to it".into())),
             false => Ok(uri),
+        }
+    }
+}
+
+pub(super) struct JobLogsPlace;
+
+impl Form for JobLogsPlace {
+    type Value = JobLogs;
+
+    fn needs(&self) -> String {
+        "`off`, `outputs`, or a storage URI with a folder, such as s3://bucket/job-logs".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<JobLogs, Option<String>> {
+        match text.trim() {
+            "off" => Ok(JobLogs::Off),
+            "outputs" => Ok(JobLogs::Outputs),
+            folder => StorageFolder.parse(folder).map(JobLogs::Folder),
         }
     }
 }

@@ -23,6 +23,7 @@ use self::form::Form;
 use self::layers::Found;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
+use crate::runtime::JobLogs;
 use crate::service::telemetry::LogFormat;
 use crate::storage::{Encryption, InputCache, S3Credentials, StorageClass, StorageUri};
 
@@ -175,6 +176,8 @@ configuration! {
     log_level: String = LOG_LEVEL, default "info", LogLevel;
     /// What is logged, in place of `LOG_LEVEL`.
     rust_log: Option<String> = RUST_LOG, optional "see `LOG_LEVEL`", LogDirectives;
+    /// Where the log of each job is stored: nowhere, with its outputs, or in a folder, as `{job}/{assignment}.jsonl`.
+    pub job_logs: JobLogs = JOB_LOGS, default "off", JobLogsPlace;
     /// Folder of input data, for handlers.
     pub data_path: Option<PathBuf> = DATA_PATH, optional "none", Folder;
     /// Folder for caches: of inputs, in its folder `inputs`, and of what handlers keep themselves. Workers may
@@ -187,6 +190,8 @@ configuration! {
     /// Address of the task metadata; ECS sets it.
     pub ecs_container_metadata_uri: Option<String> =
         ECS_CONTAINER_METADATA_URI_V4, optional "not on ECS", HttpUrl;
+    /// Address of the ECS agent, for protection from scale-in while jobs run; ECS sets it.
+    pub ecs_agent_uri: Option<String> = ECS_AGENT_URI, optional "no protection", HttpUrl;
 }
 
 impl Config {

@@ -106,11 +106,11 @@ impl ReefGuide {
 
     /// Reads the job back, again and again while the API is away, until the lease has run out; a few
     /// times only when it answers with something else.
-    async fn read_back(&self, job: &JobId, claimed_at: Instant) -> Result<JobDetails, ApiError> {
+    async fn read_back(&self, job: &Job, claimed_at: Instant) -> Result<JobDetails, ApiError> {
         let mut delays = READ_BACK.delays();
         let mut refusals = 0;
         loop {
-            let error = match self.client.job(job).await {
+            let error = match self.client.job(&job.id).await {
                 Ok(details) => return Ok(details),
                 Err(error) => error,
             };
@@ -121,8 +121,8 @@ impl ReefGuide {
             }
             let asked = error.retry_after().unwrap_or_default();
             let delay = delays.next().unwrap_or_default().max(asked);
-            tracing::warn!(job_id = %job, error = %Chain(&error), ?delay, "claim not read back yet, trying again");
             self.read_backs.inc();
+            tracing::warn!(job_id = %job.id, job_type = %job.job_type, error = %Chain(&error), delay_s = delay.as_secs_f64(), "claim not read back yet, trying again");
             tokio::time::sleep(delay).await;
         }
     }
@@ -193,6 +193,7 @@ impl JobSource for ReefGuide {
             Err(error) if error.may_have_acted() => {
                 tracing::warn!(
                     job_id = %job.id,
+                    job_type = %job.job_type,
                     error = %Chain(&error),
                     "no answer to a claim, looking whether it holds"
                 );
@@ -201,7 +202,7 @@ impl JobSource for ReefGuide {
             Err(error) => return Err(error.into()),
         };
         tokio::time::sleep(self.settle).await;
-        let details = match self.read_back(&job.id, claimed_at).await {
+        let details = match self.read_back(job, claimed_at).await {
             Ok(details) => details,
             Err(ApiError::NotFound { .. }) => return Ok(Claimed::Taken),
             Err(error) => return Ok(Claimed::Unknown(error.into())),
@@ -214,7 +215,12 @@ impl JobSource for ReefGuide {
             });
         };
         if !self.passes(&details, record) {
-            tracing::debug!(job_id = %job.id, assignment_id = %record.id, "claim lost");
+            tracing::info!(
+                job_id = %job.id,
+                job_type = %job.job_type,
+                assignment_id = %record.id,
+                "claim lost to another worker"
+            );
             return Ok(Claimed::Fenced);
         }
         Ok(Claimed::Won(Claim {

@@ -191,7 +191,7 @@ impl Session {
             Some(old) => match self.refresh(http, old).await {
                 // However it was refused: a token is as good from a login.
                 Err(error) if !error.is_retryable() => {
-                    tracing::info!(email = self.email, %error, "refresh token refused, logging in");
+                    tracing::info!(email = self.email, error = %Chain(&error), "refresh token refused, logging in");
                     self.login(http).await?
                 }
                 refreshed => refreshed?,

@@ -365,7 +365,7 @@ impl Content {
                 break;
             }
             if remove_unused(&entry.path) {
-                tracing::debug!(path = %entry.path.display(), size = entry.size, "input evicted");
+                tracing::debug!(path = %entry.path.display(), bytes = entry.size, "input evicted");
                 freed += entry.size;
             }
         }

@@ -130,9 +130,9 @@ impl InputCache {
         }
         if !self.told_of_size.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                object = %object.uri,
-                size = object.size,
-                limit = self.limit(),
+                uri = %object.uri,
+                bytes = object.size,
+                limit_bytes = self.limit(),
                 "input is larger than the cache: it is downloaded for each attempt"
             );
         }

@@ -324,7 +324,7 @@ impl Version {
         match self.s3.ask(Action::Inspect, uri, head).await {
             Ok(answer) => Some(size(answer.content_length)),
             Err(error) => {
-                tracing::debug!(%error, number, "part not known");
+                tracing::debug!(error = %Chain(&error), number, "part not known");
                 None
             }
         }
@@ -402,7 +402,7 @@ impl Pieces {
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {
                 return Err(self.version.broken(&self.tries, problem));
             };
-            tracing::debug!(object = %self.version.info.uri, at = self.range.start, problem, "content broke off");
+            tracing::debug!(uri = %self.version.info.uri, at = self.range.start, problem, "content broke off");
             self.content = None;
             tokio::time::sleep(delay).await;
         }

@@ -8,11 +8,13 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::body::{HELD, Sendable};
 use super::limits::Permit;
 use super::tries::Tries;
 use super::{S3, class};
+use crate::Chain;
 use crate::storage::content::{Content, Source, blocking};
 use crate::storage::metadata::Metadata;
 use crate::storage::transfer::{finished, on_task};
@@ -252,7 +254,8 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let (true, Ok(runtime)) = (self.open, Handle::try_current()) {
-            runtime.spawn(abort(self.s3.clone(), self.to.clone(), self.id.clone()));
+            let aborting = abort(self.s3.clone(), self.to.clone(), self.id.clone());
+            runtime.spawn(aborting.in_current_span());
         }
     }
 }
@@ -266,7 +269,7 @@ async fn abort(s3: S3, to: StorageUri, upload: String) {
         .upload_id(upload)
         .send();
     if let Err(error) = s3.ask(Action::Store, &to, abort).await {
-        tracing::warn!(object = %to, %error, "multipart upload not aborted");
+        tracing::warn!(uri = %to, error = %Chain(&error), "multipart upload not aborted");
     }
 }
 

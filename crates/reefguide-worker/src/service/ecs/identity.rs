@@ -1,21 +1,16 @@
 //! Who this worker is: the ECS task it runs as, or a name of its own.
 
-use std::time::Duration;
-
 use backon::Retryable;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::plain_http_client;
+use super::super::plain_http_client;
+use super::{RETRIES, TIMEOUT};
 use crate::Chain;
-use crate::retry::RetryPolicy;
 
-const TIMEOUT: Duration = Duration::from_secs(2);
-const RETRIES: RetryPolicy = RetryPolicy::new(Duration::from_millis(250)).tries(3);
-
-/// What a claim says about who made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a claim says about who made it, and what else ECS tells of the task.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TaskIdentity {
     /// The task's ARN; off ECS `local/{host}/{process}-{unique}`, so that the claims of one process
@@ -29,6 +24,12 @@ pub struct TaskIdentity {
     pub revision: Option<String>,
     /// The availability zone, where the metadata has it.
     pub availability_zone: Option<String>,
+    /// The name of the service that the task is of; a task may be started by itself.
+    pub service: Option<String>,
+    /// How many processors the task may use, where that is limited.
+    pub cpus: Option<f64>,
+    /// How much memory the task may use, in bytes, where that is limited.
+    pub memory: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -41,12 +42,23 @@ struct Metadata {
     /// A string in AWS's documentation, a number for some agents.
     revision: Option<Value>,
     availability_zone: Option<String>,
+    service_name: Option<String>,
+    #[serde(default)]
+    limits: Limits,
+}
+
+#[derive(Default, Deserialize)]
+struct Limits {
+    #[serde(rename = "CPU")]
+    cpus: Option<f64>,
+    #[serde(rename = "Memory")]
+    memory_mib: Option<u64>,
 }
 
 impl TaskIdentity {
     /// Asks the ECS agent at `metadata_uri` (the value of `ECS_CONTAINER_METADATA_URI_V4`), three
-    /// times with 2 s each. Without an address, or if the agent does not answer, the identity is
-    /// [`TaskIdentity::local`], and the log says so once.
+    /// times with 2 s each, and logs what it says. Without an address, or if the agent does not answer,
+    /// the identity is [`TaskIdentity::local`], and the log says so.
     pub async fn discover(metadata_uri: Option<&str>) -> Self {
         let Some(uri) = metadata_uri else {
             let identity = Self::local();
@@ -58,7 +70,19 @@ impl TaskIdentity {
         };
         let url = format!("{}/task", uri.trim_end_matches('/'));
         match (|| ask(&url)).retry(RETRIES).await {
-            Ok(metadata) => metadata.into(),
+            Ok(metadata) => {
+                let identity = Self::from(metadata);
+                tracing::info!(
+                    task_arn = identity.task_arn,
+                    cluster_arn = identity.cluster_arn,
+                    family = identity.family,
+                    revision = identity.revision,
+                    availability_zone = identity.availability_zone,
+                    service = identity.service,
+                    "running as an ECS task"
+                );
+                identity
+            }
             Err(error) => {
                 let identity = Self::local();
                 tracing::warn!(
@@ -86,6 +110,9 @@ impl TaskIdentity {
             family: None,
             revision: None,
             availability_zone: None,
+            service: None,
+            cpus: None,
+            memory: None,
         }
     }
 }
@@ -107,6 +134,9 @@ impl From<Metadata> for TaskIdentity {
                 _ => None,
             }),
             availability_zone: metadata.availability_zone,
+            service: metadata.service_name.filter(|name| !name.is_empty()),
+            cpus: metadata.limits.cpus,
+            memory: metadata.limits.memory_mib.map(|mib| mib << 20),
         }
     }
 }

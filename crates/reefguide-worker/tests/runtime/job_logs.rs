@@ -117,7 +117,7 @@ async fn a_log_may_be_with_the_outputs_where_it_keeps_nobody_from_them() {
     worker.stop().await;
     let name = "job-log.jsonl".to_owned();
     assert_eq!(outputs[0], ["0.txt".to_owned(), name.clone()]);
-    assert_eq!(outputs[1], [name.clone()]);
+    assert_eq!(outputs[1], std::slice::from_ref(&name));
     assert_eq!(outputs[2].len(), 25);
     assert!(outputs[2].contains(&name));
     assert_eq!(outputs[3].len(), 25);

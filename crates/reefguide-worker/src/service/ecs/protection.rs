@@ -16,6 +16,8 @@ use crate::Chain;
 /// A worker that hangs is not protected for longer. Two renewals may be missed.
 const EXPIRES_IN_MINUTES: u32 = 30;
 const RENEWAL: Duration = Duration::from_secs(10 * 60);
+/// After a request that failed.
+const AGAIN: Duration = Duration::from_secs(60);
 /// How long no job must run until protection is removed: a queue of short jobs should not ask twice for each.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -83,7 +85,7 @@ impl ScaleInProtection {
     }
 
     /// Protects the task while `active_jobs` is above zero, for 30 minutes that are renewed every 10, and until 5 s
-    /// after. A request is made three times at the most, with 2 s each; no job waits for it.
+    /// after. A request is made three times at the most, with 2 s each, and again after a minute; no job waits for it.
     ///
     /// Ends when the sender of `active_jobs` is gone, or the agent refuses a task that was started by itself.
     ///
@@ -94,11 +96,14 @@ impl ScaleInProtection {
             active_jobs,
             protected: false,
         };
-        while let Some(protect) = need.next().await {
+        let mut renewal = RENEWAL;
+        while let Some(protect) = need.next(renewal).await {
             let set = (|| self.set(protect))
                 .retry(RETRIES)
                 .when(ProtectionError::is_retryable);
-            match set.await {
+            let set = set.await;
+            renewal = if set.is_ok() { RENEWAL } else { AGAIN };
+            match set {
                 Ok(()) => {
                     tracing::debug!(protect, "scale-in protection set");
                     self.complained = false;
@@ -151,10 +156,10 @@ struct Need {
 
 impl Need {
     /// Waits until protection has to be set, or renewed (`true`), or removed; `None` when no job will run any more.
-    async fn next(&mut self) -> Option<bool> {
+    async fn next(&mut self, renewal: Duration) -> Option<bool> {
         if self.protected {
             tokio::select! {
-                () = sleep(RENEWAL) => {}
+                () = sleep(renewal) => {}
                 idle = self.idle() => {
                     idle?;
                     self.protected = false;
@@ -188,7 +193,7 @@ mod tests {
     /// What has to be set next, and after how many seconds.
     async fn next(need: &mut Need) -> (Option<bool>, u64) {
         let asked = Instant::now();
-        let next = need.next().await;
+        let next = need.next(RENEWAL).await;
         (next, asked.elapsed().as_secs())
     }
 
@@ -199,14 +204,14 @@ mod tests {
             active_jobs,
             protected: false,
         };
-        assert!(timeout(RENEWAL, need.next()).await.is_err());
+        assert!(timeout(RENEWAL, need.next(RENEWAL)).await.is_err());
         jobs.send_replace(1);
         assert_eq!(next(&mut need).await, (Some(true), 0));
         jobs.send_replace(2);
         assert_eq!(next(&mut need).await, (Some(true), RENEWAL.as_secs()));
         jobs.send_replace(0);
         assert_eq!(next(&mut need).await, (Some(false), LINGER.as_secs()));
-        assert!(timeout(RENEWAL, need.next()).await.is_err());
+        assert!(timeout(RENEWAL, need.next(RENEWAL)).await.is_err());
         drop(jobs);
         assert_eq!(next(&mut need).await, (None, 0));
     }

@@ -163,7 +163,7 @@ pub struct Job {
     pub job_type: JobType,
     /// What its submitter sent. Numbers may have lost precision on the way (contract, section 4).
     pub payload: Value,
-    /// When it was submitted, by the server's clock; for display only.
+    /// When it was submitted, by the server's clock; for display and metrics only.
     pub created_at: Option<Timestamp>,
 }
 

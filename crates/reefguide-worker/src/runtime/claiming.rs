@@ -262,6 +262,7 @@ impl Claiming {
             claim = self.shared.source.claim(job) => claim,
             () = self.shutdown.give_up.cancelled() => {
                 tracing::error!(job_id = %job.id, job_type = %job.job_type, "gave up on a claim without an answer");
+                self.shared.metrics.claimed(job, ClaimEnd::Unknown);
                 return Ok(None);
             }
         };

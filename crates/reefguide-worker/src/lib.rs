@@ -26,5 +26,6 @@ pub mod service;
 pub mod source;
 pub mod storage;
 pub mod testing;
+mod trace;
 
 pub use chain::Chain;

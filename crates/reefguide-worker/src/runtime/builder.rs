@@ -35,6 +35,7 @@ pub struct WorkerBuilder {
     retries: BTreeMap<JobType, RetryPolicy>,
     health: Option<Health>,
     stop: CancellationToken,
+    pub(crate) version: Option<String>,
 }
 
 /// Why a worker could not be put together.
@@ -199,6 +200,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// The program's version, which [`main`](Self::main) tells with `--version` and gives to traces and to
+    /// Sentry; usually `env!("CARGO_PKG_VERSION")`.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
     /// Stops the worker, when it fires.
     pub fn stop(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
@@ -221,6 +229,7 @@ impl WorkerBuilder {
             retries,
             health,
             stop,
+            version: _,
         } = self;
         for (job_type, policy) in retries {
             let of_type = options.types.entry(job_type).or_default();

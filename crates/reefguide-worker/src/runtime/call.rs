@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::limits::Limit;
 use super::transfers::told;
@@ -13,14 +13,19 @@ use crate::job::{Assignment, Job};
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
 
-/// What surrounds all log lines of a job.
-pub(crate) fn job_span(job: &Job, assignment: &Assignment) -> tracing::Span {
+/// What surrounds all log lines of a job, from its claim on.
+pub(crate) fn job_span(job: &Job) -> Span {
     tracing::info_span!(
         "job",
         job_id = %job.id,
         job_type = %job.job_type,
-        assignment_id = %assignment.id,
+        assignment_id = field::Empty,
     )
+}
+
+/// Notes in a job's span under which assignment the job runs.
+pub(crate) fn note_assignment(span: &Span, assignment: &Assignment) {
+    span.record("assignment_id", field::display(&assignment.id));
 }
 
 /// Calls the handler of a job once, and logs its transfers while they go on for long. A handler that
@@ -54,7 +59,7 @@ pub(crate) async fn call(
             );
         }
     }
-    Err(JobError::permanent(format!("cancelled: {reached}")))
+    Err(JobError::permanent(format!("cancelled: {reached}")).because(reached.cause()))
 }
 
 fn crashed(error: tokio::task::JoinError) -> JobError {

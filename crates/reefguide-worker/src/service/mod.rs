@@ -9,6 +9,11 @@ pub mod config;
 pub mod ecs;
 pub mod exit;
 pub mod health;
+#[cfg(feature = "otel")]
+pub mod otel;
+mod reporting;
+#[cfg(feature = "sentry")]
+pub mod sentry;
 pub mod signals;
 pub mod telemetry;
 
@@ -22,4 +27,15 @@ fn plain_http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .tls_certs_only([])
         .timeout(timeout)
         .build()
+}
+
+/// A client for whoever is at `endpoint`. Over plain HTTP it needs no root certificates.
+#[cfg(any(feature = "otel", feature = "sentry"))]
+fn http_client(endpoint: &str, timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().timeout(timeout);
+    if endpoint.starts_with("http:") {
+        client.tls_certs_only([]).build()
+    } else {
+        client.build()
+    }
 }

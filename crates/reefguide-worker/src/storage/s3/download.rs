@@ -421,6 +421,6 @@ async fn get(
         .set_range(range)
         .set_if_match(etag.map(str::to_owned))
         .send();
-    let answer = tries.count(Box::pin(get)).await;
+    let answer = tries.count(uri, Box::pin(get)).await;
     answer.map_err(|error| s3.failed(Action::Read, uri, tries, error))
 }

@@ -138,7 +138,7 @@ impl S3 {
         let request = Box::pin(request);
         async move {
             let mut tries = Tries::begin();
-            let answer = tries.count(request).await;
+            let answer = tries.count(uri, request).await;
             answer.map_err(|error| self.failed(action, uri, &tries, error))
         }
     }

@@ -8,6 +8,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::body::{HELD, Sendable};
 use super::limits::Permit;
@@ -130,7 +131,7 @@ async fn in_parts(
     let begin = Upload::begin(s3.clone(), to.clone(), metadata.clone());
     // On a task that outlives us: if we are dropped before the answer, the upload it begins is
     // dropped there, and so aborted.
-    let mut upload = finished(tokio::spawn(begin)).await?;
+    let mut upload = finished(tokio::spawn(begin.in_current_span())).await?;
     let stored = upload.send(content, progress).await;
     match stored {
         Ok(_) => upload.open = false,
@@ -221,7 +222,7 @@ impl Upload {
             )
             .send();
         let mut tries = Tries::begin();
-        let etag = match tries.count(Box::pin(complete)).await {
+        let etag = match tries.count(to, Box::pin(complete)).await {
             Ok(completed) => completed.e_tag,
             Err(error) if may_be_done(&error) => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {

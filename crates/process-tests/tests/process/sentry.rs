@@ -38,7 +38,7 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
         .secret("SENTRY_DSN", &dsn)
         .env("SENTRY_ENVIRONMENT", "reef");
     let (panics, fails) = (submit_test(&lab, 13), submit_copy(&lab));
-    let misfit = lab.submit("TEST", json!({ "id": "hunter2" })).unwrap();
+    let misfit = lab.submit("COPY", json!({ "source": "hunter2" })).unwrap();
     let worker = program.start(&[]);
     for job in [panics, fails, misfit] {
         assert_eq!(ended(&lab, job).await, "FAILED");
@@ -58,7 +58,6 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
     let told = events.iter().map(|event| {
         let exception = &event["exception"]["values"][0];
         let told = [
-            &event["level"],
             &event["transaction"],
             &event["culprit"],
             &exception["type"],
@@ -68,7 +67,10 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
         ];
         format!("{}\n", json!(told))
     });
-    assert_shown!(told.collect::<String>(), @"");
+    assert_shown!(told.collect::<String>(), @r#"
+    ["TEST","crates/process-tests/src/main.rs:[line]","panic","13 brings bad luck","TEST",null]
+    ["COPY",null,"JobFailed","cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])","COPY","handler"]
+    "#);
     let all: String = receiver
         .received()
         .iter()
@@ -83,5 +85,9 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
 async fn a_dsn_that_is_none_stops_the_start() {
     let lab = lab().await;
     let program = worker_for(&lab).secret("SENTRY_DSN", "sentry.example.org");
-    assert_shown!(program.run(&[]).await.shown(), @"");
+    assert_shown!(program.run(&[]).await.shown(), @r"
+    exit 78
+    --- stderr
+    error: SENTRY_DSN is not valid: it must be like https://key@sentry.example/7: no valid url provided
+    ");
 }

@@ -151,10 +151,29 @@ async fn a_job_is_one_trace_which_goes_on_with_that_of_its_payload() {
         (1, 2),
         "one poll with its request found something"
     );
-    assert_shown!(collected.tree(&[], 0), @"");
+    assert_shown!(collected.tree(&[], 0), @r"
+    poll jobs=1
+      GET /jobs/poll (client)
+    ");
     let parent = &ours[0].parent_span_id;
     assert_eq!(hex(parent), "b7ad6b7169203331");
-    assert_shown!(collected.tree(parent, 0), @"");
+    assert_shown!(collected.tree(parent, 0), @r"
+    job
+      S3.PutObject (client)
+      claim won=true
+        POST /jobs/assign (client)
+        fence
+          GET /jobs/{id} (client)
+      attempt attempt=1
+        S3.GetObject (client)
+      publish files=1 bytes=9
+        S3.PutObject (client)
+        S3.ListObjectsV2 (client)
+      deliver status=SUCCEEDED
+        S3.PutObject (client)
+        POST /jobs/assignments/{id}/result (client)
+      S3.DeleteObject (client)
+    ");
 
     let span = collected.named("job").next().unwrap();
     assert_eq!(attribute(span, "job_id").unwrap(), job.to_string());
@@ -190,13 +209,16 @@ async fn each_attempt_is_a_span_also_in_a_process_of_its_own_and_failures_say_wh
         panic!("{} spans of jobs", jobs.len());
     };
     let attempt = collected.named("attempt").next().unwrap();
-    assert_eq!(worker.parent_span_id, []);
+    assert!(worker.parent_span_id.is_empty());
     assert_eq!(attempt.parent_span_id, worker.span_id);
     assert_eq!(isolated.parent_span_id, attempt.span_id);
     assert_eq!(isolated.trace_id, worker.trace_id);
     for span in [worker, attempt] {
         let status = span.status.clone().unwrap();
-        assert_eq!((status.code, status.message.as_str()), (2, "tide is out"));
+        assert_eq!(
+            (status.code, status.message.as_str()),
+            (2, "mean: there are no depths")
+        );
     }
 }
 

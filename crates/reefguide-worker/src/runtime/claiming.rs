@@ -217,10 +217,7 @@ impl Claiming {
                 }
                 let span = job_span(&job);
                 trace::join(&span, &trace::of_payload(&job.payload));
-                let claiming = tracing::debug_span!(parent: &span, "claim", won = field::Empty);
-                let claimed = self.claim(&job).instrument(claiming.clone()).await;
-                claiming.record("won", matches!(claimed, Ok(Some(_))));
-                match claimed {
+                match self.claim(&job).instrument(span.clone()).await {
                     Ok(Some((claim, record))) => {
                         note_assignment(&span, &claim.assignment);
                         return Round::Claimed(Box::new(Claimed {
@@ -232,7 +229,7 @@ impl Claiming {
                     }
                     Ok(None) => round = Round::Lost,
                     Err(error) => {
-                        trace::failed(&claiming, Chain(&error));
+                        trace::failed(&span, Chain(&error));
                         return Round::Failed(error);
                     }
                 }
@@ -281,14 +278,18 @@ impl Claiming {
             record.withdraw().await;
             return Ok(None);
         }
+        let span = tracing::debug_span!("claim", won = field::Empty);
+        let claiming = self.shared.source.claim(job).instrument(span.clone());
         // A claim that was sent is seen through, also when the worker is to stop meanwhile.
         let claim = tokio::select! {
-            claim = self.shared.source.claim(job) => claim,
+            claim = claiming => claim,
             () = self.shutdown.give_up.cancelled() => {
                 tracing::error!(job_id = %job.id, "gave up on a claim without an answer");
                 return Ok(None);
             }
         };
+        span.record("won", matches!(claim, Ok(source::Claimed::Won(_))));
+        drop(span);
         match claim {
             Ok(source::Claimed::Won(claim)) => return Ok(Some((claim, record))),
             Ok(source::Claimed::Taken) => record.withdraw().await,

@@ -9,7 +9,7 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::sentry::protocol::{Event as Report, Exception, Level, Map};
+use ::sentry::protocol::{Event as Report, Exception, Map};
 use ::sentry::transports::{ReqwestHttpTransport, ReqwestHttpTransportOptions};
 use ::sentry::types::{Dsn, ParseDsnError};
 use ::sentry::{Client, ClientOptions, Transport, TransportFactory, TransportOptions};
@@ -198,7 +198,6 @@ where
             ),
         };
         let report = Report {
-            level: Level::Error,
             transaction: tags.get("job_type").cloned(),
             culprit: fields.0.remove("location"),
             exception: vec![Exception {
@@ -273,7 +272,7 @@ mod tests {
             }
             error!(error = "disk full", "the worker cannot do something");
         });
-        insta::assert_snapshot!(reported.join("\n"), @"");
+        insta::assert_snapshot!(reported.join("\n"), @r#"JobFailed tide is out {"assignment_id": "12", "cause": "deadline", "job_id": "7", "job_type": "REEF"}"#);
     }
 
     #[test]
@@ -286,6 +285,10 @@ mod tests {
             error!(panic = "in a task of nobody's", "panicked");
             job(2).in_scope(|| fails(Cause::Panic));
         });
-        insta::assert_snapshot!(reported.join("\n"), @"");
+        insta::assert_snapshot!(reported.join("\n"), @r#"
+        panic no reef {"job_id": "1", "job_type": "REEF"}
+        panic in a task of nobody's {}
+        JobFailed tide is out {"cause": "panic", "job_id": "2", "job_type": "REEF"}
+        "#);
     }
 }

@@ -68,6 +68,10 @@ impl JobHandler for Copy {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let worker = Worker::builder().handler(Test).handler(Copy);
-    worker.main().await
+    Worker::builder()
+        .handler(Test)
+        .handler(Copy)
+        .version(env!("CARGO_PKG_VERSION"))
+        .main()
+        .await
 }

@@ -100,7 +100,8 @@ impl Work {
         let time = tokio::time::sleep(Duration::from_millis(self.ms));
         if self.does == Does::Program {
             time.await;
-            let script = r#"printf %s "$MARK" > "$JOB_OUTPUT_DIR/mark.txt""#;
+            let script = r#"printf %s "$MARK" > "$JOB_OUTPUT_DIR/mark.txt"
+                [ -z "$TRACEPARENT" ] || echo "traceparent: $TRACEPARENT""#;
             let program = Program::new("sh").args(["-c", script]);
             let program = program.env("MARK", self.mark.to_string());
             let _: serde_json::Value = program.run(&self, ctx).await?;

@@ -12,7 +12,7 @@
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
 //! | [`health`], [`metrics`] | what a worker says of itself |
-//! | [`service`] | configuration, logging, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
+//! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
 
 #[cfg(doctest)]
 mod book;
@@ -29,5 +29,6 @@ pub mod service;
 pub mod source;
 pub mod storage;
 pub mod testing;
+mod trace;
 
 pub use chain::Chain;

@@ -8,5 +8,8 @@ use reefguide_worker::prelude::*;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    handlers::register(Worker::builder()).main().await
+    handlers::register(Worker::builder())
+        .version(env!("CARGO_PKG_VERSION"))
+        .main()
+        .await
 }

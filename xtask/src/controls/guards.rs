@@ -44,8 +44,8 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "publish before deliver",
         file: "crates/reefguide-worker/src/runtime/attempt.rs",
-        text: "        Ok(stored) => stored.map_err(|error| format!(\"outputs not stored: {}\", Chain(&error)))?,\n",
-        without: "        Ok(stored) => stored.unwrap_or_default(),\n",
+        text: "            return Err(Failure::new(Cause::Storage, reason));\n",
+        without: "            let _ = reason;\n            FolderTransfer::default()\n",
         cases: "upload/400,upload-part/400",
         caught_by: &["outputs"],
     },

@@ -168,7 +168,7 @@ async fn whatever_it_writes_is_in_the_log_of_its_job_and_its_result_is_its_own()
     let job = submit(&lab, json!("chatter"));
     let program = unruly(&lab)
         .secret("WORKER_PASSWORD", "password")
-        .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example")
+        .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example/1")
         .env("RUST_LOG", "trace");
     let log = work(&lab, &program, &[job]).await.log();
     let result = &lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"];

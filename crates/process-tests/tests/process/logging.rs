@@ -74,7 +74,7 @@ async fn no_secret_is_logged_however_much_is_logged() {
         .env("AWS_ACCESS_KEY_ID", "minioadmin")
         .secret("AWS_SECRET_ACCESS_KEY", "correct horse")
         .secret("AWS_SESSION_TOKEN", "battery-staple")
-        .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example")
+        .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example/1")
         .env("RUST_LOG", "trace");
     let worker = program.start(&[]);
     assert_eq!(ended(&lab, job).await, "FAILED");

@@ -18,7 +18,13 @@ mod logging;
 mod panics;
 mod pipe;
 mod program;
+#[cfg(any(feature = "otel", feature = "sentry"))]
+mod receiver;
 mod reference;
 mod rig;
+#[cfg(feature = "sentry")]
+mod sentry;
 mod starting;
 mod stopping;
+#[cfg(feature = "otel")]
+mod traces;

@@ -32,8 +32,8 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
         "$1[s]",
     ),
     (
-        r"reefguide-worker \d+\.\d+\.\d+",
-        "reefguide-worker [version]",
+        r"(reefguide-worker|process-tests) \d+\.\d+\.\d+",
+        "$1 [version]",
     ),
     (r#"version="\d+\.\d+\.\d+""#, r#"version="[version]""#),
 ];

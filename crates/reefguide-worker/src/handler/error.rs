@@ -4,6 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinError;
 
 use crate::Chain;
@@ -35,27 +36,68 @@ use crate::storage::StorageError;
 /// ```
 pub struct JobError {
     retryable: bool,
+    cause: Cause,
     context: Option<String>,
     source: Box<dyn Error + Send + Sync>,
 }
 
+/// Where the cause of a job's failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) enum Cause {
+    /// The payload does not fit the handler's input.
+    Payload,
+    /// The handler returned an error.
+    Handler,
+    /// Something of the handler's panicked.
+    Panic,
+    /// The handler or the upload took too long.
+    Deadline,
+    /// The worker had to stop, or nobody waited any more.
+    Shutdown,
+    /// The outputs could not be stored.
+    Storage,
+    /// The source does not take the result.
+    Result,
+    /// The outcome could not be delivered.
+    Delivery,
+    /// The worker could not do its own part.
+    Worker,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Payload => "payload",
+            Self::Handler => "handler",
+            Self::Panic => "panic",
+            Self::Deadline => "deadline",
+            Self::Shutdown => "shutdown",
+            Self::Storage => "storage",
+            Self::Result => "result",
+            Self::Delivery => "delivery",
+            Self::Worker => "worker",
+        })
+    }
+}
+
 impl JobError {
+    fn new(retryable: bool, source: Box<dyn Error + Send + Sync>) -> Self {
+        Self {
+            retryable,
+            cause: Cause::Handler,
+            context: None,
+            source,
+        }
+    }
+
     /// Trying again would not help: the input is wrong, a file is not what it should be.
     pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            retryable: false,
-            context: None,
-            source: source.into(),
-        }
+        Self::new(false, source.into())
     }
 
     /// Trying again may help: a service was away, a file is not there yet.
     pub fn retryable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            retryable: true,
-            context: None,
-            source: source.into(),
-        }
+        Self::new(true, source.into())
     }
 
     /// A thread has panicked, with what [`join`](std::thread::JoinHandle::join) has returned.
@@ -83,7 +125,17 @@ impl JobError {
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
-        Self::permanent(format!("{who} panicked: {message}"))
+        Self::permanent(format!("{who} panicked: {message}")).because(Cause::Panic)
+    }
+
+    /// Says that the cause is not the handler.
+    pub(crate) fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+
+    /// Where the cause is.
+    pub(crate) fn cause(&self) -> Cause {
+        self.cause
     }
 
     /// Says what was being done, before what went wrong.
@@ -114,11 +166,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for JobError {
         {
             Ok(Ok(panic)) => Self::panic("a spawned task", &*panic),
             Ok(Err(error)) => Self::permanent(error),
-            Err(source) => Self {
-                retryable,
-                context: None,
-                source,
-            },
+            Err(source) => Self::new(retryable, source),
         }
     }
 }

@@ -23,6 +23,7 @@ pub use program::{Program, WithheldVariables};
 pub use registry::{HandlerSchema, Registry};
 
 pub(crate) use context::ContextParts;
+pub(crate) use error::Cause;
 pub(crate) use isolation::{Call, Launcher, LogLines, answer};
 pub(crate) use process::kill_all;
 

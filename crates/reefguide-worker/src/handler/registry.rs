@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{BlockingJobHandler, JobContext, JobError, JobHandler, Launcher};
+use super::{BlockingJobHandler, Cause, JobContext, JobError, JobHandler, Launcher};
 use crate::job::JobType;
 
 type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
@@ -101,7 +101,9 @@ impl Registry {
         let run = move |payload, ctx| -> Running {
             let handler = handler.clone();
             Box::pin(async move {
-                let output = handler(fitting(payload, "payload", "input")?, ctx).await?;
+                let input = fitting(payload, "payload", "input")
+                    .map_err(|error| error.because(Cause::Payload))?;
+                let output = handler(input, ctx).await?;
                 serde_json::to_value(output)
                     .map_err(|error| JobError::permanent(error).context("result is not JSON"))
             })

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field};
 
 use super::call::{COOPERATION, call};
 use super::delivery::{DeliveryError, Noting, deliver};
@@ -20,7 +21,7 @@ use super::transfers::told;
 use super::watch;
 use super::worker::Shared;
 use crate::Chain;
-use crate::handler::ContextParts;
+use crate::handler::{Cause, ContextParts, JobError};
 use crate::job::{Claim, Outcome};
 use crate::job_log::JobLog;
 use crate::metrics::{JobEnd, Metrics, Operation};
@@ -28,11 +29,31 @@ use crate::retry::RetryPolicy;
 use crate::storage::{
     FolderTransfer, Outputs, Storage, StorageError, StorageUri, TransferProgress, publish,
 };
+use crate::trace;
 
 /// Between tries of storing the outputs.
 const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
     .cap(Duration::from_secs(30))
     .unlimited();
+
+/// Why an attempt failed.
+struct Failure {
+    cause: Cause,
+    reason: String,
+}
+
+impl Failure {
+    fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { cause, reason }
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        Self::new(error.cause(), error.to_string())
+    }
+}
 
 /// Runs a claimed job, delivers its outcome and closes its record.
 pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, record: OpenRecord) {
@@ -46,10 +67,15 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         storage_uri = claim.assignment.storage_uri,
         "job claimed"
     );
-    let Some(outcome) = watched(shared, shutdown, &claim, &mut run).await else {
+    let Some(attempted) = watched(shared, shutdown, &claim, &mut run).await else {
         ended(shared, &claim, JobEnd::GivenUp, started);
         record.remove().await;
         return;
+    };
+    // What succeeded fails only because the source does not take its result.
+    let (outcome, cause) = match attempted {
+        Ok(result) => (Outcome::Succeeded { result }, Cause::Result),
+        Err(Failure { cause, reason }) => (Outcome::Failed { reason }, cause),
     };
     if let Outcome::Failed { reason } = &outcome {
         // Said at once: reporting it may take long, and this process may not live to see it done.
@@ -72,7 +98,14 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         retries: shared.metrics.retries(Operation::Deliver),
     };
     let delivering = Instant::now();
-    let delivered = deliver(&*shared.source, &noting, &claim, outcome, &record, limit).await;
+    let span = tracing::debug_span!("deliver", status = %outcome.status());
+    let delivered = deliver(&*shared.source, &noting, &claim, outcome, &record, limit)
+        .instrument(span.clone())
+        .await;
+    if let Err(error) = &delivered {
+        trace::failed(&span, Chain(error));
+    }
+    drop(span);
     let deliver_s = delivering.elapsed().as_secs_f64();
     shared.metrics.deliveries_pending().dec();
     shared.health.delivery_ended();
@@ -90,8 +123,10 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
                 publish_s,
                 deliver_s,
                 reason,
+                %cause,
                 "job failed"
             );
+            trace::failed(&Span::current(), reason);
             JobEnd::Failed
         }
         Err(error @ DeliveryError::Superseded { unposted, .. }) => {
@@ -102,7 +137,8 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
             JobEnd::GivenUp
         }
         Err(error) => {
-            tracing::error!(seconds, handle_s, publish_s, deliver_s, error = %Chain(error), "job left without a result");
+            let cause = Cause::Delivery;
+            tracing::error!(seconds, handle_s, publish_s, deliver_s, error = %Chain(error), %cause, "job left without a result");
             JobEnd::Undelivered
         }
     };
@@ -132,46 +168,41 @@ struct Run {
     log: Option<JobLog>,
 }
 
-/// The outcome of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
+/// What came of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
 async fn watched(
     shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     run: &mut Run,
-) -> Option<Outcome> {
+) -> Option<Result<Value, Failure>> {
     let ended = CancellationToken::new();
     let mut attempting = pin!(attempt(shared, shutdown, claim, &ended, run));
     let interval = shared.options.watch_interval;
-    let attempted = tokio::select! {
+    tokio::select! {
         biased;
-        attempted = &mut attempting => attempted,
+        attempted = &mut attempting => Some(attempted),
         reason = watch::ended(&*shared.source, &shared.health, claim, interval) => {
             tracing::warn!(reason, "job given up");
             ended.cancel();
             // The handler is let go as ever; what it may still return is not stored.
             let _ = attempting.await;
-            return None;
+            None
         }
-    };
-    Some(match attempted {
-        Ok(result) => Outcome::Succeeded { result },
-        Err(reason) => Outcome::Failed { reason },
-    })
+    }
 }
 
-/// Runs the handler and publishes its outputs; the error is the reason for the job's failure.
+/// Runs the handler and publishes its outputs.
 async fn attempt(
     shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
     run: &mut Run,
-) -> Result<Value, String> {
-    let destination: StorageUri = claim
-        .assignment
-        .storage_uri
-        .parse()
-        .map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
+) -> Result<Value, Failure> {
+    let destination: StorageUri = claim.assignment.storage_uri.parse().map_err(|error| {
+        let reason = format!("storage URI of the assignment: {}", Chain(&error));
+        Failure::new(Cause::Worker, reason)
+    })?;
     let margin = shared.options.deadline_margin;
     let before_lease_ends = |margin| {
         let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
@@ -197,7 +228,8 @@ async fn attempt(
         ended: Some(ended),
     };
 
-    let storage = noting(&shared.storage, claim)?;
+    let storage = noting(&shared.storage, claim)
+        .map_err(|error| Failure::new(Cause::Worker, Chain(&error).to_string()))?;
     let started = Instant::now();
     let handled = handle(shared, &storage, handling, claim).await;
     run.handle_s = Some(started.elapsed().as_secs_f64());
@@ -208,23 +240,33 @@ async fn attempt(
     shared
         .source
         .check(&outcome)
-        .map_err(|error| Chain(&error).to_string())?;
+        .map_err(|error| Failure::new(Cause::Result, Chain(&error).to_string()))?;
     let outputs = Outputs::new(scratch.outputs());
     if let Some(most) = shared.source.most_outputs() {
         warn_of_many(&outputs, most).await;
     }
     let started = Instant::now();
+    let span = tracing::debug_span!("publish", files = field::Empty, bytes = field::Empty);
     let stored = publishing.run(store(&outputs, &storage, &destination, &shared.metrics));
-    let stored = stored.await;
+    let stored = stored.instrument(span.clone()).await;
     let seconds = started.elapsed().as_secs_f64();
     run.publish_s = Some(seconds);
     let FolderTransfer { files, bytes } = match stored {
-        Ok(stored) => stored.map_err(|error| format!("outputs not stored: {}", Chain(&error)))?,
+        Ok(Ok(stored)) => stored,
+        Ok(Err(error)) => {
+            trace::failed(&span, Chain(&error));
+            let reason = format!("outputs not stored: {}", Chain(&error));
+            return Err(Failure::new(Cause::Storage, reason));
+        }
         Err(reached) => {
+            trace::failed(&span, reached);
             take_back(shared, &destination).await;
-            return Err(format!("outputs not stored: {reached}"));
+            let reason = format!("outputs not stored: {reached}");
+            return Err(Failure::new(reached.cause(), reason));
         }
     };
+    span.record("files", files as i64)
+        .record("bytes", bytes as i64);
     tracing::info!(files, bytes, seconds, storage_uri = %destination, "outputs stored");
     if run.log.is_some() && !job_logs::fits(shared, &outputs, files) {
         tracing::warn!(
@@ -237,16 +279,14 @@ async fn attempt(
 }
 
 /// A storage that notes with each object whose it is.
-fn noting(storage: &Storage, claim: &Claim) -> Result<Storage, String> {
+fn noting(storage: &Storage, claim: &Claim) -> Result<Storage, StorageError> {
     let worker = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let notes = [
         ("job-id", plain(&claim.job.id)),
         ("assignment-id", plain(&claim.assignment.id)),
         ("worker", worker.to_owned()),
     ];
-    storage
-        .with_metadata(notes)
-        .map_err(|error| Chain(&error).to_string())
+    storage.with_metadata(notes)
 }
 
 /// Stores the outputs; an outage of the storage is waited out for as long as the caller allows.
@@ -303,7 +343,7 @@ async fn handle(
     storage: &Storage,
     limit: Limit<'_>,
     claim: &Claim,
-) -> Result<(Value, Scratch), String> {
+) -> Result<(Value, Scratch), Failure> {
     let options = &shared.options;
     // Cancelling must leave time to report, in a shutdown and before the lease ends.
     let time = reserve(options.shutdown_grace).min(options.deadline_margin);
@@ -311,7 +351,8 @@ async fn handle(
     let mut delays = options.retry_of(&claim.job.job_type).delays();
     let mut attempt = 1;
     loop {
-        let scratch = Scratch::create(shared, claim)?;
+        let scratch =
+            Scratch::create(shared, claim).map_err(|reason| Failure::new(Cause::Worker, reason))?;
         let parts = ContextParts {
             job: claim.job.clone(),
             assignment: claim.assignment.clone(),
@@ -330,7 +371,9 @@ async fn handle(
             deadline_s = parts.deadline.map(|end| (end - started).as_secs_f64()),
             "attempt started"
         );
-        let called = call(&shared.registry, parts, limit, cooperation).await;
+        let span = tracing::debug_span!("attempt", attempt = i64::from(attempt));
+        let calling = call(&shared.registry, parts, limit, cooperation);
+        let called = calling.instrument(span.clone()).await;
         let seconds = started.elapsed().as_secs_f64();
         let error = match called {
             Ok(result) => {
@@ -339,8 +382,10 @@ async fn handle(
             }
             Err(error) => error,
         };
+        trace::failed(&span, &error);
+        drop(span);
         let Some(delay) = delays.next().filter(|_| error.is_retryable()) else {
-            return Err(error.to_string());
+            return Err(error.into());
         };
         drop(scratch);
         tracing::warn!(
@@ -351,7 +396,10 @@ async fn handle(
             "handler failed, trying again"
         );
         let slept = limit.run(tokio::time::sleep(delay)).await;
-        slept.map_err(|reached| format!("{error} (not tried again: {reached})"))?;
+        slept.map_err(|reached| {
+            let reason = format!("{error} (not tried again: {reached})");
+            Failure::new(error.cause(), reason)
+        })?;
         shared.metrics.retries(Operation::Handler).inc();
         attempt += 1;
     }

@@ -37,6 +37,7 @@ pub struct WorkerBuilder {
     health: Option<Health>,
     metrics: Metrics,
     stop: CancellationToken,
+    pub(crate) version: Option<String>,
 }
 
 /// Why a worker could not be put together.
@@ -207,6 +208,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// The program's version, which [`main`](Self::main) tells with `--version` and gives to traces and to
+    /// Sentry; usually `env!("CARGO_PKG_VERSION")`.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
     /// Stops the worker, when it fires.
     pub fn stop(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
@@ -230,6 +238,7 @@ impl WorkerBuilder {
             health,
             metrics,
             stop,
+            version: _,
         } = self;
         for (job_type, policy) in retries {
             let of_type = options.types.entry(job_type).or_default();

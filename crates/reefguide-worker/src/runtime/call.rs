@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::limits::Limit;
 use super::transfers::told;
@@ -13,15 +13,20 @@ use crate::job::{Assignment, Job};
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
 
-/// What surrounds all log lines of a job; of the highest level, so that it is there for errors when nothing
-/// else is logged.
-pub(crate) fn job_span(job: &Job, assignment: &Assignment) -> tracing::Span {
+/// What surrounds all log lines of a job, from its claim on; of the highest level, so that it is there for errors
+/// when nothing else is logged.
+pub(crate) fn job_span(job: &Job) -> Span {
     tracing::error_span!(
         "job",
         job_id = %job.id,
         job_type = %job.job_type,
-        assignment_id = %assignment.id,
+        assignment_id = field::Empty,
     )
+}
+
+/// Notes in a job's span under which assignment the job runs.
+pub(crate) fn note_assignment(span: &Span, assignment: &Assignment) {
+    span.record("assignment_id", field::display(&assignment.id));
 }
 
 /// Calls the handler of a job once, and logs its transfers while they go on for long. A handler that
@@ -53,7 +58,7 @@ pub(crate) async fn call(
             tracing::error!("handler blocks its thread and cannot be cancelled; use ctx.blocking");
         }
     }
-    Err(JobError::permanent(format!("cancelled: {reached}")))
+    Err(JobError::permanent(format!("cancelled: {reached}")).because(reached.cause()))
 }
 
 fn crashed(error: tokio::task::JoinError) -> JobError {

@@ -9,10 +9,10 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::attempt;
-use super::call::job_span;
+use super::call::{job_span, note_assignment};
 use super::records::OpenRecord;
 use super::shutdown::Shutdown;
 use super::stopped::StopReason;
@@ -22,6 +22,7 @@ use crate::job::{Claim, Job, JobType};
 use crate::metrics::{ClaimEnd, Operation, PollEnd};
 use crate::retry::RetryPolicy;
 use crate::source::{self, SourceError};
+use crate::trace;
 
 /// Between polls that failed.
 const POLL_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
@@ -42,6 +43,7 @@ struct Claimed {
     record: OpenRecord,
     /// Held while it runs, if the slots of its type are numbered.
     type_slot: Option<OwnedSemaphorePermit>,
+    span: Span,
 }
 
 /// What one round of polling brought.
@@ -192,10 +194,8 @@ impl Claiming {
                 continue;
             };
             polled_any = true;
-            let polled = tokio::select! {
-                biased;
-                () = self.shutdown.stop.cancelled() => return Round::Empty,
-                polled = self.shared.source.poll(&job_type) => polled,
+            let Some(polled) = self.poll(&job_type).await else {
+                return Round::Empty;
             };
             self.shared.health.polled();
             self.shared.metrics.polled(&job_type, poll_end(&polled));
@@ -220,16 +220,23 @@ impl Claiming {
                 if self.shutdown.stop.is_cancelled() {
                     return round;
                 }
-                match self.claim(&job).await {
+                let span = job_span(&job);
+                trace::join(&span, &trace::of_payload(&job.payload));
+                match self.claim(&job).instrument(span.clone()).await {
                     Ok(Some((claim, record))) => {
+                        note_assignment(&span, &claim.assignment);
                         return Round::Claimed(Box::new(Claimed {
                             claim,
                             record,
                             type_slot,
+                            span,
                         }));
                     }
                     Ok(None) => round = Round::Lost,
-                    Err(error) => return Round::Failed(error),
+                    Err(error) => {
+                        trace::failed(&span, Chain(&error));
+                        return Round::Failed(error);
+                    }
                 }
             }
         }
@@ -237,6 +244,25 @@ impl Claiming {
             self.shared.health.anew();
         }
         round
+    }
+
+    /// Polls one type; `None` when the worker has to stop.
+    async fn poll(&self, job_type: &JobType) -> Option<Result<Vec<Job>, SourceError>> {
+        // A trace of its own, of no job that it may find.
+        let span = tracing::debug_span!(parent: None, "poll", %job_type, jobs = field::Empty);
+        let polling = self.shared.source.poll(job_type).instrument(span.clone());
+        let polled = tokio::select! {
+            biased;
+            () = self.shutdown.stop.cancelled() => return None,
+            polled = polling => polled,
+        };
+        match &polled {
+            Ok(jobs) => {
+                span.record("jobs", jobs.len() as i64);
+            }
+            Err(error) => trace::failed(&span, Chain(error)),
+        }
+        Some(polled)
     }
 
     /// A free slot of a type, if its slots are numbered; an error if none is free.
@@ -257,15 +283,19 @@ impl Claiming {
             record.withdraw().await;
             return Ok(None);
         }
+        let span = tracing::debug_span!("claim", won = field::Empty);
+        let claiming = self.shared.source.claim(job).instrument(span.clone());
         // A claim that was sent is seen through, also when the worker is to stop meanwhile.
         let claim = tokio::select! {
-            claim = self.shared.source.claim(job) => claim,
+            claim = claiming => claim,
             () = self.shutdown.give_up.cancelled() => {
                 tracing::error!(job_id = %job.id, job_type = %job.job_type, "gave up on a claim without an answer");
                 self.shared.metrics.claimed(job, ClaimEnd::Unknown);
                 return Ok(None);
             }
         };
+        span.record("won", matches!(claim, Ok(source::Claimed::Won(_))));
+        drop(span);
         self.shared.health.polled();
         self.shared.metrics.claimed(job, claim_end(&claim));
         match claim {
@@ -324,9 +354,9 @@ impl Claiming {
             claim,
             record,
             type_slot,
+            span,
         } = claimed;
         let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
-        let span = job_span(&claim.job, &claim.assignment);
         let job = async move {
             shared.health.job_started();
             shared.metrics.slots_taken().inc();

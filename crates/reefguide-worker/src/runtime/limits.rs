@@ -6,6 +6,8 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::handler::Cause;
+
 /// A step's limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit<'a> {
@@ -37,6 +39,16 @@ impl fmt::Display for Reached {
             Self::Recovery => "it takes too long for now",
             Self::Ended => "its claim has ended",
         })
+    }
+}
+
+impl Reached {
+    /// What it makes of a job that it has cut short.
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Self::Lease | Self::TimeLimit | Self::Recovery => Cause::Deadline,
+            Self::Shutdown | Self::Ended => Cause::Shutdown,
+        }
     }
 }
 

@@ -11,6 +11,11 @@ pub mod exit;
 pub mod health;
 mod job_log;
 mod limits;
+#[cfg(feature = "otel")]
+pub mod otel;
+mod reporting;
+#[cfg(feature = "sentry")]
+pub mod sentry;
 pub mod signals;
 pub mod telemetry;
 
@@ -24,4 +29,15 @@ fn plain_http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .tls_certs_only([])
         .timeout(timeout)
         .build()
+}
+
+/// A client for whoever is at `endpoint`. Over plain HTTP it needs no root certificates.
+#[cfg(any(feature = "otel", feature = "sentry"))]
+fn http_client(endpoint: &str, timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().timeout(timeout);
+    if endpoint.starts_with("http:") {
+        client.tls_certs_only([]).build()
+    } else {
+        client.build()
+    }
 }

@@ -5,7 +5,7 @@
 //! A JSON line has `timestamp` (RFC 3339, milliseconds, UTC), `level`, `target`, `message`, the
 //! event's fields, and the fields of all spans around it, so that every line of a job carries
 //! `job_id`, `job_type` and `assignment_id` at its top level. Of two equal names the inner one
-//! stays: the event's before a span's.
+//! stays: the event's before a span's. While traces are exported it has the `trace_id`, too.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -25,6 +25,8 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::job_log;
+use super::reporting::Reporting;
+use crate::trace;
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,19 +109,25 @@ pub enum TelemetryError {
 /// # Errors
 /// If the filter is not valid, or if logging is set up already; then nothing is changed.
 pub fn init(options: &TelemetryOptions) -> Result<(), TelemetryError> {
-    init_to(options, std::io::stderr, std::io::stderr().is_terminal())
+    init_to(
+        options,
+        std::io::stderr,
+        std::io::stderr().is_terminal(),
+        &Reporting::default(),
+    )
 }
 
-/// [`init`] with another place to write to, as for [`subscriber`].
+/// [`init`] with another place to write to, as for [`subscriber`], and with others to report to.
 pub(super) fn init_to<W>(
     options: &TelemetryOptions,
     writer: W,
     terminal: bool,
+    reporting: &Reporting,
 ) -> Result<(), TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let subscriber = subscriber(options, writer, terminal)?;
+    let subscriber = subscriber(options, writer, terminal)?.with(reporting.layer());
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
     Ok(())
@@ -134,7 +142,7 @@ pub fn subscriber<W>(
     options: &TelemetryOptions,
     writer: W,
     terminal: bool,
-) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
+) -> Result<impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + use<W>, TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -225,6 +233,9 @@ where
             .field_format()
             .format_fields(Writer::new(&mut own), event)?;
         merge(&mut fields, &own);
+        if let Some(id) = trace::id() {
+            fields.entry("trace_id").or_insert_with(|| id.into());
+        }
 
         let head = [
             ("timestamp", Some(Clock::now().into())),

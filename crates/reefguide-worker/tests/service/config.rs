@@ -337,6 +337,60 @@ fn a_mistyped_level_is_not_taken_for_the_name_of_a_crate() {
 }
 
 #[test]
+fn traces_go_below_the_collectors_address_or_to_one_of_their_own() {
+    let endpoint = |place: &Place| place.load().unwrap().traces_endpoint();
+    assert_eq!(endpoint(&Place::good()), None);
+    let place = Place::good().env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
+    assert_eq!(
+        endpoint(&place).as_deref(),
+        Some("http://collector:4318/v1/traces")
+    );
+    let own = place.env(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "https://traces.example.org/in",
+    );
+    assert_eq!(
+        endpoint(&own).as_deref(),
+        Some("https://traces.example.org/in")
+    );
+}
+
+#[test]
+fn lists_of_opentelemetry_are_percent_encoded() {
+    let config = Place::good()
+        .env("OTEL_RESOURCE_ATTRIBUTES", "a=1, b = great%20reef%2C,,c=")
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20aGk=")
+        .load()
+        .unwrap();
+    let attributes = config.otel_resource_attributes.unwrap();
+    let expected = [("a", "1"), ("b", "great reef,"), ("c", "")];
+    assert_eq!(
+        attributes,
+        expected.map(|(name, value)| (name.into(), value.into()))
+    );
+    let headers = config.otel_exporter_otlp_headers.unwrap();
+    assert_eq!(headers["authorization"], "Basic aGk=");
+}
+
+#[test]
+fn what_opentelemetry_does_not_know_is_refused_and_no_header_is_shown() {
+    for (name, value) in [
+        ("OTEL_TRACES_SAMPLER", "parentbased_xray"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "reef"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "=heron"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api key=hunter2"),
+    ] {
+        let error = Place::good().env(name, value).error();
+        assert!(error.contains(name), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn no_secret_is_in_debug() {
     let config = Place::good()
         .env("MINIO_USERNAME", "minio")
@@ -345,6 +399,7 @@ fn no_secret_is_in_debug() {
         .env("AWS_SECRET_ACCESS_KEY", "hunter2")
         .env("AWS_SESSION_TOKEN", "hunter2")
         .env("SENTRY_DSN", "https://hunter2@sentry.example.org/1")
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2")
         .env("S3_ENDPOINT", "http://localhost:9000")
         .load()
         .unwrap();

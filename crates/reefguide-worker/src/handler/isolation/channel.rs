@@ -16,8 +16,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::process::{kill_all, on_change};
-use crate::handler::{JobContext, JobError};
+use crate::handler::{Cause, JobContext, JobError};
 use crate::job::{Assignment, Job};
+use crate::trace;
 
 /// What the worker says first. All that it may say after it is an empty line: the attempt has to end.
 #[derive(Deserialize, Serialize)]
@@ -30,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) remaining: Option<Duration>,
     /// Whether log lines end up on a terminal.
     pub(crate) terminal: bool,
+    /// The trace to go on with.
+    pub(crate) trace: trace::Headers,
 }
 
 /// What the process says.
@@ -42,7 +45,11 @@ pub(super) enum Said {
     /// The handler's result.
     Returned(Value),
     /// The handler's error.
-    Failed { retryable: bool, reason: String },
+    Failed {
+        retryable: bool,
+        cause: Cause,
+        reason: String,
+    },
 }
 
 /// The worker, as the process sees it.
@@ -59,6 +66,7 @@ impl Call {
             outputs: ctx.outputs().folder().to_owned(),
             remaining: ctx.remaining(),
             terminal: io::stderr().is_terminal(),
+            trace: trace::headers(),
         })?;
         line.push(b'\n');
         Ok(line)
@@ -100,6 +108,7 @@ pub(crate) fn answer(result: Result<Value, JobError>) {
         Ok(result) => Said::Returned(result),
         Err(error) => Said::Failed {
             retryable: error.is_retryable(),
+            cause: error.cause(),
             reason: error.to_string(),
         },
     });

@@ -75,8 +75,16 @@ impl Heard {
                 return Ok(());
             }
             Said::Returned(result) => Ok(result),
-            Said::Failed { retryable, reason } if retryable => Err(JobError::retryable(reason)),
-            Said::Failed { reason, .. } => Err(JobError::permanent(reason)),
+            Said::Failed {
+                retryable,
+                cause,
+                reason,
+            } => Err(if retryable {
+                JobError::retryable(reason)
+            } else {
+                JobError::permanent(reason)
+            }
+            .because(cause)),
         };
         self.so_far().answer = Some(answer);
         self.answered.notify_one();
@@ -167,6 +175,7 @@ fn message(line: &str) -> String {
         "job_id",
         "job_type",
         "assignment_id",
+        "trace_id",
     ];
     let mut message = String::new();
     for (name, value) in fields {

@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::Program;
 use crate::handler::JobContext;
+use crate::trace;
 
 /// Names of environment variables that a [`Program`] does not inherit, given to the worker as an
 /// [`extension`](crate::runtime::WorkerBuilder::extension).
@@ -56,6 +57,7 @@ impl Program {
         let outputs = std::path::absolute(ctx.outputs().folder())?;
         fs::create_dir_all(&outputs)?;
         let scratch = std::path::absolute(ctx.scratch())?;
+        let trace = trace::headers().into_iter();
         let mut command = Command::new(program);
         command
             .args(&self.args)
@@ -85,6 +87,9 @@ impl Program {
             .env("JOB_TYPE", ctx.job().job_type.as_str())
             .env("JOB_ASSIGNMENT_ID", ctx.assignment().id.to_string())
             .env("JOB_ATTEMPT", ctx.attempt().to_string())
+            .env_remove("TRACEPARENT")
+            .env_remove("TRACESTATE")
+            .envs(trace.map(|(name, value)| (name.to_ascii_uppercase(), value)))
             .envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

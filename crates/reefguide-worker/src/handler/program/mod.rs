@@ -66,6 +66,7 @@ use super::{JobContext, JobError};
 /// | `JOB_ASSIGNMENT_ID` | of the assignment |
 /// | `JOB_ATTEMPT` | which attempt this is, counted from 1 |
 /// | `JOB_DEADLINE_SECONDS` | whole seconds left at the start; unset when nothing limits them |
+/// | `TRACEPARENT`, `TRACESTATE` | the job's trace, as W3C Trace Context has it; unset when there is none |
 ///
 /// # What it gives
 /// - Output files in `JOB_OUTPUT_DIR`, plain files, in folders if need be. They are outputs like those

@@ -13,6 +13,7 @@ use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::exit::Exit;
+use crate::service::reporting::Reporting;
 use crate::service::{signals, telemetry};
 use crate::storage::Outputs;
 
@@ -40,7 +41,9 @@ impl Program {
         let config = self.load_without_api()?;
         let bar = Bar::new(ProgressDrawTarget::stderr());
         let lines = bar.above(stderr);
-        telemetry::init_to(&telemetry_options(&config), lines, stderr().is_terminal())?;
+        let terminal = stderr().is_terminal();
+        let reporting = Reporting::default();
+        telemetry::init_to(&telemetry_options(&config), lines, terminal, &reporting)?;
         let payload = read_payload(&handle.input)?;
         std::fs::create_dir_all(&handle.output_dir).map_err(|error| {
             let folder = handle.output_dir.display();

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -11,10 +12,15 @@ use tracing::Instrument;
 
 use super::{Problem, Program, storage_in, telemetry_options};
 use crate::handler::{Call, ContextParts, Launcher, LogLines, answer};
-use crate::runtime::{COOPERATION, Limit, call, job_span};
+use crate::runtime::{COOPERATION, Limit, call, job_span, note_assignment};
 use crate::service::exit::Exit;
+use crate::service::reporting::Reporting;
 use crate::service::telemetry;
 use crate::storage::Outputs;
+use crate::trace;
+
+/// How long it may take to send traces: less than the worker lets the process linger.
+const FLUSH: Duration = Duration::from_millis(800);
 
 impl Program {
     /// How to start a process for [`isolated`](Self::isolated), with the same settings.
@@ -44,8 +50,13 @@ impl Program {
                 .map_err(|error| Problem::new(Exit::Internal, format!("signals: {error}")))?;
         }
         let config = self.load_without_api()?;
-        telemetry::init_to(&telemetry_options(&config), || LogLines, called.terminal)?;
-        let span = job_span(&called.job, &called.assignment);
+        // Of failures the worker hears, and reports them.
+        let reporting = Reporting::traces(&config, &self.service)?;
+        let options = telemetry_options(&config);
+        telemetry::init_to(&options, || LogLines, called.terminal, &reporting)?;
+        let span = job_span(&called.job);
+        trace::join(&span, &called.trace);
+        note_assignment(&span, &called.assignment);
         let parts = ContextParts {
             job: called.job,
             assignment: called.assignment,
@@ -66,6 +77,7 @@ impl Program {
         };
         let calling = call(&self.builder.registry, parts, limit, COOPERATION / 2);
         answer(calling.instrument(span).await);
+        reporting.flush(FLUSH).await;
         Ok(Exit::Done)
     }
 }

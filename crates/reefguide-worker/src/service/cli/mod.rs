@@ -8,7 +8,7 @@ mod run;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
+use super::reporting::{Reporting, ReportingError, Service};
 use super::telemetry::{self, TelemetryOptions};
 use super::{health, telemetry::TelemetryError};
 use crate::Chain;
@@ -94,7 +95,7 @@ impl WorkerBuilder {
 
 async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.collect();
-    let cli = match parse(&args) {
+    let cli = match parse(&args, builder.version.as_deref()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" that belong on stdout; clap knows. Nobody may be reading.
@@ -107,9 +108,14 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         }
     };
     let withheld = withheld(&builder.extensions);
+    let service = Service {
+        name: name(&args),
+        version: builder.version.clone(),
+    };
     let mut program = Program {
         builder: builder.extension(withheld),
         files: cli.files,
+        service,
     };
     let command = cli.command.unwrap_or(Command::Run(run::Run::default()));
     if !matches!(command, Command::Isolated { .. }) {
@@ -135,13 +141,18 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
     })
 }
 
-fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+/// What the program is called.
+fn name(args: &[OsString]) -> String {
     let name = args.first().map(Path::new).and_then(Path::file_name);
-    let name = name
-        .and_then(|name| name.to_str())
+    name.and_then(|name| name.to_str())
         .unwrap_or("worker")
-        .to_owned();
-    let version = concat!("with reefguide-worker ", env!("CARGO_PKG_VERSION"));
+        .to_owned()
+}
+
+fn parse(args: &[OsString], version: Option<&str>) -> Result<Cli, clap::Error> {
+    let name = name(args);
+    let library = concat!("with reefguide-worker ", env!("CARGO_PKG_VERSION"));
+    let version = version.map_or_else(|| library.into(), |version| format!("{version} {library}"));
     let matches = Cli::command()
         .name(name.clone())
         .bin_name(name)
@@ -181,6 +192,7 @@ fn withheld(extensions: &Extensions) -> WithheldVariables {
 struct Program {
     builder: WorkerBuilder,
     files: Files,
+    service: Service,
 }
 
 /// Why a command ended before it had done its work.
@@ -207,6 +219,12 @@ impl From<ConfigError> for Problem {
 
 impl From<TelemetryError> for Problem {
     fn from(error: TelemetryError) -> Self {
+        Self::new(Exit::Config, Chain(&error).to_string())
+    }
+}
+
+impl From<ReportingError> for Problem {
+    fn from(error: ReportingError) -> Self {
         Self::new(Exit::Config, Chain(&error).to_string())
     }
 }
@@ -299,8 +317,13 @@ impl Program {
     }
 }
 
-fn start_logging(config: &Config) -> Result<(), TelemetryError> {
-    telemetry::init(&telemetry_options(config))
+fn start_logging(config: &Config, service: &Service) -> Result<Reporting, Problem> {
+    let reporting = Reporting::all(config, service)?;
+    let stderr = std::io::stderr;
+    let terminal = stderr().is_terminal();
+    telemetry::init_to(&telemetry_options(config), stderr, terminal, &reporting)?;
+    reporting.announce(config);
+    Ok(reporting)
 }
 
 fn telemetry_options(config: &Config) -> TelemetryOptions {

@@ -32,6 +32,9 @@ const START_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(10))
     .unlimited();
 
+/// How long it may take at the end to send what others are told.
+const FLUSH: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Run {
     /// Ends when there is no further job, instead of waiting for one.
@@ -42,7 +45,13 @@ pub(super) struct Run {
 impl Program {
     pub(super) async fn run(self, run: Run) -> Result<Exit, Problem> {
         let config = self.load(&self.sources())?;
-        start_logging(&config)?;
+        let reporting = start_logging(&config, &self.service)?;
+        let ended = Box::pin(self.work(config, run)).await;
+        reporting.flush(FLUSH).await;
+        ended
+    }
+
+    async fn work(self, config: Config, run: Run) -> Result<Exit, Problem> {
         let builder = self.builder;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -51,9 +60,6 @@ impl Program {
             slots = config.max_concurrent_jobs,
             "worker starting"
         );
-        if config.sentry_dsn.is_some() {
-            tracing::warn!("SENTRY_DSN is set, but this worker cannot report to Sentry");
-        }
         if config.records().is_none() {
             tracing::warn!(
                 "neither S3_BUCKET_NAME nor RECORDS_URI is set, so claims are not recorded: \

@@ -1,5 +1,9 @@
 //! The forms a variable's text may have, and what each turns it into.
 
+mod opentelemetry;
+
+pub(super) use self::opentelemetry::{Attributes, Headers, Ratio, Sampler};
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::Map;
+use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
 pub use self::error::{ConfigError, Problem};
@@ -185,8 +186,28 @@ configuration! {
     pub cache_path: Option<PathBuf> = CACHE_PATH, optional "inputs are downloaded for each attempt", Folder;
     /// How much the cache of inputs has at most.
     pub cache_size: u64 = CACHE_SIZE, default "10GiB", Size;
-    /// Where errors are reported to.
+    /// Where failures and panics are reported to; needs the feature `sentry`.
     pub sentry_dsn: Option<SecretString> = SENTRY_DSN, optional "nowhere", Secret;
+    /// What Sentry calls the deployment.
+    pub sentry_environment: String = SENTRY_ENVIRONMENT, default "production", Text;
+    /// Address of an OpenTelemetry collector that traces are exported to, without `/v1/traces`; needs the
+    /// feature `otel`.
+    pub otel_exporter_otlp_endpoint: Option<String> =
+        OTEL_EXPORTER_OTLP_ENDPOINT, optional "no traces are exported", HttpUrl;
+    /// The whole address that traces are exported to, where it goes before `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub otel_exporter_otlp_traces_endpoint: Option<String> =
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, optional "see `OTEL_EXPORTER_OTLP_ENDPOINT`", HttpUrl;
+    /// Headers that are sent to the collector, such as its key.
+    pub otel_exporter_otlp_headers: Option<HeaderMap> = OTEL_EXPORTER_OTLP_HEADERS, optional "none", Headers;
+    /// What the collector calls this service.
+    pub otel_service_name: Option<String> = OTEL_SERVICE_NAME, optional "the program's name", Text;
+    /// What else the collector is told of this service.
+    pub otel_resource_attributes: Option<Vec<(String, String)>> =
+        OTEL_RESOURCE_ATTRIBUTES, optional "nothing", Attributes;
+    /// Which traces are exported.
+    pub otel_traces_sampler: String = OTEL_TRACES_SAMPLER, default "parentbased_always_on", Sampler;
+    /// The part of the traces that a sampler with a ratio exports.
+    pub otel_traces_sampler_arg: f64 = OTEL_TRACES_SAMPLER_ARG, default "1", Ratio;
     /// Address of the task metadata; ECS sets it.
     pub ecs_container_metadata_uri: Option<String> =
         ECS_CONTAINER_METADATA_URI_V4, optional "not on ECS", HttpUrl;
@@ -283,6 +304,17 @@ impl Config {
     pub fn input_cache(&self) -> Option<InputCache> {
         let folder = self.cache_path.as_ref()?.join("inputs");
         Some(InputCache::new(folder, self.cache_size))
+    }
+
+    /// Where traces are exported to; `None` if nowhere.
+    pub fn traces_endpoint(&self) -> Option<String> {
+        let below = || {
+            let endpoint = self.otel_exporter_otlp_endpoint.as_ref()?;
+            Some(format!("{endpoint}/v1/traces"))
+        };
+        self.otel_exporter_otlp_traces_endpoint
+            .clone()
+            .or_else(below)
     }
 
     /// What is logged, as directives: `RUST_LOG`, or else `LOG_LEVEL`.

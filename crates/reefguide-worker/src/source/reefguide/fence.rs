@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::client::Client;
 use super::error::ApiError;
@@ -201,8 +202,11 @@ impl JobSource for ReefGuide {
             }
             Err(error) => return Err(error.into()),
         };
-        tokio::time::sleep(self.settle).await;
-        let details = match self.read_back(job, claimed_at).await {
+        let settled = async {
+            tokio::time::sleep(self.settle).await;
+            self.read_back(job, claimed_at).await
+        };
+        let details = match settled.instrument(tracing::debug_span!("fence")).await {
             Ok(details) => details,
             Err(ApiError::NotFound { .. }) => return Ok(Claimed::Taken),
             Err(error) => return Ok(Claimed::Unknown(error.into())),

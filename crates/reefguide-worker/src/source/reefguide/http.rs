@@ -4,9 +4,11 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
+use tracing::{Instrument, field};
 
 use super::clock::Clock;
 use super::error::{ApiError, BODY_LIMIT};
+use crate::{Chain, trace};
 
 /// The connection to the API: requests without a token, answers read whole.
 #[derive(Debug)]
@@ -40,11 +42,43 @@ impl Http {
         call: &str,
         email: &str,
     ) -> Result<Answer, ApiError> {
+        let span = tracing::debug_span!(
+            "http",
+            otel.name = template(call),
+            otel.kind = "client",
+            http.request.method = call.split(' ').next(),
+            http.response.status_code = field::Empty,
+            server.address = self.endpoint,
+        );
+        let answered = self.exchange(request, call, email);
+        let answered = answered.instrument(span.clone()).await;
+        match &answered {
+            Ok(Answer { status, .. }) => {
+                span.record("http.response.status_code", i64::from(status.as_u16()));
+                if status.is_client_error() || status.is_server_error() {
+                    trace::failed(&span, status);
+                }
+            }
+            Err(error) => trace::failed(&span, Chain(error)),
+        }
+        answered
+    }
+
+    async fn exchange(
+        &self,
+        request: reqwest::RequestBuilder,
+        call: &str,
+        email: &str,
+    ) -> Result<Answer, ApiError> {
         let no_answer = |source: reqwest::Error| ApiError::Transport {
             call: call.to_owned(),
             endpoint: self.endpoint.clone(),
             source: source.without_url(),
         };
+        let mut request = request;
+        for (name, value) in trace::headers() {
+            request = request.header(name, value);
+        }
         let sent = Instant::now();
         let response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -58,6 +92,14 @@ impl Http {
             body,
         })
     }
+}
+
+/// A call without the ids in its path: `GET /jobs/7` is one of `GET /jobs/{id}`.
+fn template(call: &str) -> String {
+    let is_id = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = call.split('/');
+    let parts = parts.map(|part| if is_id(part) { "{id}" } else { part });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// An answer of the API, whatever it says.
@@ -138,5 +180,24 @@ fn nul(value: &Value, path: &str) -> Option<String> {
             }
         }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_differ_in_ids_only_have_one_name() {
+        for (call, name) in [
+            ("GET /jobs/7", "GET /jobs/{id}"),
+            (
+                "POST /jobs/assignments/12/result",
+                "POST /jobs/assignments/{id}/result",
+            ),
+            ("GET /jobs/poll", "GET /jobs/poll"),
+        ] {
+            assert_eq!(template(call), name);
+        }
     }
 }

@@ -424,6 +424,6 @@ async fn get(
         .set_range(range)
         .set_if_match(etag.map(str::to_owned))
         .send();
-    let answer = tries.count(&s3.retries, Box::pin(get)).await;
+    let answer = tries.count(&s3.retries, uri, Box::pin(get)).await;
     answer.map_err(|error| s3.failed(Action::Read, uri, tries, error))
 }

@@ -142,7 +142,7 @@ impl S3 {
         let request = Box::pin(request);
         async move {
             let mut tries = Tries::begin();
-            let answer = tries.count(&self.retries, request).await;
+            let answer = tries.count(&self.retries, uri, request).await;
             answer.map_err(|error| self.failed(action, uri, &tries, error))
         }
     }

@@ -1,17 +1,20 @@
-//! Counting how often a request is tried.
+//! Counting how often a request is tried, and the span that it is in.
 
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
 
+use tracing::{Instrument, field};
+
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::BoxError;
+use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 
 use prometheus_client::metrics::counter::Counter;
 
-use crate::storage::Tried;
+use crate::storage::{StorageUri, Tried};
+use crate::trace;
 
 tokio::task_local! {
     /// The attempts so far for what the task waits for.
@@ -57,18 +60,42 @@ impl Tries {
 
     /// Waits for a request and counts its attempts, those after the first in `retries` too. It is boxed:
     /// the SDK's futures are large, and each one around them would hold them twice.
-    pub(super) async fn count<T>(
+    pub(super) async fn count<T, E: ProvideErrorMetadata>(
         &mut self,
         retries: &Counter,
-        request: Pin<Box<impl Future<Output = T>>>,
-    ) -> T {
+        uri: &StorageUri,
+        request: Pin<Box<impl Future<Output = Result<T, SdkError<E>>>>>,
+    ) -> Result<T, SdkError<E>> {
+        let span = tracing::debug_span!(
+            "s3",
+            otel.name = format!("S3.{}", operation::<T>()),
+            otel.kind = "client",
+            rpc.system = "aws-api",
+            rpc.method = operation::<T>(),
+            http.response.status_code = field::Empty,
+            attempts = field::Empty,
+            aws.s3.bucket = uri.bucket(),
+            aws.s3.key = uri.key(),
+        );
         let counted = async {
             let answer = request.await;
             (answer, ATTEMPTS.get().get())
         };
-        let (answer, attempts) = ATTEMPTS.scope(Cell::new(self.attempts), counted).await;
+        let counted = ATTEMPTS.scope(Cell::new(self.attempts), counted);
+        let (answer, attempts) = counted.instrument(span.clone()).await;
         retries.inc_by(attempts.saturating_sub(self.attempts.max(1)).into());
         self.attempts = attempts;
+        if span.is_disabled() {
+            return answer;
+        }
+        span.record("attempts", i64::from(attempts));
+        if let Err(error) = &answer {
+            if let Some(response) = error.raw_response() {
+                let status = i64::from(response.status().as_u16());
+                span.record("http.response.status_code", status);
+            }
+            trace::failed(&span, error.code().unwrap_or("no answer"));
+        }
         answer
     }
 
@@ -79,5 +106,23 @@ impl Tries {
             elapsed: self.since.elapsed(),
             code: code.map(Box::from),
         })
+    }
+}
+
+/// What a request is called, by the type of its answer: `PutObject`, for one.
+fn operation<T>() -> &'static str {
+    let answer = std::any::type_name::<T>();
+    let answer = answer.rsplit("::").next().unwrap_or(answer);
+    answer.strip_suffix("Output").unwrap_or(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_s3::operation::put_object::PutObjectOutput;
+
+    #[test]
+    fn a_request_is_called_what_s3_calls_it() {
+        assert_eq!(operation::<PutObjectOutput>(), "PutObject");
     }
 }

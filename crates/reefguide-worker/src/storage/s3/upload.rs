@@ -132,7 +132,7 @@ async fn in_parts(
     let begin = Upload::begin(s3.clone(), to.clone(), metadata.clone());
     // On a task that outlives us: if we are dropped before the answer, the upload it begins is
     // dropped there, and so aborted.
-    let mut upload = finished(tokio::spawn(begin)).await?;
+    let mut upload = finished(tokio::spawn(begin.in_current_span())).await?;
     let stored = upload.send(content, progress).await;
     match stored {
         Ok(_) => upload.open = false,
@@ -223,7 +223,7 @@ impl Upload {
             )
             .send();
         let mut tries = Tries::begin();
-        let etag = match tries.count(&s3.retries, Box::pin(complete)).await {
+        let etag = match tries.count(&s3.retries, to, Box::pin(complete)).await {
             Ok(completed) => completed.e_tag,
             Err(error) if may_be_done(&error) => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {

@@ -110,7 +110,10 @@ fn table(list: &JobList, left_out: &LeftOut) -> String {
             Cell::new(output::moment(job.updated_at)),
         ]);
     }
-    let mut text = table.trim_fmt();
+    let mut text = match list.jobs.is_empty() {
+        true => "there are no such jobs".to_owned(),
+        false => table.trim_fmt(),
+    };
     if left_out.hidden > 0 {
         let _ = write!(text, "\n({} more; --all shows them)", left_out.hidden);
     }

@@ -50,7 +50,8 @@ fn details(details: &JobDetails) -> String {
             let _ = writeln!(text, "{what}  {}", output::moment(*at));
         }
         let _ = writeln!(text, "outputs    {}", assignment.storage_uri);
-        if let Some(result) = &assignment.result {
+        let result = assignment.result.as_ref();
+        if let Some(result) = result.filter(|result| !result.result_payload.is_null()) {
             let _ = writeln!(text, "result     {}", result.result_payload);
         }
     }

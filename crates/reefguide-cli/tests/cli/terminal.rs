@@ -62,7 +62,8 @@ impl Terminal {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statuses_have_colours_on_a_terminal_unless_they_are_not_wanted() {
-    let desk = Desk::logged_in().await;
+    let desk = Desk::new().await;
+    desk.log_in_as("worker@email.com");
     desk.done(&[]).await;
     for args in [["show", "1"], ["watch", "1"], ["jobs", "--all"]] {
         let shown = Terminal::new(80).shows(desk.process(&args));

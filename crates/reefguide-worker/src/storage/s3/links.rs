@@ -11,8 +11,9 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 
+use super::download::REPEAT;
 use super::verify::{Expected, InOrder, Verification};
-use crate::retry::{Delays, RetryPolicy};
+use crate::retry::Delays;
 use crate::storage::content::blocking;
 use crate::storage::landing::{Destination, Landing};
 use crate::storage::{ObjectPath, StorageError, TransferProgress};
@@ -25,10 +26,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_secs(30);
 /// The longest pause that a server is granted.
 const PAUSE: Duration = Duration::from_secs(60);
-/// How a request is repeated that failed, or whose content broke off.
-const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
-    .cap(Duration::from_secs(10))
-    .tries(5);
 /// How much of an answer that is an error is read, in bytes.
 const EXPLANATION: usize = 4 << 10;
 
@@ -171,7 +168,7 @@ impl Links {
     /// takes about 1 MiB of memory, however large the file is.
     ///
     /// Nothing is written outside of `folder`, not through a symbolic link in it either. What fails is tried
-    /// five times in all, and goes on where it broke off if the object is still the same.
+    /// four times in all, and goes on where it broke off if the object is still the same.
     ///
     /// # Cancel safety
     /// A dropped download leaves nothing.

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     /// Waits until jobs have ended and tells each change; the exit code is 1 unless all succeeded
     Watch(watch::Watch),
     /// Withdraws jobs that no worker has claimed
+    ///
+    /// They are withdrawn in order; the first one that cannot be ends it.
     Cancel(cancel::Cancel),
     /// Downloads what a job made
     ///

@@ -68,7 +68,7 @@ impl Bar {
 
     /// The same for work of which `now` says how far it is, in things that are counted.
     pub async fn counting<T>(self, now: impl Fn() -> Position, work: impl Future<Output = T>) -> T {
-        self.show("{bar:30} {msg}, {per_sec}", || Some(now()), work)
+        self.show("{bar:30} {msg}, {eta} left", || Some(now()), work)
             .await
     }
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bar_shows_what_is_moved_below_the_log_and_goes_when_it_is_done() {
+    async fn a_bar_shows_what_is_moved_below_the_log_and_goes_when_it_is_done_or_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let progress = TransferProgress::default();
         let storage = Storage::folder(folder.path()).tracked(&progress);
@@ -230,9 +230,21 @@ mod tests {
         };
         bar.during(&progress, work).await;
         log().write_all(b"ended\n").unwrap();
+        let drawn = {
+            let screen = SCREEN.lock().unwrap();
+            assert_eq!(screen.above, ["begun\n", "moved\n", "ended\n"]);
+            assert_eq!(screen.bottom, "");
+            screen.drawn.len()
+        };
+        assert!(drawn > 0);
+
+        let bar = Bar::new(ProgressDrawTarget::term_like(Box::new(Terminal)));
+        let endless = bar.during(&progress, std::future::pending::<()>());
+        tokio::time::timeout(REFRESH * 5, endless)
+            .await
+            .unwrap_err();
         let screen = SCREEN.lock().unwrap();
-        assert_eq!(screen.above, ["begun\n", "moved\n", "ended\n"]);
+        assert!(screen.drawn.len() > drawn);
         assert_eq!(screen.bottom, "");
-        assert!(!screen.drawn.is_empty());
     }
 }

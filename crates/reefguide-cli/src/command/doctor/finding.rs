@@ -86,7 +86,9 @@ impl fmt::Display for Why {
                 Worker(worker)
             ),
             Self::NoAssignment => f.write_str("nobody can report it: the API has to time it out"),
-            Self::Unclaimed => f.write_str("no worker claims jobs of this type"),
+            Self::Unclaimed => {
+                f.write_str("no worker has claimed it: none does this type, or all are busy")
+            }
         }
     }
 }

@@ -7,10 +7,12 @@ mod patience;
 mod session;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use reefguide_worker::Chain;
 use serde_json::json;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Submits jobs to the ReefGuide API, shows what becomes of them, and downloads what they made.
@@ -34,9 +36,25 @@ const EXIT_CODES: &str = "Exit codes:
   77   not logged in, or not allowed
   130  ended by Ctrl-C (143 by SIGTERM)";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { command, json } = Cli::parse();
+/// How long what is under way when a command ends may take, such as a last write or looking up a name.
+const LAST_WORK: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match Runtime::new() {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli));
+            runtime.shutdown_timeout(LAST_WORK);
+            code
+        }
+        Err(error) => {
+            output::note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Cli { command, json }: Cli) -> ExitCode {
     // The command goes first: a question for a password, or input from a terminal, is there before anybody
     // listens to signals, and so ends as it does in every program.
     let done = tokio::select! {

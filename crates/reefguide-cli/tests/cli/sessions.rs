@@ -1,4 +1,7 @@
 use std::path::Path;
+use std::time::Duration;
+
+use reefguide_lab::Lab;
 
 use crate::desk::Desk;
 
@@ -28,6 +31,13 @@ async fn the_session_is_its_owners_alone_and_ends_with_logout() {
     desk.reefguide(&["logout"]).assert().success();
     assert!(!session.exists());
     insta::assert_snapshot!("logged_out", desk.said(&["jobs"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_ended_is_told() {
+    let desk = Desk::with(Lab::builder().refresh_life(Duration::ZERO)).await;
+    desk.log_in_as("user@email.com");
+    insta::assert_snapshot!("session_ended", desk.said(&["jobs"]));
 }
 
 fn mode(path: &Path) -> u32 {

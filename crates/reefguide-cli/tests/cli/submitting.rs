@@ -88,7 +88,7 @@ async fn a_batch_that_is_refused_half_way_says_how_to_go_on() {
 async fn a_batch_waits_as_long_as_the_api_asks_and_loses_no_job() {
     let desk = Desk::logged_in().await;
     desk.write("batch.jsonl", BATCH);
-    let busy = Fault::too_many_requests(Route::Create, Duration::from_secs(1));
+    let busy = Fault::too_many_requests(Route::Create, Duration::from_secs(3));
     desk.lab.faults().add(busy.after(1).times(1));
     desk.lab
         .faults()
@@ -96,7 +96,7 @@ async fn a_batch_waits_as_long_as_the_api_asks_and_loses_no_job() {
     let said = desk.said(&["submit", "TEST", "--batch", "batch.jsonl", "--rate", "1000"]);
     assert!(said.starts_with("exit 0\n1\n2\n3\n"), "{said}");
     assert!(
-        said.contains("POST /jobs: too many attempts; try again in 1 s (waiting "),
+        said.contains("POST /jobs: too many attempts; try again in 3 s (waiting 3 s)"),
         "{said}"
     );
     assert_eq!(desk.lab.jobs().unwrap().len(), 3);

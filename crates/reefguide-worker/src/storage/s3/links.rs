@@ -33,6 +33,18 @@ const EXPLANATION: usize = 4 << 10;
 /// or of [`Storage::presign_get`](crate::storage::Storage::presign_get). No credentials are needed.
 ///
 /// A clone is cheap and shares connections and counts.
+///
+/// ```
+/// # use std::{error::Error, path::Path};
+/// # use reefguide_worker::{job::JobId, source::reefguide::Client, storage::Links};
+/// # async fn fetch(client: &Client, job: &JobId, folder: &Path) -> Result<(), Box<dyn Error>> {
+/// let links = Links::new()?;
+/// for (path, url) in client.download(job, None, None).await?.files {
+///     links.download(&url, folder, &path.parse()?).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Links {
     client: reqwest::Client,

@@ -1,17 +1,21 @@
-//! `reefguide`: submit jobs to the ReefGuide API and see what becomes of them.
+//! `reefguide`: submit jobs to the ReefGuide API, see what becomes of them, fetch what they made.
 
 mod command;
-mod doctor;
 mod error;
+mod output;
+mod patience;
 mod session;
-mod show;
 
-use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use reefguide_worker::Chain;
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Submits jobs to the ReefGuide API and shows what becomes of them.
+/// Submits jobs to the ReefGuide API, shows what becomes of them, and downloads what they made.
 ///
 /// Log in first; the session is kept for later commands, for 48 hours by default.
 #[derive(Debug, Parser)]
@@ -19,25 +23,68 @@ use clap::Parser;
 struct Cli {
     #[command(subcommand)]
     command: command::Command,
+    /// Prints JSON, errors too; one object a line where the output comes bit by bit.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0   done
-  1   refused, no such job, a watched job did not succeed, or a claim is not settled
-  2   the command line is wrong
-  69  the API could not be reached
-  77  not logged in, or not allowed";
+  0    done
+  1    refused, no such job, a watched job did not succeed, something is stuck, or schemas differ
+  2    the command line or an input is wrong; nothing was done
+  69   the API or the storage could not be reached
+  77   not logged in, or not allowed
+  130  ended by Ctrl-C (143 by SIGTERM)";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Cli::parse().command.run().await {
-        Ok(code) => code,
-        Err(error) => {
-            let chain = reefguide_worker::Chain(&error);
-            // Nobody may be reading.
-            let _ = writeln!(std::io::stderr(), "error: {chain}");
-            error.exit_code()
+/// How long what is under way when a command ends may take, such as a last write or looking up a name.
+const LAST_WORK: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match Runtime::new() {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli));
+            runtime.shutdown_timeout(LAST_WORK);
+            code
         }
+        Err(error) => {
+            output::note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(Cli { command, json }: Cli) -> ExitCode {
+    // The command goes first: a question for a password, or input from a terminal, is there before anybody
+    // listens to signals, and so ends as it does in every program.
+    let done = tokio::select! {
+        biased;
+        done = Box::pin(command.run(json)) => done,
+        code = signalled() => return code.into(),
+    };
+    done.unwrap_or_else(|error| {
+        let (chain, code) = (Chain(&error).to_string(), error.exit_code());
+        match json {
+            true => output::note(format_args!(
+                "{}",
+                json!({ "error": chain, "exitCode": code })
+            )),
+            false => output::note(format_args!("error: {chain}")),
+        }
+        code.into()
+    })
+}
+
+/// The exit code of the signal that asks for the end. What is dropped then cleans up after itself.
+async fn signalled() -> u8 {
+    let next = async |kind| match signal(kind) {
+        Ok(mut signals) => drop(signals.recv().await),
+        // Then it ends the process by itself.
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = next(SignalKind::interrupt()) => 130,
+        () = next(SignalKind::terminate()) => 143,
     }
 }
 

@@ -52,6 +52,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// After how long without a renewal its worker counts as dead, unless whoever looks says otherwise.
+    pub fn dead_after(&self) -> Duration {
+        dead_after(self.interval())
+    }
+
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(self.interval_ms)
     }

@@ -1,9 +1,11 @@
-//! What surrounds a run: configuration, telemetry, ECS, signals, health, exit codes, the command line.
+//! What surrounds a run: configuration, telemetry, ECS, signals, health, exit codes, the command line and its
+//! progress bar.
 //!
 //! This room knows every other room and none knows it. A program embedding the worker may use any
 //! part of it alone: each takes plain values and none reads the process environment behind its back
 //! (only [`config::ConfigSources::standard`] does, and says so).
 
+pub mod bar;
 mod cli;
 pub mod config;
 pub mod ecs;

@@ -44,6 +44,7 @@ pub use self::presigned::PresignedUrl;
 pub use self::progress::{Moved, TransferProgress};
 pub use self::publish::publish;
 pub use self::reader::ObjectReader;
+pub use self::s3::{Compared, LinkError, LinkedFile, Links};
 pub use self::transfer::FolderTransfer;
 pub use self::tried::Tried;
 pub use self::uri::{Scheme, StorageUri};

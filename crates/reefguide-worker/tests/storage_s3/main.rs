@@ -4,6 +4,7 @@
 
 mod answers;
 mod download;
+mod links;
 mod secrets;
 mod server;
 mod tried;

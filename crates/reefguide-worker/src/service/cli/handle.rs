@@ -3,15 +3,14 @@
 use std::io::{IsTerminal, Read, stderr};
 use std::path::PathBuf;
 
-use indicatif::ProgressDrawTarget;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::bar::Bar;
 use super::{Problem, Program, say, scratch_problem, storage_in, telemetry_options};
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
+use crate::service::bar::Bar;
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
 use crate::service::{signals, telemetry};
@@ -39,7 +38,7 @@ impl Program {
             return Err(self.unhandled(&handle.job_type));
         }
         let config = self.load_without_api()?;
-        let bar = Bar::new(ProgressDrawTarget::stderr());
+        let bar = Bar::stderr();
         let lines = bar.above(stderr);
         let terminal = stderr().is_terminal();
         let reporting = Reporting::default();

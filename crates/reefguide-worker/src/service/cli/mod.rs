@@ -1,6 +1,5 @@
 //! The worker's command line: `run` (the default), `handle`, `schema`, `check`, `healthcheck`.
 
-mod bar;
 mod check;
 mod handle;
 mod isolated;

@@ -228,8 +228,17 @@ impl Client {
         job_type: &JobType,
         payload: &Value,
     ) -> Result<CreatedJob, ApiError> {
-        let body = json!({ "type": job_type, "inputPayload": payload });
+        let body = job_body(job_type, payload);
         self.post("POST /jobs", "/jobs", Some(&body)).await?.json()
+    }
+
+    /// Whether [`create_job`](Self::create_job) could send this: its size, and NUL characters. Nothing is
+    /// sent; whether the payload fits its type, the API decides.
+    ///
+    /// # Errors
+    /// [`ApiError::TooLarge`] and [`ApiError::Nul`].
+    pub fn check_job(job_type: &JobType, payload: &Value) -> Result<(), ApiError> {
+        encode("POST /jobs", &job_body(job_type, payload)).map(drop)
     }
 
     /// The oldest jobs that wait for a worker, at most ten, of one type or of any.
@@ -421,6 +430,10 @@ struct Field<T> {
         alias = "updated"
     )]
     value: T,
+}
+
+fn job_body(job_type: &JobType, payload: &Value) -> Value {
+    json!({ "type": job_type, "inputPayload": payload })
 }
 
 fn result_body(status: &JobStatus, payload: Option<&Value>) -> Value {

@@ -36,7 +36,7 @@ const SMALL: u64 = 256 << 10;
 /// How much of a range is gathered before it is written, in bytes.
 const BUFFER: usize = 1 << 20;
 /// How a request is repeated whose content broke off.
-const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
+pub(super) const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
     .cap(Duration::from_secs(5))
     .tries(4);
 

@@ -4,6 +4,7 @@ mod body;
 mod download;
 mod error;
 mod limits;
+mod links;
 mod presign;
 mod stream;
 mod tries;
@@ -31,6 +32,7 @@ use secrecy::ExposeSecret;
 
 use self::limits::Limits;
 pub(crate) use self::limits::MANY;
+pub use self::links::{Compared, LinkError, LinkedFile, Links};
 use self::tries::{CountAttempts, Tries};
 use super::backend::Backend;
 use super::content::Source;

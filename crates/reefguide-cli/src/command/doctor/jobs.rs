@@ -1,0 +1,119 @@
+//! What the API says of jobs that have not ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reefguide_worker::job::{JobId, JobStatus};
+use reefguide_worker::source::reefguide::{
+    ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord,
+};
+
+use super::finding::{Finding, Why, is_over};
+
+/// Jobs under way, and how many more there are.
+pub(super) async fn running(client: &Client) -> Result<(Vec<JobDetails>, u64), ApiError> {
+    let filter = JobFilter::default().status(JobStatus::InProgress);
+    let list = client.jobs(&filter).await?;
+    let unlisted = list.total.saturating_sub(list.jobs.len() as u64);
+    Ok((list.jobs, unlisted))
+}
+
+/// Jobs that wait, and how many more there are.
+pub(super) async fn waiting(client: &Client) -> Result<(Vec<JobRecord>, u64), ApiError> {
+    let filter = JobFilter::default().status(JobStatus::Pending);
+    let list = client.jobs(&filter).await?;
+    let jobs = list.jobs.into_iter().map(|details| details.job);
+    let mut jobs: BTreeMap<_, _> = jobs.map(|job| (job.id.clone(), job)).collect();
+    let mut unlisted = list.total.saturating_sub(jobs.len() as u64);
+    if unlisted > 0 {
+        // The list has those that changed last; these are the oldest.
+        for job in client.poll(None).await? {
+            if jobs.insert(job.id.clone(), job).is_none() {
+                unlisted = unlisted.saturating_sub(1);
+            }
+        }
+    }
+    Ok((jobs.into_values().collect(), unlisted))
+}
+
+/// Those of the jobs under way that nobody will report; `recorded` are the jobs that have a record, if that is known.
+pub(super) async fn stuck(
+    client: &Client,
+    running: Vec<JobDetails>,
+    recorded: Option<&BTreeSet<JobId>>,
+    now: Timestamp,
+) -> Result<Vec<Finding>, ApiError> {
+    let mut found = Vec::new();
+    for details in running {
+        if recorded.is_some_and(|recorded| recorded.contains(&details.job.id)) {
+            continue;
+        }
+        let Some(mut why) = reason(&details, recorded.is_some(), now) else {
+            continue;
+        };
+        // It may have ended since, and its record with it.
+        let details = client.job(&details.job.id).await?;
+        if details.job.status != JobStatus::InProgress {
+            continue;
+        }
+        if let Some(newer) = reason(&details, recorded.is_some(), now) {
+            why = newer;
+        }
+        found.push(Finding {
+            jobs: vec![details.job.id],
+            job_type: details.job.job_type,
+            status: Some(details.job.status),
+            since: details.job.updated_at.or(details.job.created_at),
+            why,
+        });
+    }
+    Ok(found)
+}
+
+/// Why nobody will report a job that is under way and has no record.
+fn reason(details: &JobDetails, records_known: bool, now: Timestamp) -> Option<Why> {
+    let Some(held) = open(details) else {
+        return Some(Why::NoAssignment);
+    };
+    let worker = held.ecs_task_arn.clone();
+    match has_ended(held, now) {
+        true => Some(Why::LeaseEnded { worker }),
+        false => records_known.then_some(Why::NoRecord { worker }),
+    }
+}
+
+/// The assignment by which a job is reported: the lowest one without a result.
+pub(super) fn open(details: &JobDetails) -> Option<&AssignmentRecord> {
+    let open = details.assignments.iter();
+    let open = open.filter(|held| held.completed_at.is_none());
+    open.min_by_key(|held| held.id.clone())
+}
+
+/// Whether the lease of an assignment has ended.
+pub(super) fn has_ended(held: &AssignmentRecord, now: Timestamp) -> bool {
+    held.expires_at.is_some_and(|end| end <= now)
+}
+
+/// The jobs that have waited for so long, by type.
+pub(super) fn waiting_long(
+    waiting: Vec<JobRecord>,
+    now: Timestamp,
+    limit: Duration,
+) -> Vec<Finding> {
+    let mut types = BTreeMap::<_, Finding>::new();
+    let is_old = |job: &JobRecord| job.created_at.is_some_and(|at| is_over(at, now, limit));
+    for job in waiting.into_iter().filter(is_old) {
+        let found = types.entry(job.job_type.clone());
+        let found = found.or_insert_with(|| Finding {
+            jobs: Vec::new(),
+            job_type: job.job_type,
+            status: Some(job.status),
+            since: job.created_at,
+            why: Why::Unclaimed,
+        });
+        found.since = found.since.min(job.created_at);
+        found.jobs.push(job.id);
+    }
+    types.into_values().collect()
+}

@@ -1,0 +1,60 @@
+//! `show`.
+
+use std::fmt::Write;
+
+use clap::Args;
+use reefguide_worker::job::JobId;
+use reefguide_worker::source::reefguide::JobDetails;
+
+use crate::error::CliError;
+use crate::{output, session};
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The job.
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    id: i64,
+}
+
+impl Show {
+    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
+        let job = session::client()?.job(&JobId::from(self.id)).await?;
+        output::print(json, &job, details);
+        Ok(true)
+    }
+}
+
+/// Everything about one job.
+fn details(details: &JobDetails) -> String {
+    let JobDetails {
+        job, assignments, ..
+    } = details;
+    let status = output::status(&job.status);
+    let mut text = format!("job {}  {}  {status}\n", job.id, job.job_type);
+    if job.created_at.is_some() {
+        let _ = writeln!(text, "submitted  {}", output::moment(job.created_at));
+    }
+    let _ = writeln!(text, "payload    {}", job.input_payload);
+    for assignment in assignments {
+        let _ = writeln!(
+            text,
+            "\nassignment {} of {}",
+            assignment.id, assignment.ecs_task_arn
+        );
+        let moments = [
+            ("claimed  ", assignment.created_at),
+            ("lease to ", assignment.expires_at),
+            ("ended    ", assignment.completed_at),
+        ];
+        for (what, at) in moments.iter().filter(|(_, at)| at.is_some()) {
+            let _ = writeln!(text, "{what}  {}", output::moment(*at));
+        }
+        let _ = writeln!(text, "outputs    {}", assignment.storage_uri);
+        let result = assignment.result.as_ref();
+        if let Some(result) = result.filter(|result| !result.result_payload.is_null()) {
+            let _ = writeln!(text, "result     {}", result.result_payload);
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text
+}

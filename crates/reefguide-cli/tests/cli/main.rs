@@ -1,0 +1,14 @@
+//! The command as a person types it, against the lab.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod desk;
+mod doctor;
+mod downloading;
+mod listing;
+mod manual;
+mod schemas;
+mod sessions;
+mod submitting;
+mod terminal;
+mod watching;

@@ -1,0 +1,88 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Stdio};
+
+use reefguide_lab::{Fault, Route};
+use reefguide_worker::job::JobStatus;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::desk::Desk;
+
+fn spawn(desk: &Desk, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = desk.process(args).stdout(Stdio::piped()).spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out)
+}
+
+fn next(out: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watched_jobs_are_told_until_all_have_ended_and_all_must_succeed() {
+    for (last, code) in [(JobStatus::Succeeded, 0), (JobStatus::Failed, 1)] {
+        let desk = Desk::logged_in().await;
+        let worker = desk.worker();
+        let first = desk.claimed(&worker, json!({ "id": 1 })).await;
+        let second = desk.claimed(&worker, json!({ "id": 2 })).await;
+        let (mut child, mut out) = spawn(&desk, &["watch", "2", "1", "2"]);
+        assert_eq!(next(&mut out), "job 1 is IN_PROGRESS");
+        assert_eq!(next(&mut out), "job 2 is IN_PROGRESS");
+        desk.report(&worker, &first.id, JobStatus::Succeeded).await;
+        assert_eq!(next(&mut out), "job 1 is SUCCEEDED");
+        let said = format!("job 2 is {last}");
+        desk.report(&worker, &second.id, last).await;
+        assert_eq!(next(&mut out), said);
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(next(&mut out), "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submitted_job_is_watched_in_lines_of_json_through_an_outage() {
+    let desk = Desk::logged_in().await;
+    let args = [
+        "submit",
+        "TEST",
+        "--input",
+        "{\"id\": 1}",
+        "--watch",
+        "--json",
+    ];
+    let (mut child, mut out) = spawn(&desk, &args);
+    let mut json = || -> Value { serde_json::from_str(&next(&mut out)).unwrap() };
+    assert_eq!(json()["jobId"], 1);
+    assert_eq!(json()["status"], "PENDING");
+    desk.lab
+        .faults()
+        .add(Fault::status(Route::Job, 502).times(1));
+    let worker = desk.worker();
+    let held = worker.assign(&1.into(), "", "").await.unwrap();
+    let result = json!({});
+    worker
+        .post_result(&held.id, &JobStatus::Succeeded, Some(&result))
+        .await
+        .unwrap();
+    let last = json();
+    assert_eq!(last["status"], "SUCCEEDED");
+    assert_eq!(last["assignments"][0]["result"]["result_payload"], result);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(
+        desk.said(&["watch", "1"]),
+        "exit 0\njob 1 is SUCCEEDED: {}\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_ends_watching_with_130_and_a_termination_with_143() {
+    let desk = Desk::logged_in().await;
+    desk.lab.submit("TEST", json!({ "id": 1 })).unwrap();
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let (mut child, mut out) = spawn(&desk, &["watch", "1"]);
+        assert_eq!(next(&mut out), "job 1 is PENDING");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}

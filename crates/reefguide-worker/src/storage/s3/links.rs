@@ -1,0 +1,463 @@
+//! Reading objects over presigned URLs, for those who have the URLs and no credentials.
+
+use std::error::Error;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::{ChecksumType, ServerSideEncryption};
+use bytes::Bytes;
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
+
+use super::download::REPEAT;
+use super::verify::{Expected, InOrder, Verification};
+use crate::retry::Delays;
+use crate::storage::content::blocking;
+use crate::storage::landing::{Destination, Landing};
+use crate::storage::{ObjectPath, StorageError, TransferProgress};
+
+/// How much of a file is gathered before it is written, in bytes.
+const BUFFER: usize = 1 << 20;
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long content may come to a standstill.
+const STALL: Duration = Duration::from_secs(30);
+/// The longest pause that a server is granted.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How much of an answer that is an error is read, in bytes.
+const EXPLANATION: usize = 4 << 10;
+
+/// Downloads files over presigned URLs: those of [`Client::download`](crate::source::reefguide::Client::download),
+/// or of [`Storage::presign_get`](crate::storage::Storage::presign_get). No credentials are needed.
+///
+/// A clone is cheap and shares connections and counts.
+///
+/// ```
+/// # use std::{error::Error, path::Path};
+/// # use reefguide_worker::{job::JobId, source::reefguide::Client, storage::Links};
+/// # async fn fetch(client: &Client, job: &JobId, folder: &Path) -> Result<(), Box<dyn Error>> {
+/// let links = Links::new()?;
+/// for (path, url) in client.download(job, None, None).await?.files {
+///     links.download(&url, folder, &path.parse()?).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Links {
+    client: reqwest::Client,
+    progress: TransferProgress,
+}
+
+/// A file that was downloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkedFile {
+    /// Its size in bytes.
+    pub size: u64,
+    /// What it was compared with.
+    pub compared: Compared,
+}
+
+/// What the content of a downloaded file was compared with: all that the server says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compared {
+    /// A checksum of all of it.
+    Checksum,
+    /// The MD5 that its ETag is.
+    Md5,
+    /// Its length only: the server gives nothing else, as for an object that was stored in parts.
+    Length,
+}
+
+/// Why a file could not be downloaded. No part of its URL but the server is in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// No connections can be made from this machine.
+    #[error("cannot set up downloads")]
+    Setup(#[source] reqwest::Error),
+    /// What is to be used is no URL.
+    #[error("cannot download {path}: its URL cannot be used")]
+    Url {
+        /// The file.
+        path: ObjectPath,
+        /// What is wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server was not reached, or its content broke off.
+    #[error("cannot download {path}: {server} cannot be reached, or hung up")]
+    Unreachable {
+        /// The file.
+        path: ObjectPath,
+        /// The server.
+        server: String,
+        /// What happened.
+        source: reqwest::Error,
+    },
+    /// The server refused.
+    #[error("cannot download {path}: {server} answered {status}{message}")]
+    Refused {
+        /// The file.
+        path: ObjectPath,
+        /// The server.
+        server: String,
+        /// The HTTP status.
+        status: u16,
+        /// The server's explanation.
+        message: String,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// What arrived is not what the server has.
+    #[error("cannot download {path}: {problem}")]
+    Broken {
+        /// The file.
+        path: ObjectPath,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The local file system refused.
+    #[error(transparent)]
+    Local(#[from] StorageError),
+}
+
+impl LinkError {
+    /// Whether the same download may succeed later. It was already tried several times.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Refused { status, .. } => *status >= 500 || matches!(status, 408 | 429),
+            Self::Setup(_) | Self::Url { .. } | Self::Local(_) => false,
+        }
+    }
+
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Refused { retry_after, .. } => retry_after.unwrap_or_default().min(PAUSE),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl Links {
+    /// A way to use URLs. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`LinkError::Setup`] if the system does not allow it.
+    pub fn new() -> Result<Self, LinkError> {
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .read_timeout(STALL)
+                .tcp_nodelay(true)
+        };
+        let client = builder()
+            .build()
+            // A machine without certificates can still use plain HTTP.
+            .or_else(|_| builder().tls_certs_only([]).build())
+            .map_err(LinkError::Setup)?;
+        Ok(Self {
+            client,
+            progress: TransferProgress::default(),
+        })
+    }
+
+    /// The same; what is downloaded through the one returned is counted in `progress`.
+    #[must_use]
+    pub fn tracked(&self, progress: &TransferProgress) -> Self {
+        Self {
+            client: self.client.clone(),
+            progress: progress.clone(),
+        }
+    }
+
+    /// Writes the object that `url` gives to `path` below `folder`, which is made. The file appears when it
+    /// is complete and was compared with what the server says of it, and replaces what was there. It
+    /// takes about 1 MiB of memory, however large the file is.
+    ///
+    /// Nothing is written outside of `folder`, not through a symbolic link in it either. What fails is tried
+    /// four times in all, and goes on where it broke off if the object is still the same.
+    ///
+    /// # Cancel safety
+    /// A dropped download leaves nothing.
+    pub async fn download(
+        &self,
+        url: &str,
+        folder: &Path,
+        path: &ObjectPath,
+    ) -> Result<LinkedFile, LinkError> {
+        let _under_way = self.progress.begin();
+        let unusable = |source: Box<dyn Error + Send + Sync>| LinkError::Url {
+            path: path.clone(),
+            source,
+        };
+        let folder = std::path::absolute(folder).map_err(StorageError::local("find", folder))?;
+        let url = Url::parse(url).map_err(|error| unusable(error.into()))?;
+        let link = Link {
+            links: self,
+            server: url.origin().ascii_serialization(),
+            path,
+            to: &folder,
+            url,
+        };
+        let file = link.fetch(REPEAT.delays()).await?;
+        self.progress.done();
+        Ok(file)
+    }
+}
+
+/// One file to download.
+struct Link<'a> {
+    links: &'a Links,
+    url: Url,
+    server: String,
+    path: &'a ObjectPath,
+    to: &'a Path,
+}
+
+/// A file of which some has arrived.
+struct Arriving {
+    landing: Landing,
+    arrived: InOrder,
+    /// `None` if the server does not say.
+    size: Option<u64>,
+    etag: Option<String>,
+    compared: Compared,
+}
+
+impl Link<'_> {
+    async fn fetch(&self, mut delays: Delays) -> Result<LinkedFile, LinkError> {
+        let mut arriving = None;
+        loop {
+            let (left, done) = self.attempt(arriving).await;
+            let error = match done {
+                Ok(file) => return Ok(file),
+                Err(error) => error,
+            };
+            let delay = delays.next().filter(|_| error.is_retryable());
+            let Some(delay) = delay else {
+                return Err(error);
+            };
+            tracing::debug!(path = %self.path, %error, "download broke off");
+            arriving = left;
+            tokio::time::sleep(delay.max(error.retry_after())).await;
+        }
+    }
+
+    /// Goes on with what has arrived, or begins; gives what has arrived by then.
+    async fn attempt(
+        &self,
+        arriving: Option<Arriving>,
+    ) -> (Option<Arriving>, Result<LinkedFile, LinkError>) {
+        let begun = arriving.filter(|begun| begun.etag.is_some());
+        let mut response = match self.ask(begun.as_ref()).await {
+            Ok(response) => response,
+            // What has arrived is of no use any more.
+            Err(error @ LinkError::Broken { .. }) => return (None, Err(error)),
+            Err(error) => return (begun, Err(error)),
+        };
+        let goes_on = response.status() == StatusCode::PARTIAL_CONTENT;
+        let mut arriving = match begun.filter(|_| goes_on) {
+            Some(begun) => begun,
+            None => match self.begin(&response).await {
+                Ok(begun) => begun,
+                Err(error) => return (None, Err(error)),
+            },
+        };
+        let mut gathered = Vec::new();
+        loop {
+            let mut full = false;
+            let piece = response.chunk().await.map_err(|error| self.lost(error));
+            let ended = !matches!(piece, Ok(Some(_)));
+            if let Ok(Some(piece)) = &piece {
+                gathered.push(piece.clone());
+                full = gathered.iter().map(Bytes::len).sum::<usize>() >= BUFFER;
+            }
+            if full || ended {
+                let written = self.write(arriving, std::mem::take(&mut gathered));
+                arriving = match written.await {
+                    Ok(arriving) => arriving,
+                    Err(error) => return (None, Err(error)),
+                };
+            }
+            match piece {
+                Ok(Some(_)) => {}
+                Ok(None) => return (None, self.land(arriving).await),
+                Err(error) => return (Some(arriving), Err(error)),
+            }
+        }
+    }
+
+    async fn ask(&self, begun: Option<&Arriving>) -> Result<Response, LinkError> {
+        let mut request = self.links.client.get(self.url.clone());
+        let mut at = 0;
+        if let Some((begun, etag)) = begun.and_then(|begun| Some((begun, begun.etag.as_ref()?))) {
+            at = begun.arrived.size();
+            request = request
+                .header(RANGE, format!("bytes={at}-"))
+                .header(IF_MATCH, etag);
+        }
+        let response = request.send().await.map_err(|error| self.lost(error))?;
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT if begins_at(response.headers(), at) => Ok(response),
+            StatusCode::PARTIAL_CONTENT => Err(self.broken("the server sent another part of it")),
+            StatusCode::PRECONDITION_FAILED if at > 0 => {
+                Err(self.broken("it was replaced meanwhile: download it again"))
+            }
+            status if status.is_success() => Ok(response),
+            _ => Err(self.refused(response).await),
+        }
+    }
+
+    async fn begin(&self, response: &Response) -> Result<Arriving, LinkError> {
+        let size = length(response.headers());
+        let answer = answer(response.headers());
+        let expected = match Expected::of(&answer) {
+            // Where its parts end is not to be learned over such a URL.
+            Expected::Parts(..) => Expected::Nothing,
+            expected => expected,
+        };
+        let compared = match expected {
+            Expected::Whole(..) => Compared::Checksum,
+            Expected::Md5(_) => Compared::Md5,
+            _ => Compared::Length,
+        };
+        let verification = Verification::new(expected, size.unwrap_or(u64::MAX), None);
+        let to = Destination::Below(self.to.to_owned(), self.path.clone());
+        let landing = blocking(move || Landing::at(to)).await?;
+        self.links.progress.found(size.unwrap_or_default());
+        Ok(Arriving {
+            landing,
+            arrived: InOrder::new(verification),
+            size,
+            etag: answer.e_tag,
+            compared,
+        })
+    }
+
+    async fn write(
+        &self,
+        mut arriving: Arriving,
+        pieces: Vec<Bytes>,
+    ) -> Result<Arriving, LinkError> {
+        let before = arriving.arrived.size();
+        let arriving = blocking(move || {
+            for piece in pieces {
+                let written = arriving
+                    .landing
+                    .file()
+                    .write_all_at(&piece, arriving.arrived.size());
+                written.map_err(StorageError::local("write", arriving.landing.target()))?;
+                arriving.arrived.add(&piece);
+            }
+            Ok(arriving)
+        })
+        .await?;
+        self.links.progress.moved(arriving.arrived.size() - before);
+        Ok(arriving)
+    }
+
+    async fn land(&self, arriving: Arriving) -> Result<LinkedFile, LinkError> {
+        let Arriving {
+            landing,
+            mut arrived,
+            size,
+            compared,
+            ..
+        } = arriving;
+        if size.is_some_and(|size| size != arrived.size()) {
+            return Err(self.broken("it has another length than the server says"));
+        }
+        if !arrived.are_right() {
+            return Err(self.broken("its checksum does not match what arrived"));
+        }
+        blocking(move || landing.land()).await?;
+        Ok(LinkedFile {
+            size: arrived.size(),
+            compared,
+        })
+    }
+
+    fn lost(&self, error: reqwest::Error) -> LinkError {
+        LinkError::Unreachable {
+            path: self.path.clone(),
+            server: self.server.clone(),
+            source: error.without_url(),
+        }
+    }
+
+    fn broken(&self, problem: &'static str) -> LinkError {
+        LinkError::Broken {
+            path: self.path.clone(),
+            problem,
+        }
+    }
+
+    async fn refused(&self, mut response: Response) -> LinkError {
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.and_then(|after| after.to_str().ok()?.parse().ok());
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = response.chunk().await {
+            body.extend_from_slice(&piece);
+            if body.len() > EXPLANATION {
+                break;
+            }
+        }
+        LinkError::Refused {
+            path: self.path.clone(),
+            server: self.server.clone(),
+            status: response.status().as_u16(),
+            message: explanation(&String::from_utf8_lossy(&body)),
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, "content-length")?.parse().ok()
+}
+
+fn begins_at(headers: &HeaderMap, at: u64) -> bool {
+    let range = headers.get(CONTENT_RANGE);
+    let range = range.and_then(|range| range.to_str().ok());
+    range.is_some_and(|range| range.starts_with(&format!("bytes {at}-")))
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// What an answer says of its content, as the S3 client would have it.
+fn answer(headers: &HeaderMap) -> GetObjectOutput {
+    let encryption = text(headers, "x-amz-server-side-encryption");
+    let checksum_type = text(headers, "x-amz-checksum-type");
+    GetObjectOutput::builder()
+        .set_e_tag(text(headers, ETAG.as_str()))
+        .set_checksum_crc32(text(headers, "x-amz-checksum-crc32"))
+        .set_checksum_crc32_c(text(headers, "x-amz-checksum-crc32c"))
+        .set_checksum_crc64_nvme(text(headers, "x-amz-checksum-crc64nvme"))
+        .set_checksum_type(checksum_type.as_deref().map(ChecksumType::from))
+        .set_server_side_encryption(encryption.as_deref().map(ServerSideEncryption::from))
+        .set_sse_customer_algorithm(text(
+            headers,
+            "x-amz-server-side-encryption-customer-algorithm",
+        ))
+        .build()
+}
+
+/// What an S3 server's error says, such as ` (AccessDenied: Request has expired)`.
+fn explanation(body: &str) -> String {
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once('<')?.0)
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!(" ({code}: {message})"),
+        (Some(code), None) => format!(" ({code})"),
+        (None, _) => String::new(),
+    }
+}

@@ -89,10 +89,11 @@ pub(super) struct Headers {
 }
 
 /// An object in a listing.
-pub(super) struct Listed {
-    pub(super) key: String,
+pub(crate) struct Listed {
+    pub(crate) key: String,
     pub(super) etag: String,
-    pub(super) size: u64,
+    /// In bytes.
+    pub(crate) size: u64,
     pub(super) modified: i64,
 }
 
@@ -181,15 +182,8 @@ impl Store {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let page = self.list(
-            bucket,
-            &Query {
-                prefix,
-                limit,
-                ..Query::default()
-            },
-        )?;
-        Ok(page.entries.into_iter().map(|listed| listed.key).collect())
+        let objects = self.objects(bucket, prefix, limit)?;
+        Ok(objects.into_iter().map(|listed| listed.key).collect())
     }
 
     /// Makes the bucket `name`; false if it was there.

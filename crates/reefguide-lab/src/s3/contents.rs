@@ -4,11 +4,12 @@ use std::io;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use rusqlite::params;
 
 use super::blob::{self, Segment};
 use super::error::StoreError;
 use super::listing::Query;
-use super::store::{Listed, Store, key};
+use super::store::{Listed, Store, key, listed};
 
 /// An object that can be read.
 pub(crate) struct Contents {
@@ -60,6 +61,21 @@ impl Store {
             Err(StoreError::NoSuchKey(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The objects of `bucket` whose keys end with `suffix`.
+    pub(crate) fn objects_ending(
+        &self,
+        bucket: &str,
+        suffix: &str,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let index = self.index();
+        let mut query = index.prepare_cached(
+            "SELECT key, etag, size, modified FROM objects
+             WHERE bucket = ?1 AND substr(key, -length(?2)) = ?2 ORDER BY key",
+        )?;
+        let objects = query.query_map(params![bucket, suffix.as_bytes()], listed)?;
+        Ok(objects.collect::<Result<_, _>>()?)
     }
 
     /// The keys of the multipart uploads that were begun and neither completed nor aborted.

@@ -327,14 +327,7 @@ impl Store {
         )?;
         let rows = rows.query_map(
             params![bucket, query.prefix.as_bytes(), query.after.as_bytes()],
-            |row| {
-                Ok(Listed {
-                    key: key(row, 0)?,
-                    etag: row.get(1)?,
-                    size: row.get::<_, i64>(2)?.cast_unsigned(),
-                    modified: row.get(3)?,
-                })
-            },
+            listed,
         )?;
         Ok(query.page(rows, |listed| &listed.key)?)
     }
@@ -386,6 +379,16 @@ pub(super) fn name<'a>(segments: impl IntoIterator<Item = &'a Segment>, named: b
     for segment in segments {
         segment.blob.set_named(named);
     }
+}
+
+/// A row of key, entity tag, size and time.
+pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    Ok(Listed {
+        key: key(row, 0)?,
+        etag: row.get(1)?,
+        size: row.get::<_, i64>(2)?.cast_unsigned(),
+        modified: row.get(3)?,
+    })
 }
 
 /// The key in a column.

@@ -112,6 +112,20 @@ async fn the_page_is_told_of_jobs_dials_and_outputs_as_they_change() {
     let requests = shown["requests"].as_array().unwrap();
     let routes: Vec<_> = requests.iter().map(|request| &request["route"]).collect();
     assert_eq!(routes, ["assign", "s3-put"]);
+
+    let log = format!("job-logs/{job}/{id}.jsonl");
+    for key in [&log, &format!("job-logs/{job}0/{id}.jsonl.gz")] {
+        let put = session.s3().put_object().bucket("reefguide-dev").key(key);
+        put.body(ByteStream::from_static(b"{}\n"))
+            .send()
+            .await
+            .unwrap();
+    }
+    let state = detail
+        .until(|state| state["job"]["logs"] != json!([]))
+        .await;
+    let listed = json!([{ "key": log, "path": log, "size": 3 }]);
+    assert_eq!(state["job"]["logs"], listed);
     assert_eq!(
         Live::of(lab, "job=99").await.next().await["job"],
         json!(null)

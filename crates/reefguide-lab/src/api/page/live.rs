@@ -57,6 +57,8 @@ struct ShownJob {
     details: JobDetails,
     /// By assignment.
     outputs: BTreeMap<i64, Vec<Output>>,
+    /// What a worker with `JOB_LOGS` has stored of it elsewhere in the bucket.
+    logs: Vec<Output>,
     requests: Vec<RequestRecord>,
 }
 
@@ -136,6 +138,7 @@ impl Api {
         };
         let objects = &self.objects;
         let mut outputs = BTreeMap::new();
+        let mut logs = Vec::new();
         let mut locations = Vec::new();
         for held in &details.assignments {
             let prefix = objects.prefix(&held.assignment.storage_uri);
@@ -150,6 +153,16 @@ impl Api {
                 size: object.size,
             });
             outputs.insert(held.assignment.id, listed.collect());
+            let name = format!("/{id}/{}.jsonl", held.assignment.id);
+            let named = objects.store.objects_ending(&objects.bucket, &name)?;
+            let elsewhere = named
+                .into_iter()
+                .filter(|object| !object.key.starts_with(prefix));
+            logs.extend(elsewhere.map(|object| Output {
+                path: object.key.clone(),
+                key: object.key,
+                size: object.size,
+            }));
             locations.push(format!("/{}/{prefix}", objects.bucket));
         }
         let concerns = |request: &RequestRecord| match request.side {
@@ -164,6 +177,7 @@ impl Api {
         Ok(Some(ShownJob {
             details,
             outputs,
+            logs,
             requests,
         }))
     }

@@ -2,7 +2,7 @@
 
 import { badge, draw, el, json, seconds, time } from "./dom.js";
 import { ask } from "./lab.js";
-import { isLog, outputsTable, preview } from "./outputs.js";
+import { download, isLog, outputsTable, preview } from "./outputs.js";
 
 function facts(pairs) {
   const known = pairs.filter(([, value]) => value !== undefined);
@@ -103,8 +103,8 @@ export function jobView(id, query) {
         ? held.map((one) => assignment(one, outputs[one.id]))
         : el("p", { class: "none" }, "No worker has claimed this job yet."),
     );
-    const files = Object.values(job.outputs).flat().filter(isLog);
-    draw(logs, files, (all) => all.flatMap((file) => [el("h3", {}, file.path), preview(file)]));
+    const files = [...Object.values(job.outputs).flat().filter(isLog), ...job.logs];
+    draw(logs, files, (all) => all.flatMap((file) => [el("h3", {}, file.path, " ", download(file)), preview(file)]));
     draw(requests, job.requests, requestLog);
   }
 

@@ -39,10 +39,24 @@ async function textOf(output) {
   const whole = bytes.length === output.size;
   // In the middle of a file, a character may be cut in two.
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: !whole });
+  const rest = whole ? "" : `\n… (${size(output.size)} in all)`;
   if (text.includes("\0")) throw new Error("binary");
-  if (!whole) return `${text}\n… (${size(output.size)} in all)`;
+  if (LOG.test(output.path)) return text.split("\n").map(logLine).join("\n") + rest;
+  if (!whole) return text + rest;
   if (/\.(geo)?json$/i.test(output.path)) return json(JSON.parse(text));
   return text;
+}
+
+/** A line of a worker's log as its terminal would have it; any other line as it is. */
+function logLine(line) {
+  try {
+    const { timestamp, level, message, target, ...fields } = JSON.parse(line);
+    if (typeof message !== "string") return line;
+    const told = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+    return [timestamp, level, message, ...told].filter((part) => part).join(" ");
+  } catch {
+    return line;
+  }
 }
 
 /** The content of `output` as an element; it fills when it has come. */
@@ -56,6 +70,11 @@ export function preview(output) {
     () => (text.textContent = "There is nothing to read in this file; download it."),
   );
   return text;
+}
+
+export function download(output) {
+  const name = output.path.split("/").at(-1) || "output";
+  return el("a", { href: url(output), download: name, "aria-label": `Download ${output.path}` }, "Download");
 }
 
 export function outputsTable(outputs) {
@@ -76,9 +95,7 @@ export function outputsTable(outputs) {
       },
       "Preview",
     );
-    const name = output.path.split("/").at(-1) || "output";
-    const save = el("a", { href: url(output), download: name, "aria-label": `Download ${output.path}` }, "Download");
-    const cells = [[el("code", {}, output.path || output.key), place], size(output.size), [look, " ", save]];
+    const cells = [[el("code", {}, output.path || output.key), place], size(output.size), [look, " ", download(output)]];
     return row(COLUMNS, cells);
   });
   return table("Outputs", COLUMNS, rowgroup(...rows));

@@ -43,9 +43,14 @@ impl Browser {
     /// `None`, said on stderr, where none is installed. Downloads go to `downloads`, and the profile to a folder in it.
     pub(crate) async fn start(downloads: &Path) -> Option<Self> {
         if !installed() {
-            // Not with `eprintln!`: of a test that passes, nothing said so is shown.
-            let line = "SKIPPED: no chromium and chromedriver in PATH, the lab's page is not tried in a browser";
-            writeln!(std::io::stderr(), "{line}").unwrap();
+            // Not with `eprintln!`: what a test that passes says so is not shown.
+            let mut shown = std::io::stderr();
+            let reason = "no chromium and chromedriver in PATH";
+            writeln!(
+                shown,
+                "SKIPPED: {reason}, the lab's page is not tried in a browser"
+            )
+            .unwrap();
             return None;
         }
         let port = free_port();

@@ -238,6 +238,11 @@ async fn every_view_can_be_used_on_a_phone_in_the_light_and_in_the_dark() {
         for (name, hash, text) in views {
             rig.browser.open(&format!("{}{hash}", rig.lab.page())).await;
             rig.browser.reads(text).await;
+            if name == "job" {
+                rig.browser
+                    .click("//*[@aria-label='Preview map.png']")
+                    .await;
+            }
             let case = format!("{name}-{width}-{scheme}");
             rig.browser.picture(&case).await;
             let found = rig.browser.run(include_str!("audit.js")).await;

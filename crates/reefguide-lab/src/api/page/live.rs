@@ -95,10 +95,8 @@ pub(super) async fn live(
             let shown = api.shown(view.job, status, view.before);
             // The browser connects again, and hears of it again if the trouble lasts.
             let shown = shown.inspect_err(|error| {
-                tracing::error!(
-                    error = error as &dyn std::error::Error,
-                    "the page gets no news"
-                )
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, "the page gets no news");
             });
             let text = serde_json::to_string(&shown.ok()?).ok()?;
             if last.as_ref() != Some(&text) {

@@ -199,7 +199,7 @@ impl LabBuilder {
                 .map_err(|_| LabError::SigningKey)?
                 .map_err(|_| LabError::SigningKey)?,
         );
-        let faults = Faults::default();
+        let faults = Faults::new(changes.clone());
         let log = Arc::new(RequestLog::new(changes.clone()));
         let api = Arc::new(Api {
             store: Arc::clone(&store),
@@ -218,6 +218,7 @@ impl LabBuilder {
             },
             faults: faults.clone(),
             log: Arc::clone(&log),
+            changes: changes.clone(),
         });
 
         let connections = Connections::default();

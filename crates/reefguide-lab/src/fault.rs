@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::route::Route;
 
@@ -245,6 +246,7 @@ pub struct SetFault {
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     dials: Arc<Mutex<Dials>>,
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -254,6 +256,14 @@ struct Dials {
 }
 
 impl Faults {
+    /// No dial is set; each turn of one is announced on `changes`.
+    pub(crate) fn new(changes: watch::Sender<u64>) -> Self {
+        Self {
+            dials: Arc::default(),
+            changes,
+        }
+    }
+
     /// Sets a dial. Of several that mind a request, the one set first strikes, alone.
     pub fn add(&self, fault: Fault) -> FaultId {
         let mut dials = self.lock();
@@ -265,6 +275,7 @@ impl Faults {
             fired: 0,
             passed: 0,
         });
+        self.announce(dials);
         id
     }
 
@@ -273,12 +284,16 @@ impl Faults {
         let mut dials = self.lock();
         let before = dials.set.len();
         dials.set.retain(|dial| dial.id != id);
-        dials.set.len() < before
+        let removed = dials.set.len() < before;
+        self.announce(dials);
+        removed
     }
 
     /// Removes all dials.
     pub fn clear(&self) {
-        self.lock().set.clear();
+        let mut dials = self.lock();
+        dials.set.clear();
+        self.announce(dials);
     }
 
     /// How often the dials now set have struck, all together.
@@ -308,6 +323,11 @@ impl Faults {
             return Some(dial.fault.kind.clone());
         }
         None
+    }
+
+    fn announce(&self, turned: MutexGuard<'_, Dials>) {
+        drop(turned);
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Dials> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonschema::Validator;
-use serde::Deserialize;
+use jsonschema::error::ValidationErrorKind;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::LabError;
@@ -110,9 +111,18 @@ pub(crate) struct JobTypes {
 #[derive(Debug)]
 struct JobType {
     name: String,
+    input_schema: Option<Value>,
     input: Option<Validator>,
     result: Option<Validator>,
     expiry: Duration,
+}
+
+/// One place of a payload that does not fit its schema.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Misfit {
+    /// A JSON Pointer.
+    path: String,
+    message: String,
 }
 
 impl JobTypes {
@@ -139,6 +149,49 @@ impl JobTypes {
     /// Every type known by name.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.types.iter().map(|known| known.name.as_str()).collect()
+    }
+
+    /// Every type known by name, and the schema of its payload if it has one.
+    pub(crate) fn schemas(&self) -> impl Iterator<Item = (&str, Option<&Value>)> {
+        self.types
+            .iter()
+            .map(|known| (known.name.as_str(), known.input_schema.as_ref()))
+    }
+
+    /// Whether jobs of other types are accepted, too.
+    pub(crate) fn takes_any(&self) -> bool {
+        self.any
+    }
+
+    /// Where a payload does not fit, and why. Values are left out: they may be long.
+    pub(crate) fn misfits(&self, name: &str, payload: &Value) -> Vec<Misfit> {
+        let schema = self.find(name).and_then(|known| known.input.as_ref());
+        let errors = schema
+            .into_iter()
+            .flat_map(|schema| schema.iter_errors(payload));
+        let mut misfits: Vec<_> = errors
+            .map(|error| match error.kind() {
+                // Reported at the object; meant is the property.
+                ValidationErrorKind::Required { property } => Misfit {
+                    path: format!(
+                        "{}/{}",
+                        error.instance_path(),
+                        property
+                            .as_str()
+                            .unwrap_or_default()
+                            .replace('~', "~0")
+                            .replace('/', "~1")
+                    ),
+                    message: "is required".to_owned(),
+                },
+                _ => Misfit {
+                    path: error.instance_path().to_string(),
+                    message: error.masked().to_string(),
+                },
+            })
+            .collect();
+        misfits.sort();
+        misfits
     }
 
     pub(crate) fn input_fits(&self, name: &str, payload: &Value) -> bool {
@@ -171,7 +224,8 @@ impl JobType {
             compiled.map_err(|error| LabError::schema(&spec.name, &error))
         };
         Ok(Self {
-            input: compile(spec.input)?,
+            input: compile(spec.input.clone())?,
+            input_schema: spec.input,
             result: compile(spec.result)?,
             expiry: spec.expiry,
             name: spec.name,
@@ -209,6 +263,24 @@ mod tests {
         assert!(types.input_fits("TEST", &json!("anything")));
         assert_eq!(types.names().len(), 6);
         assert!(types.accepts("MINE") && !types.accepts("OTHER"));
+    }
+
+    #[test]
+    fn misfits_are_told_with_their_place() {
+        let payload = json!({"num_scenarios": 0, "model_params": [{"param_name": 1}]});
+        let misfits = upstream().misfits("ADRIA_MODEL_RUN", &payload);
+        let lines: Vec<_> = misfits
+            .iter()
+            .map(|misfit| format!("{} {}", misfit.path, misfit.message))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        /data_package is required
+        /model_params/0/lower is required
+        /model_params/0/param_name value is not of type "string"
+        /model_params/0/third_param_flag is required
+        /model_params/0/upper is required
+        /num_scenarios value is less than or equal to the minimum of 0
+        "#);
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl Lab {
         &self.api_endpoint
     }
 
+    /// Where a browser on this machine finds the lab's page, such as `http://127.0.0.1:5000/lab`.
+    pub fn page(&self) -> String {
+        format!("{}/lab", self.api_endpoint)
+    }
+
     /// Where this machine reaches the S3 server, such as `http://127.0.0.1:9000`; buckets are addressed by path.
     pub fn s3_endpoint(&self) -> &str {
         &self.api.objects.endpoint
@@ -207,7 +212,7 @@ impl Lab {
     }
 
     /// Waits, for as long as it takes, until `condition` holds. It is asked at once and again after every answered
-    /// request and every change of a job.
+    /// request and every change of a job or a dial.
     ///
     /// Cancel safe.
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {

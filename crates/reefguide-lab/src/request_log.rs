@@ -65,10 +65,18 @@ impl RequestLog {
     }
 
     pub(crate) fn all(&self) -> Vec<RequestRecord> {
-        self.latest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.matching(|_| true)
+    }
+
+    /// Those that meet `condition`, oldest first.
+    pub(crate) fn matching(
+        &self,
+        condition: impl Fn(&RequestRecord) -> bool,
+    ) -> Vec<RequestRecord> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest
             .iter()
+            .filter(|record| condition(record))
             .cloned()
             .collect()
     }

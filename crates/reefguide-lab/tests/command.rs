@@ -2,8 +2,11 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use reefguide_lab::Lab;
 use serde_json::{Value, json};
@@ -19,9 +22,14 @@ struct Up {
 
 impl Up {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &std::env::var("PATH").unwrap())
+    }
+
+    fn start_with(arguments: &[&str], path: &str) -> Self {
         let mut child = Command::new(COMMAND)
             .args(["up", "--port", "0", "--s3-port", "0"])
             .args(arguments)
+            .env("PATH", path)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -124,6 +132,54 @@ async fn a_lab_shows_its_requests_obeys_its_dials_and_ends_with_ctrl_c() {
     assert!(up.stop("INT"));
 }
 
+#[tokio::test]
+async fn the_labs_page_is_named_and_opened_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("opened");
+    let opener = folder.path().join("xdg-open");
+    let script = format!(
+        "#!/bin/sh\nprintf %s \"$1\" > '{0}.new' && mv '{0}.new' '{0}'\n",
+        said.display()
+    );
+    std::fs::write(&opener, script).unwrap();
+    std::fs::set_permissions(&opener, Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", folder.path().display());
+    let mut up = Up::start_with(&["--open"], &path);
+    let page = format!("{}/lab", up.endpoint);
+    assert_eq!(up.line_with("page"), format!("# The lab's page: {page}"));
+    let opened = async {
+        while !said.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), opened)
+        .await
+        .unwrap();
+    assert_eq!(std::fs::read_to_string(said).unwrap(), page);
+}
+
+#[test]
+fn where_there_is_no_browser_the_lab_runs_on_and_says_so() {
+    let mut child = Command::new(COMMAND)
+        .args(["up", "--port", "0", "--s3-port", "0", "--open"])
+        .env("PATH", "")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let warning = lines.next().unwrap().unwrap();
+    assert!(
+        warning.starts_with("warning: no browser could be started: "),
+        "{warning}"
+    );
+    assert!(warning.ends_with("/lab in one"), "{warning}");
+    assert!(child.try_wait().unwrap().is_none());
+    let ended = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(ended.unwrap().success() && child.wait().unwrap().success());
+}
+
 #[test]
 fn a_lab_on_all_addresses_ends_with_sigterm_and_keeps_its_data() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,6 +277,7 @@ fn help_says_what_each_option_does() {
           --any-type            Accept jobs of every type name
           --job-type <NAME>     Accept jobs of this type too, with any payload; may be repeated
           --schema <NAME=FILE>  Accept jobs of this type whose payload fits the JSON Schema in FILE; may be repeated
+          --open                Open the lab's page in the browser
           --quiet               Show no requests
       -h, --help                Print help
     "#);

@@ -1,27 +1,41 @@
-//! The lab's own routes: fault dials, the request log, jobs. No account is asked for, no dial touches them.
+//! The lab's own routes: fault dials, the request log, jobs, the page. No account is asked for, no dial touches them.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::error::ApiError;
 use super::jobs::about;
+use super::{Api, Shared, page};
 use crate::account::WORKER;
 use crate::fault::{Fault, FaultId};
 
-pub(super) async fn faults(State(api): Shared) -> Response {
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route(
+            "/lab/faults",
+            get(faults).post(add_fault).delete(clear_faults),
+        )
+        .route("/lab/faults/{id}", delete(remove_fault))
+        .route("/lab/requests", get(requests))
+        .route("/lab/jobs", post(submit))
+        .route("/lab/jobs/{id}", get(job))
+        .route("/lab/jobs/{id}/cancel", post(cancel))
+        .merge(page::routes())
+}
+
+async fn faults(State(api): Shared) -> Response {
     Json(api.faults.all()).into_response()
 }
 
-pub(super) async fn add_fault(
-    State(api): Shared,
-    fault: Result<Json<Fault>, JsonRejection>,
-) -> Response {
+async fn add_fault(State(api): Shared, fault: Result<Json<Fault>, JsonRejection>) -> Response {
     match fault {
         Ok(Json(fault)) => (
             StatusCode::CREATED,
@@ -37,12 +51,12 @@ fn unreadable(error: &JsonRejection) -> Response {
     (StatusCode::BAD_REQUEST, Json(error)).into_response()
 }
 
-pub(super) async fn clear_faults(State(api): Shared) -> StatusCode {
+async fn clear_faults(State(api): Shared) -> StatusCode {
     api.faults.clear();
     StatusCode::NO_CONTENT
 }
 
-pub(super) async fn remove_fault(State(api): Shared, Path(id): Path<FaultId>) -> StatusCode {
+async fn remove_fault(State(api): Shared, Path(id): Path<FaultId>) -> StatusCode {
     if api.faults.remove(id) {
         StatusCode::NO_CONTENT
     } else {
@@ -50,18 +64,18 @@ pub(super) async fn remove_fault(State(api): Shared, Path(id): Path<FaultId>) ->
     }
 }
 
-pub(super) async fn requests(State(api): Shared) -> Response {
+async fn requests(State(api): Shared) -> Response {
     Json(api.log.all()).into_response()
 }
 
 #[derive(Deserialize)]
-pub(super) struct NewJob {
+struct NewJob {
     #[serde(rename = "type")]
     job_type: String,
     payload: Value,
 }
 
-pub(super) async fn submit(
+async fn submit(
     State(api): Shared,
     job: Result<Json<NewJob>, JsonRejection>,
 ) -> Result<Response, ApiError> {
@@ -69,11 +83,21 @@ pub(super) async fn submit(
         Ok(Json(job)) => job,
         Err(error) => return Ok(unreadable(&error)),
     };
+    let misfits = api.types.misfits(&job.job_type, &job.payload);
+    if !misfits.is_empty() {
+        let message = format!("Invalid payload for job type {}", job.job_type);
+        let answer = json!({ "status": 400, "message": message, "errors": misfits });
+        return Ok((StatusCode::BAD_REQUEST, Json(answer)).into_response());
+    }
     let created = api.submit_any(WORKER.id, &job.job_type, job.payload)?;
     let answer = json!({ "jobId": created.job_id, "cached": created.cached });
     Ok(about(created.job_id, Json(answer).into_response()))
 }
 
-pub(super) async fn job(State(api): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+async fn job(State(api): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
     Ok(Json(api.job(id)?).into_response())
+}
+
+async fn cancel(State(api): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
+    Ok(Json(api.cancel(&WORKER, id)?).into_response())
 }

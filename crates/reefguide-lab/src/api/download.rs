@@ -57,10 +57,7 @@ pub(super) async fn download(
         served.ok_or_else(|| ApiError::Refused("Job has no results to download".to_owned()))?;
 
     let objects = &api.objects;
-    let (_, path) = location
-        .assignment
-        .storage_uri
-        .split_at(format!("s3://{}/", objects.bucket).len());
+    let path = objects.prefix(&location.assignment.storage_uri);
     // A plain prefix: keys of a sibling that begins alike are listed too.
     let prefix = filter
         .filter(|filter| !filter.is_empty())

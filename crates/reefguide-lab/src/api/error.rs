@@ -21,6 +21,8 @@ pub(crate) enum ApiError {
     #[error("{0}")]
     Unauthorised(String),
     #[error("{0}")]
+    Forbidden(String),
+    #[error("{0}")]
     NotFound(&'static str),
     #[error(
         "the body is no JSON object or array, or too long, or in an encoding the server does not read"
@@ -83,6 +85,7 @@ impl IntoResponse for ApiError {
                 response
             }
             Self::Unauthorised(text) => message(StatusCode::UNAUTHORIZED, &text),
+            Self::Forbidden(text) => message(StatusCode::FORBIDDEN, &text),
             Self::NotFound(text) => message(StatusCode::NOT_FOUND, text),
             Self::Body
             | Self::Id(_)

@@ -11,7 +11,7 @@ use super::call::{self, Call};
 use super::error::ApiError;
 use super::zod::Reader;
 use super::{Api, Shared};
-use crate::account::Role;
+use crate::account::{Account, Role};
 use crate::gate::AboutJob;
 use crate::jsonb::Jsonb;
 use crate::store::{Created, Job, JobDetails, Status};
@@ -50,6 +50,22 @@ impl Api {
             )));
         }
         self.submit(user, job_type, payload)
+    }
+
+    /// Cancels a waiting job in the name of `account`.
+    pub(crate) fn cancel(&self, account: &Account, id: i64) -> Result<Job, ApiError> {
+        let job = self.store.job(id)?.ok_or(NO_SUCH_JOB)?;
+        if account.role != Role::Admin && job.user_id != account.id {
+            return Err(ApiError::role());
+        }
+        if job.status != Status::Pending {
+            return Err(ApiError::Refused(
+                "Cannot cancel jobs in a non PENDING state".to_owned(),
+            ));
+        }
+        self.store
+            .set_status(id, Status::Cancelled)?
+            .ok_or(NO_SUCH_JOB)
     }
 
     /// A job with its assignments.
@@ -172,22 +188,10 @@ pub(super) async fn cancel(
 ) -> Result<Response, ApiError> {
     let account = call.analyst(&api)?;
     let id = call::id(&id)?;
-    let job = api.store.job(id)?.ok_or(NO_SUCH_JOB)?;
-    if account.role != Role::Admin && job.user_id != account.id {
-        return Err(ApiError::role());
-    }
-    if job.status != Status::Pending {
-        return Err(ApiError::Refused(
-            "Cannot cancel jobs in a non PENDING state".to_owned(),
-        ));
-    }
     #[derive(Serialize)]
     struct Answer {
         job: Job,
     }
-    let job = api
-        .store
-        .set_status(id, Status::Cancelled)?
-        .ok_or(NO_SUCH_JOB)?;
+    let job = api.cancel(account, id)?;
     Ok(about(id, json(StatusCode::OK, &Answer { job })))
 }

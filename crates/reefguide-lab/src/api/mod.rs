@@ -10,6 +10,8 @@ mod download;
 mod error;
 mod jobs;
 mod login_limit;
+mod own_site;
+mod page;
 mod zod;
 
 use std::sync::Arc;
@@ -19,9 +21,10 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use http::uri::Authority;
 use http::{StatusCode, Uri};
+use tokio::sync::watch;
 use tower::util::MapRequest;
 
 use crate::body::RequestBody;
@@ -47,6 +50,8 @@ pub(crate) struct Api {
     pub(crate) objects: Objects,
     pub(crate) faults: Faults,
     pub(crate) log: Arc<RequestLog>,
+    /// Counts what a look at the lab could show.
+    pub(crate) changes: watch::Sender<u64>,
 }
 
 /// The object store, as `download` needs it.
@@ -60,6 +65,12 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
+    /// The prefix of the keys at a storage location.
+    fn prefix<'a>(&self, storage_uri: &'a str) -> &'a str {
+        let (_, prefix) = storage_uri.split_at(format!("s3://{}/", self.bucket).len());
+        prefix
+    }
+
     /// The S3 server's endpoint for a client that calls this machine `host`. Inside and outside a container the names
     /// differ, and a presigned URL is good for one of them only.
     fn endpoint_at(&self, host: Option<&str>) -> String {
@@ -104,16 +115,7 @@ pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
             post(admin::data_specification),
         )
         .route("/api/admin/timeout-jobs", post(admin::timeout_jobs))
-        .route(
-            "/lab/faults",
-            get(control::faults)
-                .post(control::add_fault)
-                .delete(control::clear_faults),
-        )
-        .route("/lab/faults/{id}", delete(control::remove_fault))
-        .route("/lab/requests", get(control::requests))
-        .route("/lab/jobs", post(control::submit))
-        .route("/lab/jobs/{id}", get(control::job))
+        .merge(control::routes().route_layer(from_fn(own_site::only)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .layer(from_fn(answer::not_modified))

@@ -114,3 +114,23 @@ impl SetFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_labs_page_has_every_kind() {
+        let page = include_str!("../api/page/assets/dials.js");
+        for kind in Kind::value_variants() {
+            let kind = kind.to_possible_value().unwrap();
+            let name = kind.get_name();
+            assert!(
+                [format!("\n  {name}: {{"), format!("\n  \"{name}\": {{")]
+                    .iter()
+                    .any(|entry| page.contains(entry)),
+                "{name}"
+            );
+        }
+    }
+}

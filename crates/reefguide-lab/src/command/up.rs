@@ -36,6 +36,9 @@ pub(super) struct Up {
     /// Accept jobs of this type whose payload fits the JSON Schema in FILE; may be repeated
     #[arg(long, value_name = "NAME=FILE")]
     schema: Vec<SchemaFile>,
+    /// Open the lab's page in the browser
+    #[arg(long)]
+    open: bool,
     /// Show no requests
     #[arg(long)]
     quiet: bool,
@@ -128,7 +131,14 @@ impl Up {
         for (name, value) in lab.env() {
             say(&format_args!("{name}={value}"));
         }
-        say(&"\n# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
+        let page = lab.page();
+        say(&format_args!("\n# The lab's page: {page}"));
+        say(&"# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
+        if self.open
+            && let Err(error) = open::that_detached(&page)
+        {
+            eprintln!("warning: no browser could be started: {error}; open {page} in one");
+        }
         let mut requests = lab.live_requests();
         loop {
             tokio::select! {

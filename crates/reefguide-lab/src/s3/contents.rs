@@ -1,10 +1,59 @@
 //! What the store holds, for those who look at it from within.
 
-use super::blob;
+use std::io;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use rusqlite::params;
+
+use super::blob::{self, Segment};
 use super::error::StoreError;
-use super::store::{Store, key};
+use super::listing::Query;
+use super::store::{Listed, Store, key, listed};
+
+/// An object that can be read.
+pub(crate) struct Contents {
+    /// In bytes.
+    pub(crate) size: u64,
+    pub(crate) content_type: Option<String>,
+    segments: Vec<Segment>,
+}
+
+impl Contents {
+    pub(crate) fn bytes(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        blob::read(self.segments, 0..self.size)
+    }
+}
 
 impl Store {
+    /// The object `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchKey`] if there is no such object.
+    pub(crate) fn contents(&self, bucket: &str, key: &str) -> Result<Contents, StoreError> {
+        let object = self.get(bucket, key)?;
+        Ok(Contents {
+            size: object.size,
+            content_type: object.headers.content_type,
+            segments: object.segments,
+        })
+    }
+
+    /// The first `limit` objects of `bucket` whose keys begin with `prefix`.
+    pub(crate) fn objects(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let query = Query {
+            prefix,
+            limit,
+            ..Query::default()
+        };
+        Ok(self.list(bucket, &query)?.entries)
+    }
+
     /// The bytes of the object `key`; `None` if there is no such object.
     pub(crate) fn bytes(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match self.get(bucket, key) {
@@ -12,6 +61,21 @@ impl Store {
             Err(StoreError::NoSuchKey(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The objects of `bucket` whose keys end with `suffix`.
+    pub(crate) fn objects_ending(
+        &self,
+        bucket: &str,
+        suffix: &str,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let index = self.index();
+        let mut query = index.prepare_cached(
+            "SELECT key, etag, size, modified FROM objects
+             WHERE bucket = ?1 AND substr(key, -length(?2)) = ?2 ORDER BY key",
+        )?;
+        let objects = query.query_map(params![bucket, suffix.as_bytes()], listed)?;
+        Ok(objects.collect::<Result<_, _>>()?)
     }
 
     /// The keys of the multipart uploads that were begun and neither completed nor aborted.

@@ -89,10 +89,11 @@ pub(super) struct Headers {
 }
 
 /// An object in a listing.
-pub(super) struct Listed {
-    pub(super) key: String,
+pub(crate) struct Listed {
+    pub(crate) key: String,
     pub(super) etag: String,
-    pub(super) size: u64,
+    /// In bytes.
+    pub(crate) size: u64,
     pub(super) modified: i64,
 }
 
@@ -181,15 +182,8 @@ impl Store {
         prefix: &str,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let page = self.list(
-            bucket,
-            &Query {
-                prefix,
-                limit,
-                ..Query::default()
-            },
-        )?;
-        Ok(page.entries.into_iter().map(|listed| listed.key).collect())
+        let objects = self.objects(bucket, prefix, limit)?;
+        Ok(objects.into_iter().map(|listed| listed.key).collect())
     }
 
     /// Makes the bucket `name`; false if it was there.
@@ -333,14 +327,7 @@ impl Store {
         )?;
         let rows = rows.query_map(
             params![bucket, query.prefix.as_bytes(), query.after.as_bytes()],
-            |row| {
-                Ok(Listed {
-                    key: key(row, 0)?,
-                    etag: row.get(1)?,
-                    size: row.get::<_, i64>(2)?.cast_unsigned(),
-                    modified: row.get(3)?,
-                })
-            },
+            listed,
         )?;
         Ok(query.page(rows, |listed| &listed.key)?)
     }
@@ -392,6 +379,16 @@ pub(super) fn name<'a>(segments: impl IntoIterator<Item = &'a Segment>, named: b
     for segment in segments {
         segment.blob.set_named(named);
     }
+}
+
+/// A row of key, entity tag, size and time.
+pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    Ok(Listed {
+        key: key(row, 0)?,
+        etag: row.get(1)?,
+        size: row.get::<_, i64>(2)?.cast_unsigned(),
+        modified: row.get(3)?,
+    })
 }
 
 /// The key in a column.

@@ -1,6 +1,9 @@
 //! Jobs: submitted, offered, listed, and ended from outside.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
 
 use super::record::{self, JOB, Job, JobDetails, Status, Time};
 use super::{JobStore, StoreError};
@@ -12,6 +15,16 @@ pub(crate) struct Created {
     pub(crate) job_id: i64,
     pub(crate) cached: bool,
     pub(crate) request_id: i64,
+}
+
+/// A job without its payload, which may be long.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobSummary {
+    id: i64,
+    r#type: String,
+    status: Status,
+    created_at: Time,
+    updated_at: Time,
 }
 
 impl JobStore {
@@ -94,6 +107,42 @@ impl JobStore {
                 .map(|job| record::details(db, job?))
                 .collect::<Result<_, _>>()?;
             Ok((jobs, total))
+        })
+    }
+
+    /// The newest jobs, of those older than `before` and of `status`, at most `limit`.
+    pub(crate) fn newest(
+        &self,
+        status: Option<Status>,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<JobSummary>, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT id, type, status, created_at, updated_at FROM job
+                       WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
+            let mut statement = db.prepare_cached(sql)?;
+            let values = params![status.map(Status::column), before, limit];
+            let jobs = statement.query_map(values, |row| {
+                Ok(JobSummary {
+                    id: row.get(0)?,
+                    r#type: row.get(1)?,
+                    status: record::status(row)?,
+                    created_at: Time(row.get(3)?),
+                    updated_at: Time(row.get(4)?),
+                })
+            })?;
+            Ok(jobs.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// How many jobs there are of each status that some have.
+    pub(crate) fn counts(&self) -> Result<BTreeMap<&'static str, i64>, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT status, count(*) FROM job GROUP BY status";
+            let mut statement = db.prepare_cached(sql)?;
+            let counts =
+                statement.query_map([], |row| Ok((record::status(row)?.name(), row.get(1)?)))?;
+            Ok(counts.collect::<Result<_, _>>()?)
         })
     }
 

@@ -157,14 +157,17 @@ pub(crate) struct JobResult {
 pub(super) const JOB: &str =
     "id, created_at, updated_at, type, status, hash, user_id, input_payload";
 
+pub(super) fn status(row: &Row<'_>) -> rusqlite::Result<Status> {
+    Status::of_column(row.get("status")?)
+}
+
 pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
-    let status: u8 = row.get("status")?;
     Ok(Job {
         id: row.get("id")?,
         created_at: Time(row.get("created_at")?),
         updated_at: Time(row.get("updated_at")?),
         r#type: row.get("type")?,
-        status: Status::of_column(status)?,
+        status: status(row)?,
         hash: row.get("hash")?,
         user_id: row.get("user_id")?,
         input_payload: document(row, "input_payload")?,

@@ -8,5 +8,6 @@ mod claims;
 mod faults;
 mod hosts;
 mod jobs;
+mod page;
 mod session;
 mod transport;

@@ -172,16 +172,27 @@ async fn what_broke_off_goes_on_where_it_was() {
 #[tokio::test]
 async fn what_cannot_go_on_begins_again() {
     // It has no ETag to be known by; the server knows no ranges; it was replaced; it is another part.
-    let answers: [Answers; 4] = [
-        vec![|_| cut(None), |_| whole(&[])],
-        vec![|_| cut(Some("\"v1\"")), |_| whole(&[])],
-        vec![|_| cut(Some("\"v1\"")), |_| status(412), |_| whole(&[])],
-        vec![|_| cut(Some("\"v1\"")), |_| rest(5), |_| whole(&[])],
+    let on = Some("bytes=10-".to_owned());
+    let cases: [(Answers, Vec<Option<String>>); 4] = [
+        (vec![|_| cut(None), |_| whole(&[])], vec![None, None]),
+        (
+            vec![|_| cut(Some("\"v1\"")), |_| whole(&[])],
+            vec![None, on.clone()],
+        ),
+        (
+            vec![|_| cut(Some("\"v1\"")), |_| status(412), |_| whole(&[])],
+            vec![None, on.clone(), None],
+        ),
+        (
+            vec![|_| cut(Some("\"v1\"")), |_| rest(5), |_| whole(&[])],
+            vec![None, on, None],
+        ),
     ];
-    for (nth, answers) in answers.into_iter().enumerate() {
+    for (nth, (answers, ranges)) in cases.into_iter().enumerate() {
         let tried = download(answers).await;
         assert_eq!(tried.done.as_ref().unwrap().size, 20, "case {nth}");
         assert_eq!(tried.content(), CONTENT);
+        assert_eq!(tried.ranges, ranges, "case {nth}");
     }
 }
 

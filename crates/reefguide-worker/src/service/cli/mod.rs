@@ -498,7 +498,8 @@ mod tests {
             .envs(
                 secrets
                     .chain(["TIDE_PASSWORD"])
-                    .map(|name| (name, "secret")),
+                    // Headers have to be pairs.
+                    .map(|name| (name, "key=secret")),
             )
             .env("AWS_ACCESS_KEY_ID", "half a pair")
             .env("MINIO_USERNAME", "minio")

@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn get(port: u16, path: &str) -> (u16, Value) {
     let url = format!("http://127.0.0.1:{port}/{path}");
-    let response = reqwest::get(url).await.unwrap();
+    let asking = tokio::time::timeout(PATIENCE, reqwest::get(url));
+    let response = asking.await.unwrap().unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 

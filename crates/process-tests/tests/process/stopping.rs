@@ -83,7 +83,7 @@ async fn a_second_signal_ends_the_worker_at_once_and_leaves_no_scratch() {
         let job = submit_slow(&lab, Duration::from_secs(600));
         let program = worker_for(&lab).env("SHUTDOWN_GRACE_MS", "600000");
         let mut worker = program.start(&[]);
-        worker.says("job claimed").await;
+        worker.says("attempt started").await;
         worker.signal(first).await;
         worker
             .says("a second signal ends the process at once")

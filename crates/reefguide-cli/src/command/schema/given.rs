@@ -57,6 +57,8 @@ async fn printed(worker: &Path) -> Result<String, SchemaError> {
     let program = std::path::absolute(worker).map_err(unreadable(worker))?;
     let running = Command::new(program)
         .arg("schema")
+        // No worker needs it for that.
+        .env_remove("REEFGUIDE_PASSWORD")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -3,6 +3,7 @@
 mod check;
 mod handle;
 mod isolated;
+mod problem;
 mod run;
 
 use std::ffi::OsString;
@@ -13,17 +14,18 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
-use super::reporting::{Reporting, ReportingError, Service};
+use super::health;
+use super::reporting::{Reporting, Service};
 use super::telemetry::{self, TelemetryOptions};
-use super::{health, telemetry::TelemetryError};
 use crate::Chain;
 use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
 use crate::runtime::{JobLogs, WorkerBuilder};
 use crate::source::reefguide::{ApiError, Client, ClientBuilder};
-use crate::storage::{InputCache, S3Options, Storage, StorageError};
+use crate::storage::{S3Options, Storage};
 
 /// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
 #[derive(Debug, Parser)]
@@ -194,40 +196,6 @@ struct Program {
     service: Service,
 }
 
-/// Why a command ended before it had done its work.
-#[derive(Debug)]
-struct Problem {
-    exit: Exit,
-    message: String,
-}
-
-impl Problem {
-    fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-        }
-    }
-}
-
-impl From<ConfigError> for Problem {
-    fn from(error: ConfigError) -> Self {
-        Self::new(Exit::Config, error.to_string())
-    }
-}
-
-impl From<TelemetryError> for Problem {
-    fn from(error: TelemetryError) -> Self {
-        Self::new(Exit::Config, Chain(&error).to_string())
-    }
-}
-
-impl From<ReportingError> for Problem {
-    fn from(error: ReportingError) -> Self {
-        Self::new(Exit::Config, Chain(&error).to_string())
-    }
-}
-
 impl Program {
     fn sources(&self) -> ConfigSources {
         ConfigSources {
@@ -364,80 +332,6 @@ async fn storage_in(folder: Option<PathBuf>, config: &Config) -> Storage {
         Some(folder) => Storage::folder(folder),
         None => storage(config).await,
     }
-}
-
-/// What to do about an error of the API, by the names of the settings.
-fn api_problem(config: &Config, error: &ApiError) -> Problem {
-    let cause = match error {
-        ApiError::Login(error) => error,
-        error => error,
-    };
-    let (exit, remedy) = if error.is_denied() {
-        (
-            Exit::Refused,
-            "check WORKER_USERNAME and WORKER_PASSWORD, and that the account may work on jobs",
-        )
-    } else if error.is_retryable() {
-        (Exit::Unreachable, "check it, and that the API is up")
-    } else if matches!(cause, ApiError::Invalid { .. }) {
-        (
-            Exit::Config,
-            "it refuses a value: check JOB_TYPES and WORKER_USERNAME",
-        )
-    } else {
-        (
-            Exit::Config,
-            "check that it is the address of a ReefGuide API",
-        )
-    };
-    let error = Chain(error);
-    Problem::new(
-        exit,
-        format!(
-            "{error}\n  API_ENDPOINT is {}; {remedy}",
-            config.api_endpoint
-        ),
-    )
-}
-
-/// What to do about an error of the bucket, by the names of the settings.
-fn bucket_problem(config: &Config, error: &StorageError) -> Problem {
-    let (exit, remedy) = match error {
-        StorageError::Credentials { .. } | StorageError::AccessDenied { .. } => (Exit::Refused, ""),
-        _ if error.is_retryable() => (Exit::Unreachable, ""),
-        // Of a bucket no S3 server says that: it has to be something else.
-        StorageError::NoSuchObject { .. } | StorageError::Server { .. } => (
-            Exit::Config,
-            "; check that it is the address of an S3 server",
-        ),
-        _ => (Exit::Config, ""),
-    };
-    let error = Chain(error);
-    let endpoint = config.s3_endpoint.as_deref();
-    let endpoint = endpoint.unwrap_or("not set, which means Amazon S3");
-    Problem::new(
-        exit,
-        format!("{error}\n  S3_ENDPOINT is {endpoint}{remedy}"),
-    )
-}
-
-fn scratch_problem(folder: &Path, error: &std::io::Error) -> Problem {
-    let folder = folder.display();
-    let message = format!(
-        "cannot write into {folder}: {error}\n  DATA_SCRATCH_SPACE is {folder}; name a folder that can \
-         be written"
-    );
-    Problem::new(Exit::Config, message)
-}
-
-fn cache_problem(cache: &InputCache, error: &StorageError) -> Problem {
-    let folder = cache.folder().parent().unwrap_or(cache.folder());
-    let message = format!(
-        "{}\n  CACHE_PATH is {}; name a folder in which files can be written and locked, or unset it",
-        Chain(error),
-        folder.display()
-    );
-    Problem::new(Exit::Config, message)
 }
 
 /// Prints a line for whoever called; a closed pipe is no reason to fail.

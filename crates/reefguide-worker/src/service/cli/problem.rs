@@ -1,0 +1,119 @@
+//! Why a command did not do its work, with what to do about it.
+
+use std::path::Path;
+
+use crate::Chain;
+use crate::service::config::{Config, ConfigError};
+use crate::service::exit::Exit;
+use crate::service::reporting::ReportingError;
+use crate::service::telemetry::TelemetryError;
+use crate::source::reefguide::ApiError;
+use crate::storage::{InputCache, StorageError};
+
+/// Why a command ended before it had done its work.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) exit: Exit,
+    pub(super) message: String,
+}
+
+impl Problem {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Config, error.to_string())
+    }
+}
+
+impl From<TelemetryError> for Problem {
+    fn from(error: TelemetryError) -> Self {
+        Self::new(Exit::Config, Chain(&error).to_string())
+    }
+}
+
+impl From<ReportingError> for Problem {
+    fn from(error: ReportingError) -> Self {
+        Self::new(Exit::Config, Chain(&error).to_string())
+    }
+}
+
+/// What to do about an error of the API, by the names of the settings.
+pub(super) fn api_problem(config: &Config, error: &ApiError) -> Problem {
+    let cause = match error {
+        ApiError::Login(error) => error,
+        error => error,
+    };
+    let (exit, remedy) = if error.is_denied() {
+        (
+            Exit::Refused,
+            "check WORKER_USERNAME and WORKER_PASSWORD, and that the account may work on jobs",
+        )
+    } else if error.is_retryable() {
+        (Exit::Unreachable, "check it, and that the API is up")
+    } else if matches!(cause, ApiError::Invalid { .. }) {
+        (
+            Exit::Config,
+            "it refuses a value: check JOB_TYPES and WORKER_USERNAME",
+        )
+    } else {
+        (
+            Exit::Config,
+            "check that it is the address of a ReefGuide API",
+        )
+    };
+    let error = Chain(error);
+    Problem::new(
+        exit,
+        format!(
+            "{error}\n  API_ENDPOINT is {}; {remedy}",
+            config.api_endpoint
+        ),
+    )
+}
+
+/// What to do about an error of the bucket, by the names of the settings.
+pub(super) fn bucket_problem(config: &Config, error: &StorageError) -> Problem {
+    let (exit, remedy) = match error {
+        StorageError::Credentials { .. } | StorageError::AccessDenied { .. } => (Exit::Refused, ""),
+        _ if error.is_retryable() => (Exit::Unreachable, ""),
+        // Of a bucket no S3 server says that: it has to be something else.
+        StorageError::NoSuchObject { .. } | StorageError::Server { .. } => (
+            Exit::Config,
+            "; check that it is the address of an S3 server",
+        ),
+        _ => (Exit::Config, ""),
+    };
+    let error = Chain(error);
+    let endpoint = config.s3_endpoint.as_deref();
+    let endpoint = endpoint.unwrap_or("not set, which means Amazon S3");
+    Problem::new(
+        exit,
+        format!("{error}\n  S3_ENDPOINT is {endpoint}{remedy}"),
+    )
+}
+
+pub(super) fn cache_problem(cache: &InputCache, error: &StorageError) -> Problem {
+    let folder = cache.folder().parent().unwrap_or(cache.folder());
+    let message = format!(
+        "{}\n  CACHE_PATH is {}; name a folder in which files can be written and locked, or unset it",
+        Chain(error),
+        folder.display()
+    );
+    Problem::new(Exit::Config, message)
+}
+
+pub(super) fn scratch_problem(folder: &Path, error: &std::io::Error) -> Problem {
+    let folder = folder.display();
+    let message = format!(
+        "cannot write into {folder}: {error}\n  DATA_SCRATCH_SPACE is {folder}; name a folder that can \
+         be written"
+    );
+    Problem::new(Exit::Config, message)
+}

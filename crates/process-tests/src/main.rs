@@ -62,6 +62,7 @@ impl JobHandler for Copy {
             .download_file(&input.source, &file)
             .await?
             .size;
+        tracing::info!(bytes, "copied");
         Ok(CopyOutput { bytes })
     }
 }

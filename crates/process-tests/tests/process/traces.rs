@@ -186,6 +186,8 @@ async fn a_job_is_one_trace_which_goes_on_with_that_of_its_payload() {
     assert_eq!(resource["deployment.environment.name"], "great reef");
     assert!(!resource["service.instance.id"].is_empty());
 
+    let said = log.iter().find(|line| line["message"] == "copied").unwrap();
+    assert_eq!(said["job_id"], job.to_string(), "a handler's line");
     let of_job = log.iter().filter(|line| line["assignment_id"].is_string());
     let traces: BTreeSet<_> = of_job.map(|line| line["trace_id"].as_str()).collect();
     assert_eq!(traces, BTreeSet::from([Some(TRACE)]));

@@ -98,7 +98,7 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         retries: shared.metrics.retries(Operation::Deliver),
     };
     let delivering = Instant::now();
-    let span = tracing::debug_span!("deliver", status = %outcome.status());
+    let span = tracing::error_span!("deliver", status = %outcome.status());
     let delivered = deliver(&*shared.source, &noting, &claim, outcome, &record, limit)
         .instrument(span.clone())
         .await;
@@ -246,7 +246,7 @@ async fn attempt(
         warn_of_many(&outputs, most).await;
     }
     let started = Instant::now();
-    let span = tracing::debug_span!("publish", files = field::Empty, bytes = field::Empty);
+    let span = tracing::error_span!("publish", files = field::Empty, bytes = field::Empty);
     let stored = publishing.run(store(&outputs, &storage, &destination, &shared.metrics));
     let stored = stored.instrument(span.clone()).await;
     let seconds = started.elapsed().as_secs_f64();
@@ -371,7 +371,9 @@ async fn handle(
             deadline_s = parts.deadline.map(|end| (end - started).as_secs_f64()),
             "attempt started"
         );
-        let span = tracing::debug_span!("attempt", attempt = i64::from(attempt));
+        // Of the level of the job's own, as the others here: a task that is begun in a span which is not logged has
+        // lost the job's.
+        let span = tracing::error_span!("attempt", attempt = i64::from(attempt));
         let calling = call(&shared.registry, parts, limit, cooperation);
         let called = calling.instrument(span.clone()).await;
         let seconds = started.elapsed().as_secs_f64();

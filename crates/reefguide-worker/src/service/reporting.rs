@@ -104,7 +104,7 @@ impl Reporting {
             } else {
                 tracing::warn!(
                     endpoint,
-                    "no traces are exported: this worker was built without the feature `otel`"
+                    "no traces are exported: this worker was built without the feature otel"
                 );
             }
         }
@@ -114,7 +114,7 @@ impl Reporting {
                 tracing::info!(environment, "reporting failures to Sentry");
             } else {
                 tracing::warn!(
-                    "SENTRY_DSN is set, but this worker was built without the feature `sentry`"
+                    "SENTRY_DSN is set, but this worker was built without the feature sentry"
                 );
             }
         }

@@ -99,14 +99,10 @@ impl Sentry {
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         let client = self.client.clone();
-        // The spans of jobs, and the errors in them and outside.
+        // The library's errors, and all spans around them: the one of the job is found through the others.
         let concerns = |metadata: &Metadata<'_>| {
             let ours = metadata.target().starts_with("reefguide_worker");
-            let wanted = match metadata.is_span() {
-                true => metadata.name() == "job",
-                false => *metadata.level() == tracing::Level::ERROR,
-            };
-            ours && wanted
+            metadata.is_span() || (ours && *metadata.level() == tracing::Level::ERROR)
         };
         Reporter { client }.with_filter(filter_fn(concerns).with_max_level_hint(LevelFilter::INFO))
     }
@@ -151,7 +147,9 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id) {
+        if attributes.metadata().name() == "job"
+            && let Some(span) = context.span(id)
+        {
             let mut job = OfJob::default();
             attributes.record(&mut job.fields);
             span.extensions_mut().insert(job);

@@ -130,7 +130,7 @@ async fn watch(beats: &AtomicU64, health: &Health, metrics: &Metrics) {
                 tracing::warn!(
                     seconds = looks,
                     "nothing runs on the async threads: a handler computes or blocks on them; \
-                     use `ctx.blocking`, or a `BlockingJobHandler`"
+                     use ctx.blocking, or a BlockingJobHandler"
                 );
             }
             continue;

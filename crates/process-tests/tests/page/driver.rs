@@ -25,8 +25,9 @@ pub(crate) const SPACE: &str = " ";
 
 /// A browser with one window, closed when dropped.
 pub(crate) struct Browser {
-    // Killing it ends the browser, too.
     _driver: Child,
+    /// The browser's own process, which outlives a driver that is killed.
+    process: u64,
     http: Client,
     session: String,
 }
@@ -37,6 +38,14 @@ fn installed() -> bool {
     ["chromium", "chromedriver"]
         .iter()
         .all(|name| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its other processes end with it.
+        let kill = ["-KILL", &self.process.to_string()];
+        let _ = std::process::Command::new("kill").args(kill).status();
+    }
 }
 
 impl Browser {
@@ -85,8 +94,10 @@ impl Browser {
         let answer: Value = answer.send().await.unwrap().json().await.unwrap();
         let id = answer["value"]["sessionId"].as_str();
         let id = id.unwrap_or_else(|| panic!("no session: {answer}"));
+        let process = &answer["value"]["capabilities"]["goog:processID"];
         let browser = Self {
             _driver: driver,
+            process: process.as_u64().unwrap(),
             session: format!("{base}/session/{id}"),
             http,
         };

@@ -196,6 +196,7 @@ impl Health {
         Report {
             active_jobs: *state.active_jobs.borrow(),
             max_jobs: state.max_jobs,
+            deliveries: state.deliveries,
             phase: state.phase,
             uptime: since(state.born),
             since_poll: state.turned.map(since),

@@ -39,6 +39,8 @@ pub struct Report {
     pub active_jobs: usize,
     /// Slots in all.
     pub max_jobs: usize,
+    /// Jobs that are done and not reported yet.
+    pub deliveries: usize,
     /// What the worker is about.
     pub phase: Phase,
     /// How long it has been there.

@@ -224,6 +224,9 @@ impl Metrics {
     /// Everything in Prometheus's text format, version 0.0.4, together with what `report` says.
     pub fn text(&self, report: &Report) -> String {
         let inner = &*self.0;
+        let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        inner.slots_taken.set(count(report.active_jobs));
+        inner.deliveries_pending.set(count(report.deliveries));
         inner.healthy.set(report.ailment.is_none().into());
         inner.ready.set(report.unready().is_none().into());
         let now = SystemTime::now();
@@ -303,14 +306,6 @@ impl Metrics {
 
     pub(crate) fn transferred(&self, direction: Direction) -> Transferred {
         self.0.transferred[direction as usize].clone()
-    }
-
-    pub(crate) fn slots_taken(&self) -> &Gauge {
-        &self.0.slots_taken
-    }
-
-    pub(crate) fn deliveries_pending(&self) -> &Gauge {
-        &self.0.deliveries_pending
     }
 
     pub(crate) fn stalled(&self) {

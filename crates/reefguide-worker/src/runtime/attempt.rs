@@ -92,7 +92,6 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
         ended: None,
     };
     shared.health.delivery_started();
-    shared.metrics.deliveries_pending().inc();
     let noting = Noting {
         health: Some(shared.health.clone()),
         retries: shared.metrics.retries(Operation::Deliver),
@@ -107,7 +106,6 @@ pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, rec
     }
     drop(span);
     let deliver_s = delivering.elapsed().as_secs_f64();
-    shared.metrics.deliveries_pending().dec();
     shared.health.delivery_ended();
     let seconds = started.elapsed().as_secs_f64();
     let (handle_s, publish_s) = (run.handle_s, run.publish_s);

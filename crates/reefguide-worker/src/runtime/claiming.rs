@@ -359,9 +359,7 @@ impl Claiming {
         let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
         let job = async move {
             shared.health.job_started();
-            shared.metrics.slots_taken().inc();
             attempt::work(&shared, &shutdown, claim, record).await;
-            shared.metrics.slots_taken().dec();
             shared.health.job_ended();
             drop(type_slot);
             // Before the slot: whoever takes that knows that the job has ended.

@@ -328,7 +328,12 @@ impl Link<'_> {
         };
         let verification = Verification::new(expected, size.unwrap_or(u64::MAX), None);
         let to = Destination::Below(self.to.to_owned(), self.path.clone());
-        let landing = blocking(move || Landing::at(to)).await?;
+        let reserved = blocking(move || {
+            let landing = Landing::at(to)?;
+            landing.reserve(size.unwrap_or_default())?;
+            Ok(landing)
+        });
+        let landing = reserved.await?;
         self.links.progress.found(size.unwrap_or_default());
         Ok(Arriving {
             landing,

@@ -28,7 +28,9 @@ pub(super) const HELD: u64 = 1 << 20;
 
 /// A body that can be sent several times, and its checksums, each computed once.
 pub(super) struct Sendable {
-    body: SdkBody,
+    pub(super) body: SdkBody,
+    /// All of it, if it is in memory.
+    pub(super) bytes: Option<Bytes>,
     /// Goes ahead as a header that is signed.
     pub(super) crc32: String,
     pub(super) signing: Signing,
@@ -55,15 +57,23 @@ impl Intercept for Signing {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let encrypted = context.request().uri().starts_with("https:");
-        let signing = match &self.sha256 {
-            Some(sha256) => PayloadSigningOverride::Precomputed(sha256.clone()),
-            None if encrypted => PayloadSigningOverride::UnsignedPayload,
-            // The environment may name another endpoint than was taken for granted.
-            None => return Ok(()),
-        };
-        config.interceptor_state().store_put(signing);
+        if let Some(payload) = self.payload(context.request().uri()) {
+            config.interceptor_state().store_put(payload);
+        }
         Ok(())
+    }
+}
+
+impl Signing {
+    /// What of the body is signed when it is sent to `url`; `None`: all of it, as the SDK does it.
+    pub(super) fn payload(&self, url: &str) -> Option<PayloadSigningOverride> {
+        match &self.sha256 {
+            Some(sha256) => Some(PayloadSigningOverride::Precomputed(sha256.clone())),
+            // The environment may name another endpoint than was taken for granted.
+            None => url
+                .starts_with("https:")
+                .then_some(PayloadSigningOverride::UnsignedPayload),
+        }
     }
 }
 
@@ -89,11 +99,11 @@ impl Sendable {
                 let body = SdkBody::retryable(move || {
                     SdkBody::from_body_1_x(Streamed::new(Arc::clone(&file), range.clone()))
                 });
-                return Ok(sums.vouch_for(body));
+                return Ok(sums.vouch_for(body, None));
             }
         };
         sums.add(&bytes);
-        Ok(sums.vouch_for(bytes.into()))
+        Ok(sums.vouch_for(bytes.clone().into(), Some(bytes)))
     }
 
     pub(super) fn body(self) -> ByteStream {
@@ -141,12 +151,13 @@ impl Sums {
         Ok(())
     }
 
-    fn vouch_for(self, body: SdkBody) -> Sendable {
+    fn vouch_for(self, body: SdkBody, bytes: Option<Bytes>) -> Sendable {
         // The low half of it; a CRC-32 has no other.
         let crc32 = &self.crc32.finalize().to_be_bytes()[4..];
         let sha256 = self.sha256.map(|sha256| hex(&sha256.finalize()));
         Sendable {
             body,
+            bytes,
             crc32: STANDARD.encode(crc32),
             signing: Signing { sha256 },
         }

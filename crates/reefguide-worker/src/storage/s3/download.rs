@@ -6,20 +6,22 @@ use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::get_object::{GetObjectInput, GetObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
 use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::timeout;
 
 use super::limits::RANGE_HELD;
 use super::tries::Tries;
 use super::verify::{Expected, Verification};
-use super::{S3, size};
+use super::{RETRIES, S3, size};
 use crate::Chain;
-use crate::retry::{Delays, RetryPolicy};
+use crate::retry::Delays;
 use crate::storage::content::blocking;
 use crate::storage::landing::{Destination, Landing};
 use crate::storage::transfer::on_task;
@@ -35,10 +37,6 @@ const RANGES_AT_ONCE: usize = 4;
 const SMALL: u64 = 256 << 10;
 /// How much of a range is gathered before it is written, in bytes.
 const BUFFER: usize = 1 << 20;
-/// How a request is repeated whose content broke off.
-pub(super) const REPEAT: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
-    .cap(Duration::from_secs(5))
-    .tries(4);
 
 /// Writes the object `from` into the file `to`, from several places at once if it is large.
 pub(super) async fn to_file(
@@ -245,7 +243,7 @@ impl Version {
             version: self,
             content,
             range,
-            delays: REPEAT.delays(),
+            delays: RETRIES.delays(),
         }
     }
 
@@ -371,7 +369,7 @@ pub(super) struct Pieces {
 impl Pieces {
     /// It may break off as often again as at the beginning.
     pub(super) fn start_over(&mut self) {
-        self.delays = REPEAT.delays();
+        self.delays = RETRIES.delays();
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, StorageError> {
@@ -387,16 +385,18 @@ impl Pieces {
                     self.content.insert(content)
                 }
             };
-            let problem = match content.try_next().await {
-                Ok(Some(mut piece)) => {
+            let limit = self.version.s3.stall_timeout;
+            let problem = match timeout(limit, content.try_next()).await {
+                Ok(Ok(Some(mut piece))) => {
                     let left = self.range.end - self.range.start;
                     piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                     self.range.start += piece.len() as u64;
                     return Ok(Some(piece));
                 }
-                Ok(None) if self.range.is_empty() => return Ok(None),
-                Ok(None) => "its content ended early".to_owned(),
-                Err(error) => format!("its content broke off: {}", Chain(&error)),
+                Ok(Ok(None)) if self.range.is_empty() => return Ok(None),
+                Ok(Ok(None)) => "its content ended early".to_owned(),
+                Ok(Err(error)) => format!("its content broke off: {}", Chain(&error)),
+                Err(_) => format!("nothing of its content came for {limit:?}"),
             };
             // With every byte here, only the checksum can be wrong: asking for nothing more helps.
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {
@@ -416,14 +416,26 @@ async fn get(
     etag: Option<&str>,
     tries: &mut Tries,
 ) -> Result<GetObjectOutput, StorageError> {
-    let get = s3
-        .client
-        .get_object()
-        .bucket(uri.bucket())
-        .key(uri.key())
-        .set_range(range)
-        .set_if_match(etag.map(str::to_owned))
-        .send();
+    macro_rules! get {
+        ($get:expr) => {
+            $get.bucket(uri.bucket())
+                .key(uri.key())
+                .set_range(range.clone())
+                .set_if_match(etag.map(str::to_owned))
+                .checksum_mode(ChecksumMode::Enabled)
+        };
+    }
+    let get = s3.gets.send(
+        uri.bucket(),
+        None,
+        || get!(GetObjectInput::builder()).build(),
+        |learn| {
+            get!(s3.client.get_object())
+                .customize()
+                .interceptor(learn)
+                .send()
+        },
+    );
     let answer = tries.count(&s3.retries, uri, Box::pin(get)).await;
     answer.map_err(|error| s3.failed(Action::Read, uri, tries, error))
 }

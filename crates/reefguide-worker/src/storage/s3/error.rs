@@ -167,11 +167,15 @@ mod tests {
     };
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::{BehaviorVersion, Builder, Region};
+    use aws_sdk_s3::operation::get_object::GetObject;
+    use aws_sdk_s3::operation::put_object::PutObject;
+
+    use std::time::Duration;
 
     use super::*;
     use crate::storage::backend::Backend;
-    use crate::storage::s3::Limits;
     use crate::storage::s3::tries::CountAttempts;
+    use crate::storage::s3::{Direct, Limits};
 
     #[tokio::test]
     async fn a_search_for_credentials_that_finds_none_says_where_to_put_them() {
@@ -189,10 +193,13 @@ mod tests {
             .interceptor(CountAttempts);
         let s3 = S3 {
             client: Client::from_conf(config.build()),
+            gets: Direct::new(&GetObject::new()),
+            puts: Direct::new(&PutObject::new()),
             endpoint: "Amazon S3".into(),
             encrypted: true,
             at_rest: None,
             limits: Limits::new(false).into(),
+            stall_timeout: Duration::from_secs(1),
             retries: Default::default(),
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();

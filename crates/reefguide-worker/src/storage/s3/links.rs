@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 
-use super::download::REPEAT;
+use super::RETRIES;
 use super::verify::{Expected, InOrder, Verification};
 use crate::retry::Delays;
 use crate::storage::content::blocking;
@@ -204,7 +204,7 @@ impl Links {
             to: &folder,
             url,
         };
-        let file = link.fetch(REPEAT.delays()).await?;
+        let file = link.fetch(RETRIES.delays()).await?;
         self.progress.done();
         Ok(file)
     }

@@ -1,6 +1,7 @@
 //! Amazon S3 and the servers that speak its language.
 
 mod body;
+mod direct;
 mod download;
 mod error;
 mod limits;
@@ -23,13 +24,16 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObject;
 use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
+use aws_sdk_s3::operation::put_object::PutObject;
 use aws_sdk_s3::types::{Object, ServerSideEncryption};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, try_unfold};
 use prometheus_client::metrics::counter::Counter;
 use secrecy::ExposeSecret;
 
+use self::direct::Direct;
 use self::limits::Limits;
 pub(crate) use self::limits::MANY;
 pub use self::links::{Compared, LinkError, LinkedFile, Links};
@@ -44,6 +48,7 @@ use super::{
     StorageError, StorageUri, TransferProgress,
 };
 use crate::metrics::{Metrics, Operation};
+use crate::retry::RetryPolicy;
 use crate::storage::Scheme;
 
 /// How often a request is tried in all.
@@ -52,11 +57,17 @@ const TRIES: u32 = 4;
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// The same for what the SDK does not repeat: its requests that are made without it, and content that broke off.
+const RETRIES: RetryPolicy = RetryPolicy::new(FIRST_DELAY)
+    .cap(LONGEST_DELAY)
+    .tries(TRIES as usize);
 
 /// An S3 server. A clone shares its connections and limits.
 #[derive(Clone, Debug)]
 pub(crate) struct S3 {
     client: Client,
+    gets: Direct,
+    puts: Direct,
     /// What errors call the server.
     endpoint: Arc<str>,
     /// Whether its connections are.
@@ -64,6 +75,8 @@ pub(crate) struct S3 {
     /// How what is stored is encrypted there; `None`: as the bucket says.
     at_rest: Option<Encryption>,
     limits: Arc<Limits>,
+    /// How long content on its way may come to a standstill.
+    stall_timeout: Duration,
     retries: Counter,
 }
 
@@ -94,7 +107,9 @@ impl S3 {
             )
             .interceptor(CountAttempts)
             .stalled_stream_protection(
+                // Downloads are watched over by whoever reads them.
                 StalledStreamProtectionConfig::enabled()
+                    .download_enabled(false)
                     .grace_period(options.stall_timeout)
                     .build(),
             );
@@ -107,10 +122,13 @@ impl S3 {
         }
         Self {
             client: Client::from_conf(config.build()),
+            gets: Direct::new(&GetObject::new()),
+            puts: Direct::new(&PutObject::new()),
             endpoint: shown.into(),
             encrypted,
             at_rest: options.encryption,
             limits: Arc::new(Limits::new(encrypted)),
+            stall_timeout: options.stall_timeout,
             retries: Counter::default(),
         }
     }

@@ -21,6 +21,12 @@ tokio::task_local! {
     static ATTEMPTS: Cell<u32>;
 }
 
+/// Counts one more attempt.
+pub(super) fn begun() {
+    // Nobody counts those of a request that is sent outside of `Tries::count`.
+    let _ = ATTEMPTS.try_with(|attempts| attempts.set(attempts.get() + 1));
+}
+
 /// Counts the attempts of all requests of a client.
 #[derive(Debug)]
 pub(super) struct CountAttempts;
@@ -37,8 +43,7 @@ impl Intercept for CountAttempts {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Nobody counts those of a request that is sent outside of `Tries::count`.
-        let _ = ATTEMPTS.try_with(|attempts| attempts.set(attempts.get() + 1));
+        begun();
         Ok(())
     }
 }

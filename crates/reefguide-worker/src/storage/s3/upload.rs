@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::PutObjectInput;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::runtime::Handle;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::body::{HELD, Sendable};
+use super::direct::Learn;
 use super::limits::Permit;
 use super::tries::Tries;
 use super::{S3, class};
@@ -92,25 +94,46 @@ async fn whole(
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let mut put = s3.client.put_object();
-    for (name, value) in metadata.pairs() {
-        put = put.metadata(name, value);
+    let Sendable {
+        body,
+        bytes,
+        crc32,
+        signing,
+    } = sendable;
+    macro_rules! put {
+        ($put:expr) => {
+            $put.bucket(to.bucket())
+                .key(to.key())
+                .content_type(content_type(to))
+                .set_metadata(Some(metadata.pairs().cloned().collect()))
+                .set_server_side_encryption(s3.encryption())
+                .set_ssekms_key_id(s3.kms_key())
+                .set_storage_class(class(metadata.class))
+                .checksum_crc32(&crc32)
+        };
     }
-    let signing = sendable.signing.clone();
-    let put = put
-        .bucket(to.bucket())
-        .key(to.key())
-        .content_type(content_type(to))
-        .set_server_side_encryption(s3.encryption())
-        .set_ssekms_key_id(s3.kms_key())
-        .set_storage_class(class(metadata.class))
-        .checksum_crc32(&sendable.crc32)
-        .body(sendable.body())
-        .customize()
-        .interceptor(signing)
-        .send();
+    let by_sdk = |learn| {
+        put!(s3.client.put_object())
+            .body(body.into())
+            .customize()
+            .interceptor(signing.clone())
+            .interceptor(learn)
+            .send()
+    };
     let sent = Instant::now();
-    let stored = s3.ask(Action::Store, to, put).await?;
+    let stored = match bytes {
+        Some(bytes) => {
+            let input = || {
+                put!(PutObjectInput::builder())
+                    .body(bytes.clone().into())
+                    .build()
+            };
+            let put = s3.puts.send(to.bucket(), Some(&signing), input, by_sdk);
+            s3.ask(Action::Store, to, put).await?
+        }
+        // The SDK watches over the pace of content that is read as it is sent.
+        None => s3.ask(Action::Store, to, by_sdk(Learn::default())).await?,
+    };
     if size <= SMALL {
         permit.answered(sent.elapsed());
     }

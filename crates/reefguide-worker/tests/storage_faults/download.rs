@@ -7,13 +7,25 @@ use crate::bench::{Bench, LARGE, LATE, TRY};
 use crate::content::content;
 use crate::told;
 
+/// The size of an object, and whether another one was read before: the first request of a kind is made in
+/// another way than later ones.
+type Read = (usize, bool);
 /// One request, and ranges.
-const SIZES: [usize; 2] = [200_000, LARGE];
+const READS: [Read; 4] = [
+    (200_000, false),
+    (200_000, true),
+    (LARGE, false),
+    (LARGE, true),
+];
 
 /// A lab with an object, and a file of its name from before.
-fn bench(size: usize) -> Bench {
+fn bench((size, later): Read) -> Bench {
     let bench = Bench::new();
     bench.put("inputs/a", &content(size));
+    if later {
+        bench.put("inputs/b", b"another");
+        assert!(bench.stored("inputs/b").is_some());
+    }
     std::fs::write(bench.local("a"), "before").unwrap();
     bench
 }
@@ -24,8 +36,8 @@ fn fetch(bench: &Bench) -> Result<u64, StorageError> {
 }
 
 fn ridden_out(fault: &Fault) {
-    for size in SIZES {
-        let bench = bench(size);
+    for read in READS {
+        let (bench, size) = (bench(read), read.0);
         bench.fault(fault.clone());
         assert_eq!(fetch(&bench).unwrap(), size as u64);
         assert!(bench.lab.faults().fired() > 0, "nothing was struck");
@@ -34,8 +46,8 @@ fn ridden_out(fault: &Fault) {
     }
 }
 
-fn told(size: usize, fault: Fault, what: &str, attempts: u32) -> Tried {
-    let bench = bench(size);
+fn told(read: Read, fault: Fault, what: &str, attempts: u32) -> Tried {
+    let bench = bench(read);
     bench.fault(fault);
     let read = ("read", "inputs/a");
     let tried = told::told(&bench, read, what, attempts, || fetch(&bench));
@@ -66,8 +78,8 @@ fn an_answer_that_comes_too_late_once_is_ridden_out() {
 
 #[test]
 fn content_that_comes_slowly_but_steadily_is_waited_for() {
-    for size in SIZES {
-        let bench = bench(size);
+    for read in READS {
+        let (bench, size) = (bench(read), read.0);
         // All of it takes longer than a try may take until its answer begins.
         let wait = TRY * 4 / u32::try_from(size.div_ceil(64 << 10)).unwrap();
         bench.fault(Fault::slow_pieces(Route::S3Get, wait));
@@ -79,29 +91,29 @@ fn content_that_comes_slowly_but_steadily_is_waited_for() {
 
 #[test]
 fn content_that_breaks_off_every_time_is_told() {
-    for size in SIZES {
-        told(size, Fault::cut_body(Route::S3Get, 0), "broke off", 4);
+    for read in READS {
+        told(read, Fault::cut_body(Route::S3Get, 0), "broke off", 4);
     }
 }
 
 #[test]
 fn a_server_that_always_asks_to_slow_down_is_told() {
-    for size in SIZES {
-        told(size, Fault::status(Route::S3Get, 503), "SlowDown", 4);
+    for read in READS {
+        told(read, Fault::status(Route::S3Get, 503), "SlowDown", 4);
     }
 }
 
 #[test]
 fn of_a_range_that_fails_its_own_attempts_are_told() {
     let fault = Fault::status(Route::S3Get, 503).after(1);
-    told(LARGE, fault, "SlowDown", 4);
+    told((LARGE, false), fault, "SlowDown", 4);
 }
 
 #[test]
 fn a_server_that_never_answers_is_told() {
     let never = Fault::delay(Route::S3Get, LATE);
-    for size in SIZES {
-        let tried = told(size, never.clone(), "did not answer in time", 4);
+    for read in READS {
+        let tried = told(read, never.clone(), "did not answer in time", 4);
         assert!(tried.elapsed >= TRY * 4, "{tried}");
     }
 }
@@ -113,18 +125,16 @@ fn a_range_that_is_corrupted_on_its_way_does_not_land() {
         let fault = Fault::corrupt_body(Route::S3Get, 150_000)
             .after(after)
             .times(1);
-        told(LARGE, fault, "checksum", 1);
+        told((LARGE, false), fault, "checksum", 1);
     }
 }
 
 #[test]
 fn content_that_is_corrupted_on_its_way_does_not_land() {
-    told(
-        200_000,
-        Fault::corrupt_body(Route::S3Get, 150_000).times(1),
-        "checksum",
-        1,
-    );
+    for read in READS {
+        let fault = Fault::corrupt_body(Route::S3Get, 150_000).times(1);
+        told(read, fault, "checksum", 1);
+    }
 }
 
 #[test]

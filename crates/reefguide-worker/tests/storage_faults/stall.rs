@@ -64,7 +64,8 @@ fn content_that_stops_coming_every_time_is_told() {
         bench.put("inputs/a", &content(size));
         bench.fault(Fault::slow_pieces(Route::S3Get, NEVER));
         let (from, to) = (bench.uri("inputs/a"), bench.local("a"));
-        let tried = told(&bench, ("read", "inputs/a"), "broke off", 4, || {
+        let what = "nothing of its content came for 500ms";
+        let tried = told(&bench, ("read", "inputs/a"), what, 4, || {
             bench.run(async { bench.storage().download_file(&from, &to).await })
         });
         assert!(tried.elapsed >= STALL * 4, "{tried}");

@@ -20,7 +20,7 @@ use aws_sdk_s3::config::{
     ConfigBag, FrozenLayer, HttpClient, Intercept, ResolveCachedIdentity, RuntimeComponents,
     RuntimePlugin,
 };
-use aws_sdk_s3::error::{BoxError, BuildError, SdkError};
+use aws_sdk_s3::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::SdkBody;
 use aws_smithy_runtime_api::client::auth::{
     AuthScheme, AuthSchemeEndpointConfig, AuthSchemeId, SharedAuthScheme,
@@ -96,7 +96,7 @@ impl Direct {
     where
         I: Debug + Send + Sync + 'static,
         O: Debug + Send + Sync + 'static,
-        E: Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         F: Future<Output = Result<O, SdkError<E>>>,
     {
         let route = self.routes().get(bucket).map(Arc::clone);
@@ -137,7 +137,7 @@ impl Route {
     where
         I: Debug + Send + Sync + 'static,
         O: Debug + Send + Sync + 'static,
-        E: Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let limit = self.timeouts.operation_attempt_timeout();
         let mut delays = RETRIES.delays();
@@ -205,7 +205,7 @@ impl Route {
     ) -> Result<O, SdkError<E>>
     where
         O: Debug + Send + Sync + 'static,
-        E: Error + Send + Sync + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let answer = self.connector.call(request).await;
         let mut answer: HttpResponse = answer.map_err(SdkError::dispatch_failure)?;
@@ -241,15 +241,15 @@ impl Route {
     }
 }
 
-fn verdict<E>(error: &SdkError<E>) -> Verdict {
+fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     match error {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Verdict::Again,
         SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
             Verdict::Again
         }
-        SdkError::ServiceError(refused) => match refused.raw().status().as_u16() {
-            404 | 412 => Verdict::Told,
-            429 | 500 | 502..=504 => Verdict::Again,
+        SdkError::ServiceError(refused) => match (refused.raw().status().as_u16(), error.code()) {
+            (404 | 412, _) | (_, Some("BadDigest" | "XAmzContentSHA256Mismatch")) => Verdict::Told,
+            (429 | 500 | 502..=504, _) => Verdict::Again,
             _ => Verdict::Unclear,
         },
         _ => Verdict::Unclear,

@@ -16,6 +16,7 @@ mod metadata;
 mod object_path;
 mod options;
 mod outputs;
+mod pool;
 mod presigned;
 mod progress;
 mod publish;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt, future};
+use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::at_rest::{Encryption, StorageClass};
 pub use self::cache::{InputCache, InputFile};
@@ -227,9 +228,13 @@ impl Storage {
         from: &Path,
         to: &StorageUri,
     ) -> Result<FolderTransfer, StorageError> {
-        let fits = |file: OutputFile| future::ready(to.object(&file.path).map(drop));
-        walk::walk(from).try_for_each(fits).await?;
-        transfer::upload(self, from, walk::walk(from), to, drop).await
+        let (storage, from, to) = (self.clone(), from.to_owned(), to.clone());
+        // Files wake the task that counts them, which costs less among tasks than where a program waits.
+        transfer::on_task(async move {
+            transfer::fit(&from, &to).await?;
+            transfer::upload(&storage, &from, walk::walk(&from), &to, drop).await
+        })
+        .await
     }
 
     /// Writes an object into the file `to` and returns which it was. The file appears when it is
@@ -266,7 +271,9 @@ impl Storage {
         from: &StorageUri,
         to: &Path,
     ) -> Result<FolderTransfer, StorageError> {
-        transfer::download(self, from, to).await
+        let (storage, from, to) = (self.clone(), from.clone(), to.to_owned());
+        let download = async move { transfer::download(&storage, &from, &to).await };
+        transfer::on_task(download).await
     }
 
     /// The content of an object of at most `limit` bytes; a larger one is refused before it is read.

@@ -8,8 +8,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use tokio::fs;
 
+use super::transfer::fit;
 use super::walk::walk;
-use super::{ObjectPath, OutputFile, StorageError};
+use super::{ObjectPath, OutputFile, StorageError, StorageUri};
 
 /// The outputs of an attempt: a local folder that the handler fills. After the handler returned, the
 /// runtime publishes every file in it ([`publish`](super::publish)) and then reports the job.
@@ -94,10 +95,24 @@ impl Outputs {
 
     /// [`files`](Self::files) one at a time, in no order, so that their number does not matter.
     pub(super) async fn found(&self) -> BoxStream<'static, Result<OutputFile, StorageError>> {
-        match fs::metadata(&self.folder).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => stream::empty().boxed(),
-            _ => walk(&self.folder).boxed(),
+        match self.exist().await {
+            false => stream::empty().boxed(),
+            true => walk(&self.folder).boxed(),
         }
+    }
+
+    /// An error unless each of them has a key below `to`.
+    pub(super) async fn fit(&self, to: &StorageUri) -> Result<(), StorageError> {
+        match self.exist().await {
+            false => Ok(()),
+            true => fit(&self.folder, to).await,
+        }
+    }
+
+    /// Whether there is a folder to look into.
+    async fn exist(&self) -> bool {
+        let found = fs::metadata(&self.folder).await;
+        !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Removes every output, before another attempt.

@@ -1,7 +1,6 @@
 //! All outputs of an attempt, or none.
 
 use std::collections::HashMap;
-use std::future::ready;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,9 +13,7 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::transfer::{self, FolderTransfer};
-use super::{
-    Action, ObjectInfo, ObjectPath, OutputFile, Outputs, Storage, StorageError, StorageUri,
-};
+use super::{Action, ObjectInfo, ObjectPath, Outputs, Storage, StorageError, StorageUri};
 use crate::Chain;
 
 /// How long taking back may take.
@@ -40,8 +37,7 @@ pub async fn publish(
     storage: &Storage,
     to: &StorageUri,
 ) -> Result<FolderTransfer, StorageError> {
-    let fits = |file: OutputFile| ready(to.object(&file.path).map(drop));
-    outputs.found().await.try_for_each(fits).await?;
+    outputs.fit(to).await?;
     let begun = Begun {
         storage: storage.clone(),
         to: to.clone(),

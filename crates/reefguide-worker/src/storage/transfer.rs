@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::content::blocking;
 use super::landing::Destination;
 use super::s3;
-use super::walk::OutputFile;
+use super::walk::{self, OutputFile};
 use super::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
 
 /// How many files of a folder are under way at once. The backend may bound it further.
@@ -42,6 +43,12 @@ impl FolderTransfer {
         };
         sizes.try_fold(Self::default(), add).await
     }
+}
+
+/// An error unless every file below `from` has a key below `to`.
+pub(crate) async fn fit(from: &Path, to: &StorageUri) -> Result<(), StorageError> {
+    let (from, to) = (from.to_owned(), to.clone());
+    blocking(move || walk::descend(&from, |path, _| to.object(&path).map(|_| true))).await
 }
 
 /// Uploads `files`, which lie below `from`, to the same paths below `to`, and tells of each that is

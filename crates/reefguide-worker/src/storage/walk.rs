@@ -1,6 +1,6 @@
 //! The files below a local folder.
 
-use std::fs::{self, FileType, ReadDir};
+use std::fs::{self, DirEntry, FileType, ReadDir};
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -35,10 +35,14 @@ pub(crate) fn walk(
     let folder = folder.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut batch = Vec::new();
-        let ended = descend(&folder, |file| {
-            batch.push(Ok(file));
+        let ended = descend(&folder, |path, entry| {
+            let size = entry
+                .metadata()
+                .map_err(StorageError::local("inspect", entry.path()))?
+                .len();
+            batch.push(Ok(OutputFile { path, size }));
             let full = batch.len() == BATCH;
-            !full || sender.blocking_send(mem::take(&mut batch)).is_ok()
+            Ok(!full || sender.blocking_send(mem::take(&mut batch)).is_ok())
         });
         batch.extend(ended.err().map(Err));
         // The receiver may be gone, and then nobody wants to know.
@@ -51,8 +55,11 @@ pub(crate) fn walk(
     batches.flatten()
 }
 
-/// Tells `found` of each file, for as long as it wants more.
-fn descend(root: &Path, mut found: impl FnMut(OutputFile) -> bool) -> Result<(), StorageError> {
+/// Tells `found` of each file, for as long as it wants more. Waits for the file system.
+pub(crate) fn descend(
+    root: &Path,
+    mut found: impl FnMut(ObjectPath, &DirEntry) -> Result<bool, StorageError>,
+) -> Result<(), StorageError> {
     let mut open = vec![(root.to_owned(), read_dir(root)?)];
     while let Some((folder, entries)) = open.last_mut() {
         let Some(entry) = entries.next() else {
@@ -76,15 +83,7 @@ fn descend(root: &Path, mut found: impl FnMut(OutputFile) -> bool) -> Result<(),
                 kind: kind_name(kind),
             });
         }
-        let size = entry
-            .metadata()
-            .map_err(StorageError::local("inspect", &path))?
-            .len();
-        let file = OutputFile {
-            path: relative,
-            size,
-        };
-        if !found(file) {
+        if !found(relative, &entry)? {
             return Ok(());
         }
     }

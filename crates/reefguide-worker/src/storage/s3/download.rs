@@ -268,7 +268,7 @@ impl Version {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let size = self.info.size;
-        let landed = blocking(move || {
+        let landed = self.s3.files.run(move || {
             let verification = Verification::new(expected, size, Some(size));
             if let Some(mut digest) = verification.digest() {
                 digest.update(&bytes);

@@ -199,6 +199,7 @@ mod tests {
             encrypted: true,
             at_rest: None,
             limits: Limits::new(false).into(),
+            files: Default::default(),
             stall_timeout: Duration::from_secs(1),
             retries: Default::default(),
         };

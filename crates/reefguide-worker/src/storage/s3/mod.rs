@@ -42,6 +42,7 @@ use super::backend::Backend;
 use super::content::Source;
 use super::landing::Destination;
 use super::metadata::Metadata;
+use super::pool::Pool;
 use super::reader::Arriving;
 use super::{
     Action, Encryption, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageClass,
@@ -75,6 +76,8 @@ pub(crate) struct S3 {
     /// How what is stored is encrypted there; `None`: as the bucket says.
     at_rest: Option<Encryption>,
     limits: Arc<Limits>,
+    /// For small files.
+    files: Pool,
     /// How long content on its way may come to a standstill.
     stall_timeout: Duration,
     retries: Counter,
@@ -128,6 +131,7 @@ impl S3 {
             encrypted,
             at_rest: options.encryption,
             limits: Arc::new(Limits::new(encrypted)),
+            files: Pool::default(),
             stall_timeout: options.stall_timeout,
             retries: Counter::default(),
         }

@@ -47,7 +47,7 @@ pub(super) async fn put(
 ) -> Result<ObjectInfo, StorageError> {
     let mut permit = s3.limits.request(0).await;
     let encrypted = s3.encrypted;
-    let opened = blocking(move || {
+    let opened = s3.files.run(move || {
         let content = content.open()?;
         let size = content.size();
         // Reading it here, too, spares a small file a second trip to the file system.

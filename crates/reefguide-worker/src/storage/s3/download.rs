@@ -16,7 +16,7 @@ use crc_fast::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use super::limits::RANGE_HELD;
+use super::limits::{FAR, RANGE_HELD};
 use super::tries::Tries;
 use super::verify::{Expected, Verification};
 use super::{RETRIES, S3, size};
@@ -31,8 +31,8 @@ use crate::storage::{Action, ObjectInfo, StorageError, StorageUri, TransferProgr
 const WHOLE: u64 = 16 << 20;
 /// The size of a range of a larger one, in bytes.
 const RANGE: u64 = 8 << 20;
-/// How many ranges of one object are under way at once.
-const RANGES_AT_ONCE: usize = 4;
+/// How many ranges of one object are under way at once, from a server that is near and from one that is far.
+const RANGES_AT_ONCE: [usize; 2] = [4, 8];
 /// The largest object that is held in memory as a whole before it is written, in bytes.
 const SMALL: u64 = 256 << 10;
 /// How much of a range is gathered before it is written, in bytes.
@@ -48,6 +48,7 @@ pub(super) async fn to_file(
     let mut permit = s3.limits.request(0).await;
     let asked = Instant::now();
     let (version, content, expected) = Version::newest(s3, from).await?;
+    let at_once = RANGES_AT_ONCE[usize::from(asked.elapsed() >= FAR)];
     let size = version.info.size;
     progress.found(size);
     if size <= SMALL {
@@ -88,7 +89,7 @@ pub(super) async fn to_file(
                 target.take(pieces, range).await
             })
         })
-        .buffer_unordered(RANGES_AT_ONCE)
+        .buffer_unordered(at_once)
         .try_collect::<()>()
         .await?;
     let Some(target) = Arc::into_inner(target) else {

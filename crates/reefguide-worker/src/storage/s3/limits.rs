@@ -11,7 +11,7 @@ use super::body::HELD;
 pub(super) const FEW: usize = 16;
 /// How long the answers of a server take at least that is far. With few requests at a time, nearer ones answer
 /// thousands of them a second.
-const FAR: Duration = Duration::from_millis(4);
+pub(super) const FAR: Duration = Duration::from_millis(4);
 /// How many to one that is far, whose answers are on their way most of the time.
 pub(crate) const MANY: usize = 256;
 /// How many bytes of content may be held in memory, in all.

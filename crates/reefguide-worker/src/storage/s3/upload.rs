@@ -33,7 +33,7 @@ const MOST_PARTS: u64 = 10_000;
 /// The largest object, in bytes.
 const LARGEST: u64 = 5 << 40;
 /// How many parts of one object are under way at once.
-const PARTS_AT_ONCE: usize = 4;
+const PARTS_AT_ONCE: usize = 8;
 /// How long a failed upload may take to be aborted.
 const ABORT_LIMIT: Duration = Duration::from_secs(10);
 

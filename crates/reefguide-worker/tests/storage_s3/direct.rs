@@ -1,8 +1,10 @@
 //! Requests after the first one to a bucket, which are made without most of the SDK: nobody is to notice.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,6 +12,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use reefguide_worker::storage::{Encryption, Storage, StorageError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::server::{Asked, Server, error, ok, options, stored, uri};
 use crate::tried::failure;
@@ -142,6 +146,63 @@ async fn a_refusal_is_told_as_that_of_a_first_request() {
         assert_eq!(text(&refused), text(&first));
         assert_eq!(refused.is_retryable(), first.is_retryable(), "{code}");
     }
+}
+
+#[tokio::test]
+async fn attempts_end_with_the_time_for_all_of_them() {
+    let took = Arc::new(AtomicBool::new(false));
+    let all_of_them = Duration::from_millis(1900);
+    let server = Server::answering(move |_| {
+        let took = Arc::clone(&took);
+        async move {
+            match took.swap(true, Relaxed) {
+                false => stored(),
+                true => pending().await,
+            }
+        }
+    })
+    .await
+    .with(|options| {
+        options.attempt_timeout = Duration::from_secs(1);
+        options.operation_timeout = all_of_them;
+    })
+    .await;
+    store(&server.storage).await.unwrap();
+    let failed = failure(store(&server.storage)).await;
+    assert!(matches!(failed, StorageError::Timeout { .. }), "{failed:?}");
+    let tried = failed.tried().unwrap();
+    assert_eq!(tried.attempts, 2, "{failed}");
+    assert!(tried.elapsed >= all_of_them, "{failed}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_without_an_answer_is_tried_as_often_as_by_a_first_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let hanging_up = tokio::spawn(async move {
+        let mut requests = 0;
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(connection.read_u8().await.unwrap());
+            }
+            requests += 1;
+            if requests == 1 {
+                let answer = b"HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                connection.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    let storage = Storage::s3(options(&endpoint)).await;
+    store(&storage).await.unwrap();
+    let failed = failure(store(&storage)).await;
+    hanging_up.abort();
+    assert!(
+        matches!(failed, StorageError::Unreachable { .. }),
+        "{failed:?}"
+    );
+    assert_eq!(failed.tried().unwrap().attempts, 4, "{failed}");
 }
 
 #[tokio::test]

@@ -244,7 +244,10 @@ impl Route {
 fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     match error {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Verdict::Again,
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+        // A server that hangs up without an answer is another kind to the SDK, but a known one.
+        SdkError::DispatchFailure(failure)
+            if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
+        {
             Verdict::Again
         }
         SdkError::ServiceError(refused) => match (refused.raw().status().as_u16(), error.code()) {

@@ -417,6 +417,7 @@ async fn get(
     etag: Option<&str>,
     tries: &mut Tries,
 ) -> Result<GetObjectOutput, StorageError> {
+    // The builders of the SDK have no trait in common.
     macro_rules! get {
         ($get:expr) => {
             $get.bucket(uri.bucket())

@@ -100,6 +100,7 @@ async fn whole(
         crc32,
         signing,
     } = sendable;
+    // The builders of the SDK have no trait in common.
     macro_rules! put {
         ($put:expr) => {
             $put.bucket(to.bucket())

@@ -1,9 +1,11 @@
 //! Threads for short work on the file system.
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::thread;
 
 use tokio::sync::oneshot;
 
@@ -39,11 +41,11 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Pool {
-    /// The outcome of `work`, which is done even if nobody waits for it any more. Its panic is ours.
-    pub(crate) async fn run<T: Send + 'static>(
+    /// Has `work` done, also if nobody waits for it any more. Its panic is that of whoever does.
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-    ) -> Result<T, StorageError> {
+    ) -> Outcome<T> {
         let (sender, outcome) = oneshot::channel();
         let work = move || {
             let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -53,12 +55,7 @@ impl Pool {
         if let Some(thread) = self.add(Box::new(work)) {
             tokio::task::spawn_blocking(|| thread.work());
         }
-        match outcome.await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => resume_unwind(panic),
-            // The end of the runtime is the end of everything.
-            Err(_) => pending().await,
-        }
+        Outcome(Some(outcome))
     }
 
     /// Adds to what waits; whoever has to join for it.
@@ -75,6 +72,28 @@ impl Pool {
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What comes of some work.
+#[derive(Debug)]
+pub(crate) struct Outcome<T>(Option<oneshot::Receiver<thread::Result<Result<T, StorageError>>>>);
+
+impl<T> Future for Outcome<T> {
+    type Output = Result<T, StorageError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(outcome) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(Pin::new(outcome).poll(context));
+        self.0 = None;
+        match outcome {
+            Ok(Ok(outcome)) => Poll::Ready(outcome),
+            Ok(Err(panic)) => resume_unwind(panic),
+            // The end of the runtime is the end of everything.
+            Err(_) => Poll::Pending,
+        }
     }
 }
 

@@ -16,11 +16,13 @@ use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
-use tokio::task::JoinHandle;
 
+use super::S3;
+use super::buffers::Buffers;
 use crate::storage::StorageError;
 use crate::storage::content::{Content, Opened, Origin, PIECE};
 use crate::storage::hex::hex;
+use crate::storage::pool::{Outcome, Pool};
 
 /// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
 /// so, large ones use least when they are read as they are sent.
@@ -78,14 +80,9 @@ impl Signing {
 }
 
 impl Sendable {
-    /// A range of `content`, to be sent over a connection that is encrypted or not. Waits for the file
-    /// system.
-    pub(super) fn new(
-        content: &Content,
-        range: Range<u64>,
-        encrypted: bool,
-    ) -> Result<Self, StorageError> {
-        let mut sums = Sums::new(encrypted);
+    /// A range of `content`, to be sent to `s3`. Waits for the file system.
+    pub(super) fn new(s3: &S3, content: &Content, range: Range<u64>) -> Result<Self, StorageError> {
+        let mut sums = Sums::new(s3.encrypted);
         let bytes = match content.origin() {
             Origin::Memory(bytes) => bytes.slice(index(range.start)..index(range.end)),
             Origin::File(file) if range.end - range.start <= HELD => {
@@ -94,11 +91,16 @@ impl Sendable {
                 bytes.into()
             }
             Origin::File(file) => {
-                let file = Arc::clone(file);
-                sums.add_file(&file, range.clone())?;
-                let body = SdkBody::retryable(move || {
-                    SdkBody::from_body_1_x(Streamed::new(Arc::clone(&file), range.clone()))
-                });
+                sums.add_file(file, range.clone(), &s3.buffers)?;
+                let streamed = Streamed {
+                    file: Arc::clone(file),
+                    unsent: range.end - range.start,
+                    unread: range,
+                    reading: None,
+                    files: s3.files.clone(),
+                    buffers: s3.buffers.clone(),
+                };
+                let body = SdkBody::retryable(move || SdkBody::from_body_1_x(streamed.again()));
                 return Ok(sums.vouch_for(body, None));
             }
         };
@@ -140,12 +142,18 @@ impl Sums {
         }
     }
 
-    fn add_file(&mut self, file: &Opened, mut range: Range<u64>) -> Result<(), StorageError> {
-        let mut buffer = vec![0; PIECE];
+    fn add_file(
+        &mut self,
+        file: &Opened,
+        mut range: Range<u64>,
+        buffers: &Buffers,
+    ) -> Result<(), StorageError> {
+        let mut buffer = buffers.take();
         while !range.is_empty() {
             let piece = PIECE.min(length(&range));
-            file.read_at(range.start, &mut buffer[..piece])?;
-            self.add(&buffer[..piece]);
+            let bytes = &mut buffer.bytes()[..piece];
+            file.read_at(range.start, bytes)?;
+            self.add(bytes);
             range.start += piece as u64;
         }
         Ok(())
@@ -171,16 +179,21 @@ struct Streamed {
     unread: Range<u64>,
     /// What was not sent, in bytes.
     unsent: u64,
-    reading: Option<JoinHandle<Result<Bytes, StorageError>>>,
+    reading: Option<Outcome<Bytes>>,
+    files: Pool,
+    buffers: Buffers,
 }
 
 impl Streamed {
-    fn new(file: Arc<Opened>, range: Range<u64>) -> Self {
+    /// The same, of which nothing was read.
+    fn again(&self) -> Self {
         Self {
-            file,
-            unsent: range.end - range.start,
-            unread: range,
+            file: Arc::clone(&self.file),
+            unread: self.unread.clone(),
+            unsent: self.unsent,
             reading: None,
+            files: self.files.clone(),
+            buffers: self.buffers.clone(),
         }
     }
 
@@ -188,13 +201,14 @@ impl Streamed {
         if self.unread.is_empty() {
             return;
         }
-        let (file, at) = (Arc::clone(&self.file), self.unread.start);
+        let (file, buffers) = (Arc::clone(&self.file), self.buffers.clone());
+        let at = self.unread.start;
         let piece = PIECE.min(length(&self.unread));
         self.unread.start += piece as u64;
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; piece];
-            file.read_at(at, &mut bytes)?;
-            Ok(bytes.into())
+        self.reading = Some(self.files.run(move || {
+            let mut buffer = buffers.take();
+            file.read_at(at, &mut buffer.bytes()[..piece])?;
+            Ok(buffer.freeze(piece))
         }));
     }
 }
@@ -214,8 +228,7 @@ impl Body for Streamed {
             return Poll::Ready(None);
         };
         let piece = match ready!(Pin::new(reading).poll(context)) {
-            Ok(Ok(piece)) => piece,
-            Ok(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            Ok(piece) => piece,
             Err(error) => return Poll::Ready(Some(Err(error.into()))),
         };
         self.reading = None;

@@ -200,6 +200,7 @@ mod tests {
             at_rest: None,
             limits: Limits::new(false).into(),
             files: Default::default(),
+            buffers: Default::default(),
             stall_timeout: Duration::from_secs(1),
             retries: Default::default(),
         };

@@ -1,6 +1,7 @@
 //! Amazon S3 and the servers that speak its language.
 
 mod body;
+mod buffers;
 mod direct;
 mod download;
 mod error;
@@ -33,6 +34,7 @@ use futures_util::stream::{BoxStream, try_unfold};
 use prometheus_client::metrics::counter::Counter;
 use secrecy::ExposeSecret;
 
+use self::buffers::Buffers;
 use self::direct::Direct;
 use self::limits::Limits;
 pub(crate) use self::limits::MANY;
@@ -76,8 +78,10 @@ pub(crate) struct S3 {
     /// How what is stored is encrypted there; `None`: as the bucket says.
     at_rest: Option<Encryption>,
     limits: Arc<Limits>,
-    /// For small files.
+    /// Reads and writes small files, and pieces of large ones.
     files: Pool,
+    /// For those pieces.
+    buffers: Buffers,
     /// How long content on its way may come to a standstill.
     stall_timeout: Duration,
     retries: Counter,
@@ -132,6 +136,7 @@ impl S3 {
             at_rest: options.encryption,
             limits: Arc::new(Limits::new(encrypted)),
             files: Pool::default(),
+            buffers: Buffers::default(),
             stall_timeout: options.stall_timeout,
             retries: Counter::default(),
         }

@@ -46,13 +46,13 @@ pub(super) async fn put(
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let mut permit = s3.limits.request(0).await;
-    let encrypted = s3.encrypted;
+    let to_s3 = s3.clone();
     let opened = s3.files.run(move || {
         let content = content.open()?;
         let size = content.size();
         // Reading it here, too, spares a small file a second trip to the file system.
         let sendable = if size <= HELD && permit.try_grow(size) {
-            let sendable = Sendable::new(&content, 0..size, encrypted)?;
+            let sendable = Sendable::new(&to_s3, &content, 0..size)?;
             content.unchanged()?;
             Some(sendable)
         } else {
@@ -68,8 +68,8 @@ pub(super) async fn put(
     }
     let stored = if size <= WHOLE {
         permit.grow(size.min(HELD)).await;
-        let content = content.clone();
-        let sendable = blocking(move || Sendable::new(&content, 0..size, encrypted)).await?;
+        let (to_s3, content) = (s3.clone(), content.clone());
+        let sendable = blocking(move || Sendable::new(&to_s3, &content, 0..size)).await?;
         whole(s3, to, size, sendable, permit, metadata, progress).await
     } else if size <= LARGEST {
         drop(permit);
@@ -328,8 +328,8 @@ impl Part {
         } = self;
         let length = range.end - range.start;
         let permit = s3.limits.request(length).await;
-        let encrypted = s3.encrypted;
-        let sendable = blocking(move || Sendable::new(&content, range, encrypted)).await?;
+        let to_s3 = s3.clone();
+        let sendable = blocking(move || Sendable::new(&to_s3, &content, range)).await?;
         let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
         let part = s3
             .client

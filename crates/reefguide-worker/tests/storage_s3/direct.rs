@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use reefguide_worker::storage::{Encryption, Storage, StorageError};
+use reefguide_worker::storage::{Encryption, S3Options, Storage, StorageError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -88,21 +87,22 @@ async fn a_later_request_says_what_the_first_did() {
     }
 }
 
-/// A storage whose server took an object, and answers `status` and `code` from then on.
-async fn refusing(status: u16, code: &'static str) -> Server {
+/// A server that takes one object, and gives `answer` to every request after that.
+async fn after_one<F>(answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static) -> Server
+where
+    F: Future<Output = Response> + Send,
+{
     let took = Arc::new(AtomicBool::new(false));
-    let server = Server::answering(move |_| {
-        let took = Arc::clone(&took);
+    Server::answering(move |asked| {
+        let (took, answer) = (Arc::clone(&took), answer.clone());
         async move {
             match took.swap(true, Relaxed) {
                 false => stored(),
-                true => error(status, code),
+                true => answer(asked).await,
             }
         }
     })
-    .await;
-    store(&server.storage).await.unwrap();
-    server
+    .await
 }
 
 async fn store(storage: &Storage) -> Result<(), StorageError> {
@@ -131,7 +131,8 @@ async fn a_refusal_is_told_as_that_of_a_first_request() {
         (503, "SlowDown", 4),
         (500, "InternalError", 4),
     ] {
-        let mut server = refusing(status, code).await;
+        let mut server = after_one(move |_| async move { error(status, code) }).await;
+        store(&server.storage).await.unwrap();
         assert_eq!(server.lines(), ["PUT /reef/a"]);
         let refused = failure(store(&server.storage)).await;
         assert_eq!(server.lines(), vec!["PUT /reef/a"; attempts], "{code}");
@@ -150,23 +151,12 @@ async fn a_refusal_is_told_as_that_of_a_first_request() {
 
 #[tokio::test]
 async fn attempts_end_with_the_time_for_all_of_them() {
-    let took = Arc::new(AtomicBool::new(false));
     let all_of_them = Duration::from_millis(1900);
-    let server = Server::answering(move |_| {
-        let took = Arc::clone(&took);
-        async move {
-            match took.swap(true, Relaxed) {
-                false => stored(),
-                true => pending().await,
-            }
-        }
-    })
-    .await
-    .with(|options| {
+    let impatient = |options: &mut S3Options| {
         options.attempt_timeout = Duration::from_secs(1);
         options.operation_timeout = all_of_them;
-    })
-    .await;
+    };
+    let server = after_one(|_| pending()).await.with(impatient).await;
     store(&server.storage).await.unwrap();
     let failed = failure(store(&server.storage)).await;
     assert!(matches!(failed, StorageError::Timeout { .. }), "{failed:?}");
@@ -208,31 +198,20 @@ async fn a_server_that_hangs_up_without_an_answer_is_tried_as_often_as_by_a_firs
 #[tokio::test]
 async fn a_clock_that_went_wrong_is_left_to_the_sdk() {
     // Signed for a time that is an hour ago, it is taken.
-    let took = Arc::new(AtomicBool::new(false));
-    let mut server =
-        Server::answering(move |asked| {
-            let took = Arc::clone(&took);
-            async move {
-                if !took.swap(true, Relaxed) {
-                    return stored();
-                }
-                let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
-                let signed = asked.header("x-amz-date").unwrap().trim_end_matches('Z');
-                let signed: DateTime = signed.parse().unwrap();
-                let signed = signed.to_zoned(TimeZone::UTC).unwrap().timestamp();
-                match signed.duration_since(hour_ago).abs() < SignedDuration::from_mins(9) {
-                true => stored(),
-                false => Response::builder()
-                    .status(403)
-                    .header("date", hour_ago.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
-                    .body(Body::from(
-                        "<Error><Code>RequestTimeTooSkewed</Code><Message>said</Message></Error>",
-                    ))
-                    .unwrap(),
-            }
-            }
-        })
-        .await;
+    let mut server = after_one(|asked| async move {
+        let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
+        let signed = asked.header("x-amz-date").unwrap().trim_end_matches('Z');
+        let signed: DateTime = signed.parse().unwrap();
+        let signed = signed.to_zoned(TimeZone::UTC).unwrap().timestamp();
+        if signed.duration_since(hour_ago).abs() < SignedDuration::from_mins(9) {
+            return stored();
+        }
+        let mut refused = error(403, "RequestTimeTooSkewed");
+        let date = hour_ago.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        refused.headers_mut().insert("date", date.parse().unwrap());
+        refused
+    })
+    .await;
     for _ in 0..2 {
         store(&server.storage).await.unwrap();
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use axum::response::Response;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -25,7 +26,7 @@ fn is_direct(asked: &Asked) -> bool {
 
 /// What a request says, without what each one says differently or the SDK says of itself.
 fn said(asked: &Asked) -> BTreeMap<String, String> {
-    let names = asked.head.headers.keys().map(|name| name.as_str());
+    let names = asked.head.headers.keys().map(HeaderName::as_str);
     let names = names.filter(|name| {
         !name.starts_with("amz-sdk-") && !name.ends_with("user-agent") && *name != "x-amz-date"
     });

@@ -30,9 +30,7 @@ pub(super) const HELD: u64 = 1 << 20;
 
 /// A body that can be sent several times, and its checksums, each computed once.
 pub(super) struct Sendable {
-    pub(super) body: SdkBody,
-    /// All of it, if it is in memory.
-    pub(super) bytes: Option<Bytes>,
+    body: SdkBody,
     /// Goes ahead as a header that is signed.
     pub(super) crc32: String,
     pub(super) signing: Signing,
@@ -101,15 +99,21 @@ impl Sendable {
                     buffers: s3.buffers.clone(),
                 };
                 let body = SdkBody::retryable(move || SdkBody::from_body_1_x(streamed.again()));
-                return Ok(sums.vouch_for(body, None));
+                return Ok(sums.vouch_for(body));
             }
         };
         sums.add(&bytes);
-        Ok(sums.vouch_for(bytes.clone().into(), Some(bytes)))
+        Ok(sums.vouch_for(bytes.into()))
     }
 
-    pub(super) fn body(self) -> ByteStream {
-        ByteStream::new(self.body)
+    /// The same body from its beginning, as often as is asked for.
+    pub(super) fn body(&self) -> Option<ByteStream> {
+        self.body.try_clone().map(ByteStream::new)
+    }
+
+    /// Whether it is read from a file as it is sent.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.body.bytes().is_none()
     }
 }
 
@@ -159,13 +163,12 @@ impl Sums {
         Ok(())
     }
 
-    fn vouch_for(self, body: SdkBody, bytes: Option<Bytes>) -> Sendable {
+    fn vouch_for(self, body: SdkBody) -> Sendable {
         // The low half of it; a CRC-32 has no other.
         let crc32 = &self.crc32.finalize().to_be_bytes()[4..];
         let sha256 = self.sha256.map(|sha256| hex(&sha256.finalize()));
         Sendable {
             body,
-            bytes,
             crc32: STANDARD.encode(crc32),
             signing: Signing { sha256 },
         }

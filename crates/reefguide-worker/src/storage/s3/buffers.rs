@@ -9,7 +9,7 @@ use crate::storage::content::PIECE;
 
 /// How many buffers are kept for later.
 const SPARE: usize = 16;
-/// Where buffers begin is a multiple of this, as it is with the pages that files are copied from. Processors are
+/// Where buffers begin is a multiple of this, as it is with the pages that files are copied from. Some processors are
 /// several times slower where the places differ a little, as they do with what is just allocated.
 const ALIGNED: usize = 4096;
 

@@ -162,6 +162,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aws_config::web_identity_token::{
         StaticConfiguration, WebIdentityTokenCredentialsProvider,
     };
@@ -169,8 +171,6 @@ mod tests {
     use aws_sdk_s3::config::{BehaviorVersion, Builder, Region};
     use aws_sdk_s3::operation::get_object::GetObject;
     use aws_sdk_s3::operation::put_object::PutObject;
-
-    use std::time::Duration;
 
     use super::*;
     use crate::storage::backend::Backend;

@@ -94,12 +94,7 @@ async fn whole(
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let Sendable {
-        body,
-        bytes,
-        crc32,
-        signing,
-    } = sendable;
+    let signing = &sendable.signing;
     // The builders of the SDK have no trait in common.
     macro_rules! put {
         ($put:expr) => {
@@ -110,30 +105,25 @@ async fn whole(
                 .set_server_side_encryption(s3.encryption())
                 .set_ssekms_key_id(s3.kms_key())
                 .set_storage_class(class(metadata.class))
-                .checksum_crc32(&crc32)
+                .checksum_crc32(&sendable.crc32)
+                .set_body(sendable.body())
         };
     }
     let by_sdk = |learn| {
         put!(s3.client.put_object())
-            .body(body.into())
             .customize()
             .interceptor(signing.clone())
             .interceptor(learn)
             .send()
     };
     let sent = Instant::now();
-    let stored = match bytes {
-        Some(bytes) => {
-            let input = || {
-                put!(PutObjectInput::builder())
-                    .body(bytes.clone().into())
-                    .build()
-            };
-            let put = s3.puts.send(to.bucket(), Some(&signing), input, by_sdk);
-            s3.ask(Action::Store, to, put).await?
-        }
+    let stored = if sendable.is_streamed() {
         // The SDK watches over the pace of content that is read as it is sent.
-        None => s3.ask(Action::Store, to, by_sdk(Learn::default())).await?,
+        s3.ask(Action::Store, to, by_sdk(Learn::default())).await?
+    } else {
+        let input = || put!(PutObjectInput::builder()).build();
+        let put = s3.puts.send(to.bucket(), Some(signing), input, by_sdk);
+        s3.ask(Action::Store, to, put).await?
     };
     if size <= SMALL {
         permit.answered(sent.elapsed());
@@ -339,7 +329,7 @@ impl Part {
             .upload_id(upload)
             .part_number(number)
             .checksum_crc32(&crc32)
-            .body(sendable.body())
+            .set_body(sendable.body())
             .customize()
             .interceptor(signing)
             .send();

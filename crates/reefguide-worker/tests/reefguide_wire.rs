@@ -544,7 +544,9 @@ async fn a_clock_that_is_off_is_measured_against_the_answers() {
         let answer = server
             .mock_async(|when, then| {
                 when.method(GET).path("/api/");
-                then.status(200).header("date", date.unwrap());
+                then.status(200)
+                    .header("date", date.unwrap())
+                    .json_body(json!({ "message": "API healthy." }));
             })
             .await;
         client.health().await.unwrap();

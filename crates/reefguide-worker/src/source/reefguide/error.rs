@@ -224,7 +224,7 @@ impl fmt::Display for Redirect<'_> {
             Self(Some(endpoint), _) => write!(f, "the API redirects to {endpoint}: write that"),
             Self(None, to) => write!(
                 f,
-                "redirected to {to}, which is no address of an API; redirects are not followed"
+                "redirected to {to}, perhaps a login portal or a maintenance page; redirects are not followed"
             ),
         }
     }

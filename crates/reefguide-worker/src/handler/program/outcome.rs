@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Program;
 use crate::handler::JobError;
+use crate::handler::finite::not_json;
 use crate::handler::process::{Tail, ended_by};
 use crate::handler::registry::fitting;
 
@@ -71,8 +72,10 @@ impl Program {
             );
             return Err(JobError::permanent(said));
         }
-        let result = serde_json::from_slice(&fs::read(file)?)
-            .map_err(|error| JobError::permanent(error).context(format!("{what} is not JSON")))?;
+        let text = fs::read(file)?;
+        let result = serde_json::from_slice(&text).map_err(|error| {
+            JobError::permanent(format!("{what} is {}", not_json(&text, &error)))
+        })?;
         fitting(result, &what, "output")
     }
 }

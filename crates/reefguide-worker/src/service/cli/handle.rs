@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Problem, Program, say, scratch_problem, storage_in, telemetry_options};
-use crate::handler::{ContextParts, kill_all};
+use crate::handler::{ContextParts, kill_all, not_json};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::bar::Bar;
@@ -126,5 +126,5 @@ fn read_payload(path: &PathBuf) -> Result<Value, Problem> {
         Problem::new(Exit::Usage, format!("payload {place}: {error}"))
     };
     let text = read().map_err(|error| unusable(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| unusable(format!("not JSON: {error}")))
+    serde_json::from_str(&text).map_err(|error| unusable(not_json(text.as_bytes(), &error)))
 }

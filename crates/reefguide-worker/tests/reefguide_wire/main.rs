@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod foreign;
+mod lists;
+mod redirects;
+mod results;
+
 use std::time::Duration;
 
 use base64::Engine;

@@ -1,0 +1,325 @@
+//! Floats that JSON does not have.
+//!
+//! `serde_json` writes NaN and the infinities as `null` without a word, as if the handler had found nothing. Programs
+//! write them as they are, which is no JSON. Either way the job fails, and its author learns where.
+
+use std::fmt::{self, Display};
+
+use serde::ser::{
+    self, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant,
+};
+
+/// What JSON does not have, as Python and JavaScript write it.
+const TOKENS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
+/// The first float in a value that is NaN or infinite: its place and what it is.
+pub(super) fn not_finite<T: Serialize + ?Sized>(value: &T) -> Option<(String, f64)> {
+    let error = serde_path_to_error::serialize(value, Finite).err()?;
+    let path = error.path().to_string();
+    match error.into_inner() {
+        NotFinite::Float(float) => Some((path, float)),
+        NotFinite::Other => None,
+    }
+}
+
+/// What is wrong with a text that is not JSON; NaN and the infinities are called by their names.
+pub(crate) fn not_json(text: &[u8], error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let at = text
+        .split(|byte| *byte == b'\n')
+        .nth(line.saturating_sub(1));
+    // The column is that of the byte that cannot be, which may be the second.
+    let found = at.and_then(|at| {
+        (column.saturating_sub(2)..=column).find_map(|start| {
+            let rest = at.get(start..)?;
+            let mut tokens = TOKENS.iter();
+            let token = tokens.find(|token| rest.starts_with(token.as_bytes()))?;
+            Some((token, start + 1))
+        })
+    });
+    match found {
+        Some((token, column)) => format!(
+            "not JSON: {token} at line {line} column {column}; JSON has finite numbers only, write null or leave it out"
+        ),
+        None => format!("not JSON: {error}"),
+    }
+}
+
+/// A serializer that writes nothing and fails at such a float.
+#[derive(Clone, Copy)]
+struct Finite;
+
+#[derive(Debug)]
+enum NotFinite {
+    Float(f64),
+    /// Serializing fails, which is for others to say.
+    Other,
+}
+
+impl Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Float(float) => write!(f, "{float} is no finite number"),
+            Self::Other => f.write_str("not serializable"),
+        }
+    }
+}
+
+impl std::error::Error for NotFinite {}
+
+impl ser::Error for NotFinite {
+    fn custom<T: Display>(_: T) -> Self {
+        Self::Other
+    }
+}
+
+type Checked = Result<(), NotFinite>;
+
+macro_rules! fine {
+    ($($method:ident($($type:ty),*);)*) => {
+        $(fn $method(self, $(_: $type),*) -> Checked {
+            Ok(())
+        })*
+    };
+}
+
+impl ser::Serializer for Finite {
+    type Ok = ();
+    type Error = NotFinite;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    fine! {
+        serialize_bool(bool);
+        serialize_i8(i8);
+        serialize_i16(i16);
+        serialize_i32(i32);
+        serialize_i64(i64);
+        serialize_i128(i128);
+        serialize_u8(u8);
+        serialize_u16(u16);
+        serialize_u32(u32);
+        serialize_u64(u64);
+        serialize_u128(u128);
+        serialize_char(char);
+        serialize_str(&str);
+        serialize_bytes(&[u8]);
+        serialize_none();
+        serialize_unit();
+        serialize_unit_struct(&'static str);
+        serialize_unit_variant(&'static str, u32, &'static str);
+    }
+
+    fn serialize_f32(self, float: f32) -> Checked {
+        self.serialize_f64(float.into())
+    }
+
+    fn serialize_f64(self, float: f64) -> Checked {
+        match float.is_finite() {
+            true => Ok(()),
+            false => Err(NotFinite::Float(float)),
+        }
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Checked {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Checked {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Checked {
+        value.serialize(self)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self, NotFinite> {
+        Ok(self)
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, _: &T) -> Checked {
+        Ok(())
+    }
+}
+
+macro_rules! compound {
+    ($($trait:ident: $method:ident($($name:ty)?);)*) => {
+        $(impl $trait for Finite {
+            type Ok = ();
+            type Error = NotFinite;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, $(_: $name,)? value: &T) -> Checked {
+                value.serialize(*self)
+            }
+
+            fn end(self) -> Checked {
+                Ok(())
+            }
+        })*
+    };
+}
+
+compound! {
+    SerializeSeq: serialize_element();
+    SerializeTuple: serialize_element();
+    SerializeTupleStruct: serialize_field();
+    SerializeTupleVariant: serialize_field();
+    SerializeStruct: serialize_field(&'static str);
+    SerializeStructVariant: serialize_field(&'static str);
+}
+
+impl SerializeMap for Finite {
+    type Ok = ();
+    type Error = NotFinite;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Checked {
+        key.serialize(*self)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Checked {
+        value.serialize(*self)
+    }
+
+    fn end(self) -> Checked {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    #[derive(serde::Serialize)]
+    struct Result {
+        name: &'static str,
+        depth: Depth,
+        by_zone: BTreeMap<&'static str, Option<f32>>,
+    }
+
+    #[derive(serde::Serialize)]
+    enum Depth {
+        Unknown,
+        Known(f64),
+        Between(f64, f64),
+        Measured { values: Vec<(f64, f32)> },
+    }
+
+    fn place(depth: Depth, zone: Option<f32>) -> String {
+        let by_zone = BTreeMap::from([("north", Some(1.5)), ("south", zone)]);
+        let result = Result {
+            name: "NaN",
+            depth,
+            by_zone,
+        };
+        not_finite(&result).map_or_else(
+            || "fine".into(),
+            |(place, float)| format!("{place}: {float}"),
+        )
+    }
+
+    #[test]
+    fn a_float_that_json_does_not_have_is_found_wherever_it_is() {
+        let nan = f64::NAN;
+        assert_eq!(place(Depth::Unknown, None), "fine");
+        assert_eq!(place(Depth::Known(f64::MAX), Some(f32::MIN)), "fine");
+        assert_eq!(place(Depth::Known(nan), None), "depth: NaN");
+        assert_eq!(
+            place(Depth::Between(0.0, f64::INFINITY), None),
+            "depth.Between[1]: inf"
+        );
+        let values = vec![(0.0, 0.0), (1.0, f32::NEG_INFINITY)];
+        assert_eq!(
+            place(Depth::Measured { values }, None),
+            "depth.Measured.values[1][1]: -inf"
+        );
+        assert_eq!(place(Depth::Unknown, Some(f32::NAN)), "by_zone.south: NaN");
+        assert_eq!(not_finite(&nan).unwrap().0, ".");
+        assert_eq!(not_finite(&json!({ "a": [1.5, null] })), None);
+    }
+
+    #[test]
+    fn what_cannot_be_serialized_for_another_reason_is_not_called_a_float() {
+        let cell = std::cell::RefCell::new(1);
+        let _borrowed = cell.borrow_mut();
+        assert_eq!(not_finite(&cell), None);
+    }
+
+    #[test]
+    fn a_text_that_has_one_is_told_from_other_texts_that_are_not_json() {
+        let said = |text: &str| {
+            let error = serde_json::from_str::<Value>(text).unwrap_err();
+            not_json(text.as_bytes(), &error)
+        };
+        let texts = [
+            r#"{"mean": NaN}"#,
+            "NaN",
+            "[1,\n  2,\n  Infinity]",
+            r#"{"a":-Infinity}"#,
+            r#"{"a": [-Infinity, 1]}"#,
+            r#"{"name": "NaN", "a": }"#,
+            r#"{"a": nan}"#,
+            r#"{"a": 1e999}"#,
+            "",
+        ];
+        let said: Vec<_> = texts
+            .iter()
+            .map(|text| format!("{text}\n  {}", said(text)))
+            .collect();
+        insta::assert_snapshot!(said.join("\n"));
+    }
+}

@@ -2,13 +2,18 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, pipe};
+use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use reefguide_lab::Lab;
+use reefguide_lab::{Fault, Lab, Route};
+use reefguide_worker::storage::{Storage, StorageUri};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::lab_storage;
 use crate::program::{Ended, Program, Running, in_time};
 use crate::rig::{ended, lab, nobody, worker_for};
 
@@ -199,6 +204,62 @@ async fn a_second_signal_ends_a_worker_at_once_whose_log_is_not_read() {
         worker.signal(second).await;
         assert_eq!(ends_at_once(worker).await.code, Some(code));
     }
+}
+
+#[tokio::test]
+async fn a_handler_that_blocks_every_thread_does_not_hold_up_the_end() {
+    let lab = lab().await;
+    let (program, port) = worker(&lab);
+    let program = program.env("SHUTDOWN_GRACE_MS", "2000");
+    let worker = program.start_with(&[], Stdio::null(), Stdio::null());
+    let job = lab.submit("BLOCK", json!(1)).unwrap();
+    let runs = |job: &Value| job["status"] == "IN_PROGRESS";
+    in_time(lab.wait_for(job, runs)).await.unwrap();
+    answers(port, "/ready", 200).await;
+    worker.signal("TERM").await;
+    assert_eq!(in_time(worker.ended()).await.code, Some(0));
+}
+
+/// A terminal that shows nothing, as after Ctrl-S, and its outside.
+fn stopped_terminal() -> (OwnedFd, OwnedFd) {
+    let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&outside).unwrap();
+    unlockpt(&outside).unwrap();
+    let name = ptsname(&outside, Vec::new()).unwrap();
+    let inside = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    (inside, outside)
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
+    let lab = lab().await;
+    let bucket = lab.bucket();
+    let storage = Storage::s3(lab_storage::options(&lab)).await;
+    let object: StorageUri = format!("s3://{bucket}/soundings.csv").parse().unwrap();
+    storage.upload_bytes("depth", &object).await.unwrap();
+    // Long enough for the bar to be drawn.
+    lab.faults()
+        .add(Fault::delay(Route::S3Get, Duration::from_secs(2)));
+    let (terminal, _outside) = stopped_terminal();
+    let program = worker_for(&lab)
+        .env("TERM", "xterm-256color")
+        .env("RUST_LOG", "trace")
+        .file(
+            "payload.json",
+            &json!({ "source": object.to_string() }).to_string(),
+        );
+    let args = [
+        "handle",
+        "COPY",
+        "--input",
+        "payload.json",
+        "--output-dir",
+        "out",
+    ];
+    let handle = program.start_with(&args, Stdio::piped(), terminal.into());
+    let ended = in_time(handle.ended()).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.contains("\"bytes\": 5"), "{}", ended.stdout);
 }
 
 /// An API whose connections are taken and never answered.

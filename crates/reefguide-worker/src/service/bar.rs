@@ -38,7 +38,11 @@ pub struct Position {
 impl Bar {
     /// A bar on stderr.
     pub fn stderr() -> Self {
-        // Through the queue of the log: a terminal that is stopped must not stop the work.
+        Self::new(ProgressDrawTarget::stderr())
+    }
+
+    /// A bar on stderr that is drawn through the queue of the log: a terminal that is stopped does not stop the work.
+    pub(super) fn in_log() -> Self {
         let terminal = Term::read_write_pair(io::stdin(), log_queue::stderr());
         Self::new(ProgressDrawTarget::term(terminal, DRAWS))
     }

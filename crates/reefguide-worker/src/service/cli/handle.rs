@@ -40,7 +40,7 @@ impl Program {
             return Err(self.unhandled(&handle.job_type));
         }
         let config = self.load_without_api()?;
-        let bar = Bar::stderr();
+        let bar = Bar::in_log();
         let lines = bar.above(log_queue::stderr);
         let terminal = stderr().is_terminal();
         let reporting = Reporting::default();

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -25,7 +26,7 @@ use crate::Chain;
 use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
 use crate::log_queue;
-use crate::runtime::{JobLogs, WorkerBuilder};
+use crate::runtime::{JobLogs, WorkerBuilder, thread_is_lost};
 use crate::source::reefguide::{ApiError, Client, ClientBuilder};
 use crate::storage::{S3Options, Storage};
 
@@ -42,6 +43,9 @@ struct Cli {
     #[command(flatten)]
     files: Files,
 }
+
+/// How long the program may take to end after [`main`](WorkerBuilder::main), if a handler blocks a thread of it.
+const RUNTIME_END: Duration = Duration::from_secs(1);
 
 #[derive(Args, Clone, Debug)]
 struct Files {
@@ -92,7 +96,15 @@ impl WorkerBuilder {
     /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
     /// that were given to the builder before are replaced by what the configuration says.
     pub async fn main(self) -> ExitCode {
-        Box::pin(dispatch(self, std::env::args_os())).await.into()
+        let exit = Box::pin(dispatch(self, std::env::args_os())).await;
+        if thread_is_lost() {
+            let code = exit.code().into();
+            std::thread::spawn(move || {
+                std::thread::sleep(RUNTIME_END);
+                std::process::exit(code)
+            });
+        }
+        exit.into()
     }
 }
 

@@ -10,10 +10,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use futures_util::future::select_all;
 use reefguide_worker::Chain;
+use reefguide_worker::service::exit::Exit;
+use reefguide_worker::service::signals::Signal;
 use serde_json::json;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::signal;
 
 /// Submits jobs to the ReefGuide API, shows what becomes of them, and downloads what they made.
 ///
@@ -34,7 +37,7 @@ const EXIT_CODES: &str = "Exit codes:
   2    the command line or an input is wrong; nothing was done
   69   the API or the storage could not be reached
   77   not logged in, or not allowed
-  130  ended by Ctrl-C (143 by SIGTERM)";
+  130  ended by Ctrl-C (129 by SIGHUP, 143 by SIGTERM)";
 
 /// How long what is under way when a command ends may take, such as a last write or looking up a name.
 const LAST_WORK: Duration = Duration::from_secs(2);
@@ -77,15 +80,18 @@ async fn run(Cli { command, json }: Cli) -> ExitCode {
 
 /// The exit code of the signal that asks for the end. What is dropped then cleans up after itself.
 async fn signalled() -> u8 {
-    let next = async |kind| match signal(kind) {
-        Ok(mut signals) => drop(signals.recv().await),
-        // Then it ends the process by itself.
-        Err(_) => std::future::pending().await,
+    let next = |awaited: Signal| async move {
+        match signal(awaited.kind()) {
+            Ok(mut signals) => drop(signals.recv().await),
+            // Then it ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+        Exit::Signalled(awaited).code()
     };
-    tokio::select! {
-        () = next(SignalKind::interrupt()) => 130,
-        () = next(SignalKind::terminate()) => 143,
-    }
+    let awaited = Signal::awaited().into_iter();
+    select_all(awaited.map(|signal| Box::pin(next(signal))))
+        .await
+        .0
 }
 
 #[cfg(test)]

@@ -202,13 +202,15 @@ fn where_there_is_no_browser_the_lab_runs_on_and_says_so() {
 }
 
 #[test]
-fn a_lab_on_all_addresses_ends_with_sigterm_and_keeps_its_data() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().to_str().unwrap();
-    let mut up = Up::start(&["--host", "0.0.0.0", "--data", data]);
-    assert!(up.endpoint.starts_with("http://127.0.0.1:"));
-    assert!(up.stop("TERM"));
-    assert!(folder.path().join("jobs.sqlite").is_file());
+fn a_lab_on_all_addresses_ends_when_it_is_told_and_keeps_its_data() {
+    for signal in ["TERM", "HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let mut up = Up::start(&["--host", "0.0.0.0", "--data", data]);
+        assert!(up.endpoint.starts_with("http://127.0.0.1:"));
+        assert!(up.stop(signal));
+        assert!(folder.path().join("jobs.sqlite").is_file());
+    }
 }
 
 #[tokio::test]

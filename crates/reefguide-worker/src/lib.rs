@@ -21,6 +21,7 @@ pub mod handler;
 pub mod health;
 pub mod job;
 mod job_log;
+mod log_queue;
 pub mod metrics;
 pub mod prelude;
 pub mod retry;

@@ -227,6 +227,7 @@ fn the_book_has_every_exit_code() {
         Exit::Internal,
         Exit::Refused,
         Exit::Config,
+        Exit::Signalled(Signal::Hangup),
         Exit::Signalled(Signal::Interrupt),
         Exit::Signalled(Signal::Terminate),
     ];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// end.
 pub(crate) struct Program {
     binary: &'static str,
+    before: &'static [&'static str],
     env: BTreeMap<String, String>,
     secrets: Vec<String>,
     folder: TempDir,
@@ -31,6 +32,7 @@ impl Program {
         let tmpdir = temporary.path().to_str().unwrap().to_owned();
         Self {
             binary: env!("CARGO_BIN_EXE_process-tests"),
+            before: &[],
             env: BTreeMap::from([("TMPDIR".to_owned(), tmpdir)]),
             secrets: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
@@ -41,6 +43,12 @@ impl Program {
     /// The worker whose handlers come to harm, in place of the usual one.
     pub(crate) fn unruly(mut self) -> Self {
         self.binary = env!("CARGO_BIN_EXE_unruly");
+        self
+    }
+
+    /// Has these words before it on the command line.
+    pub(crate) fn before(mut self, words: &'static [&'static str]) -> Self {
+        self.before = words;
         self
     }
 
@@ -86,26 +94,34 @@ impl Program {
     }
 
     pub(crate) fn start_with_input(&self, args: &[&str], input: &'static str) -> Running<'_> {
-        let mut child = Command::new(self.binary)
+        let mut running = self.start_with(args, Stdio::piped(), Stdio::piped());
+        let mut stdin = running.stdin.take().unwrap();
+        // Not every command reads its input to the end.
+        tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
+        running
+    }
+
+    /// Starts it with other places to write to than the test. Its input is empty and does not end.
+    pub(crate) fn start_with(&self, args: &[&str], stdout: Stdio, stderr: Stdio) -> Running<'_> {
+        let mut words = self.before.iter().copied().chain([self.binary]);
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
             .args(args)
             .env_clear()
             .envs(&self.env)
             .current_dir(self.folder.path())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // Not every command reads its input to the end.
-        tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Running {
             program: self,
+            stdin: child.stdin.take(),
+            stdout: tokio::spawn(read(child.stdout.take())),
+            stderr: follow(child.stderr.take()),
             child,
-            stdout: tokio::spawn(read(stdout)),
-            stderr: follow(stderr),
         }
     }
 
@@ -118,6 +134,8 @@ impl Program {
 pub(crate) struct Running<'a> {
     program: &'a Program,
     child: Child,
+    /// Held open, if it is not written.
+    stdin: Option<ChildStdin>,
     stdout: JoinHandle<String>,
     stderr: watch::Receiver<String>,
 }
@@ -138,6 +156,10 @@ impl Running<'_> {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.find(|line| line["message"] == message).unwrap()[field].to_string()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Sends a signal, such as `TERM`.
@@ -217,15 +239,18 @@ pub(crate) async fn in_time<F: Future>(waiting: F) -> F::Output {
         .expect("waited long enough")
 }
 
-async fn read(mut from: impl AsyncRead + Unpin) -> String {
+async fn read(from: Option<impl AsyncRead + Unpin>) -> String {
     let mut text = String::new();
-    from.read_to_string(&mut text).await.unwrap();
+    if let Some(mut from) = from {
+        from.read_to_string(&mut text).await.unwrap();
+    }
     text
 }
 
 /// What has been written so far, line by line, until the writer is gone.
-fn follow(from: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<String> {
+fn follow(from: Option<impl AsyncRead + Unpin + Send + 'static>) -> watch::Receiver<String> {
     let (all, followed) = watch::channel(String::new());
+    let Some(from) = from else { return followed };
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).lines();
         while let Some(line) = lines.next_line().await.unwrap() {

@@ -47,9 +47,9 @@ async fn a_handler_that_does_not_end_within_the_grace_is_cancelled_and_its_job_f
 }
 
 #[tokio::test]
-async fn an_idle_worker_ends_at_once_on_either_signal() {
+async fn an_idle_worker_ends_at_once_on_each_signal() {
     let lab = lab().await;
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let program = worker_for(&lab).env("POLL_INTERVAL_MS", "600000");
         let mut worker = program.start(&[]);
         worker.says("claims use a local identity").await;
@@ -78,6 +78,8 @@ async fn a_second_signal_ends_the_worker_at_once_and_leaves_no_scratch() {
         ("TERM", "TERM", 143),
         ("INT", "INT", 130),
         ("TERM", "INT", 130),
+        ("INT", "HUP", 129),
+        ("HUP", "HUP", 129),
     ] {
         let lab = lab().await;
         let job = submit_slow(&lab, Duration::from_secs(600));

@@ -76,10 +76,10 @@ async fn a_submitted_job_is_watched_in_lines_of_json_through_an_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_ends_watching_with_130_and_a_termination_with_143() {
+async fn a_signal_ends_watching_with_the_code_of_the_signal() {
     let desk = Desk::logged_in().await;
     desk.lab.submit("TEST", json!({ "id": 1 })).unwrap();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::HUP, 129), (Signal::INT, 130), (Signal::TERM, 143)] {
         let (mut child, mut out) = spawn(&desk, &["watch", "1"]);
         assert_eq!(next(&mut out), "job 1 is PENDING");
         kill_process(Pid::from_child(&child), signal).unwrap();

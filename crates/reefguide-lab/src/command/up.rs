@@ -158,18 +158,33 @@ impl Up {
     }
 }
 
-/// Listens for SIGINT and SIGTERM from now on; the future ends at the first.
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on; the future ends at the first. A SIGHUP that is ignored, as by
+/// `nohup`, stays so.
 #[cfg(unix)]
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     use signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = match hangup_is_ignored() {
+        true => None,
+        false => Some(signal(SignalKind::hangup())?),
+    };
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            Some(_) = async { hangup.as_mut()?.recv().await } => {}
         }
     })
+}
+
+/// Whether this process was started so; where there is no `/proc`, that cannot be seen.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Listens for Ctrl-C from now on; the future ends at the first.

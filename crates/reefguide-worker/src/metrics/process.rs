@@ -1,4 +1,4 @@
-//! What the kernel knows of this process, under the names that all Prometheus clients use.
+//! What is known of this process: by the kernel, under the names that all Prometheus clients use, and of its log.
 
 use std::fs;
 
@@ -7,6 +7,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use rustix::process::{Resource, getrlimit};
+
+use crate::log_queue;
 
 /// Read at each scrape; what cannot be read is left out.
 #[derive(Debug)]
@@ -55,7 +57,11 @@ impl Collector for Process {
                 &ConstGauge::new(most),
             )?;
         }
-        Ok(())
+        tell(
+            "worker_log_lines_dropped",
+            "Log lines that were dropped, as stderr was not read in time",
+            &ConstCounter::new(log_queue::dropped()),
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! One call of a handler: panics caught, limits kept.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +13,14 @@ use crate::job::{Assignment, Job};
 
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
+
+/// Whether a handler has been given up that blocks its thread, which tokio's runtime would wait for at its end.
+static THREAD_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether the end of the async runtime would wait for a handler that was given up.
+pub(crate) fn thread_is_lost() -> bool {
+    THREAD_LOST.load(Ordering::Relaxed)
+}
 
 /// What surrounds all log lines of a job, from its claim on; of the highest level, so that it is there for errors
 /// when nothing else is logged.
@@ -55,6 +64,7 @@ pub(crate) async fn call(
         handling.abort();
         // The future is dropped before its scratch folder is removed, unless it blocks its thread.
         if tokio::time::timeout(cooperation, handling).await.is_err() {
+            THREAD_LOST.store(true, Ordering::Relaxed);
             tracing::error!("handler blocks its thread and cannot be cancelled; use ctx.blocking");
         }
     }

@@ -34,5 +34,5 @@ pub use recovery::{Look, Recovery, RecoveryError, Settled};
 pub use stopped::{JobCounts, StopReason, Stopped};
 pub use worker::Worker;
 
-pub(crate) use call::{COOPERATION, call, job_span, note_assignment};
+pub(crate) use call::{COOPERATION, call, job_span, note_assignment, thread_is_lost};
 pub(crate) use limits::{Limit, Reached};

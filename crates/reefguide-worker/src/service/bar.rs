@@ -3,12 +3,18 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::log_queue;
 use crate::storage::TransferProgress;
 
 /// How often the bar is drawn.
 const REFRESH: Duration = Duration::from_millis(200);
+/// How often the bar library may draw in a second: it takes what it is given, and draws for log lines between.
+const DRAWS: u8 = 20;
+/// How long to wait at the end until nothing of the bar is left.
+const GONE: Duration = Duration::from_millis(100);
 
 /// A bar at the bottom of the terminal, drawn five times a second and gone when its work is done or dropped.
 /// Where stderr is no terminal nothing is shown.
@@ -35,8 +41,14 @@ impl Bar {
         Self::new(ProgressDrawTarget::stderr())
     }
 
+    /// A bar on stderr that is drawn through the queue of the log: a terminal that is stopped does not stop the work.
+    pub(super) fn in_log() -> Self {
+        let terminal = Term::read_write_pair(io::stdin(), log_queue::stderr());
+        Self::new(ProgressDrawTarget::term(terminal, DRAWS))
+    }
+
     fn new(target: ProgressDrawTarget) -> Self {
-        let bar = ProgressBar::hidden().with_finish(ProgressFinish::AndClear);
+        let bar = ProgressBar::hidden();
         Self { bar, target }
     }
 
@@ -79,6 +91,7 @@ impl Bar {
         work: impl Future<Output = T>,
     ) -> T {
         let Self { bar, target } = self;
+        let shown = Shown(bar.clone());
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -88,7 +101,8 @@ impl Bar {
             }
             bar.set_draw_target(target);
             loop {
-                if let Some(now) = now() {
+                // On a terminal that is stopped there is no point in drawing.
+                if let Some(now) = now().filter(|_| log_queue::is_idle()) {
                     bar.set_length(now.of);
                     bar.set_position(now.done);
                     bar.set_message(now.message);
@@ -101,8 +115,18 @@ impl Bar {
             done = work => done,
             never = showing => never,
         };
-        bar.finish_and_clear();
+        drop(shown);
         done
+    }
+}
+
+/// A bar that is gone from the terminal before anybody else writes there.
+struct Shown(ProgressBar);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+        log_queue::flush(GONE);
     }
 }
 

@@ -15,8 +15,9 @@ use super::signals::Signal;
 /// | 70 | an internal error: a bug in the worker |
 /// | 77 | the API or the storage refused the credentials or the role |
 /// | 78 | the configuration is wrong |
-/// | 130 | a second signal ended the process at once, and it was SIGINT |
-/// | 143 | a second signal ended the process at once, and it was SIGTERM |
+/// | 129 | a signal ended the process at once, and it was SIGHUP |
+/// | 130 | a signal ended the process at once, and it was SIGINT |
+/// | 143 | a signal ended the process at once, and it was SIGTERM |
 ///
 /// ```
 /// use reefguide_worker::service::exit::Exit;
@@ -42,7 +43,7 @@ pub enum Exit {
     Refused,
     /// 78: the configuration is wrong.
     Config,
-    /// 128 and the signal's number: a second signal ended the process at once.
+    /// 128 and the signal's number: a signal ended the process at once. Of a run or a job it is the second.
     Signalled(Signal),
 }
 

@@ -1,6 +1,7 @@
 //! Log lines: for people on a terminal, JSON otherwise.
 //!
-//! They go to stderr, so that commands can print their answer on stdout. ECS collects both.
+//! They go to stderr, so that commands can print their answer on stdout. ECS collects both. A thread writes them,
+//! from a queue with a limit: a stderr that is not read costs lines, and never time.
 //!
 //! A JSON line has `timestamp` (RFC 3339, milliseconds, UTC), `level`, `target`, `message`, the
 //! event's fields, and the fields of all spans around it, so that every line of a job carries
@@ -12,6 +13,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::panic;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -26,7 +28,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::job_log;
 use super::reporting::Reporting;
-use crate::trace;
+use crate::{log_queue, trace};
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,18 +105,36 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
+/// How long a panic waits for its line to be written: it may be the last of the process.
+const PANIC_LINE: Duration = Duration::from_millis(100);
+
+/// Waits when it is dropped until all that was logged is written, for a second at most.
+#[derive(Debug)]
+#[must_use = "keep it to the end of the program, so that its last lines are written"]
+pub struct LogGuard(());
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        log_queue::flush(log_queue::LAST_LINES);
+    }
+}
+
 /// Sets up logging to stderr for the whole process, panics included: each becomes one error event
 /// in place of the standard text.
 ///
+/// Logging blocks nobody. Up to 20,000 lines (8 MiB) wait to be written; further ones are dropped, and once half of
+/// them are written a warning says how many. The guard is for the end of the program.
+///
 /// # Errors
 /// If the filter is not valid, or if logging is set up already; then nothing is changed.
-pub fn init(options: &TelemetryOptions) -> Result<(), TelemetryError> {
+pub fn init(options: &TelemetryOptions) -> Result<LogGuard, TelemetryError> {
     init_to(
         options,
-        std::io::stderr,
+        log_queue::stderr,
         std::io::stderr().is_terminal(),
         &Reporting::default(),
-    )
+    )?;
+    Ok(LogGuard(()))
 }
 
 /// [`init`] with another place to write to, as for [`subscriber`], and with others to report to.
@@ -192,6 +212,7 @@ fn log_panics() {
             backtrace = backtrace.map(tracing::field::display),
             "panicked"
         );
+        log_queue::flush(PANIC_LINE);
     }));
 }
 

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::{Unread, child, is_child};
+
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -139,6 +141,23 @@ async fn blocked_async_threads_are_unhealthy_until_they_run_again() {
     tokio::time::timeout(PATIENCE, until(200)).await.unwrap();
     drop(monitor);
     worker.shutdown_background();
+}
+
+/// Blocks its async threads, which is logged.
+#[test]
+fn child_whose_log_is_not_read() {
+    if is_child() {
+        Unread::log();
+        blocked_async_threads_are_unhealthy_until_they_run_again();
+    }
+}
+
+#[test]
+fn health_is_served_while_the_log_is_not_read() {
+    let output = child("health::child_whose_log_is_not_read").output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
 }
 
 #[tokio::test]

@@ -2,17 +2,17 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reefguide_worker::service::signals::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{child, is_child};
+use crate::{Unread, child, is_child};
 
 const SCRATCH: &str = "REEFGUIDE_WORKER_TEST_SCRATCH";
 
 /// What the child does: it stops as asked when `POLITE` is set, and blocks its only runtime thread
-/// otherwise.
+/// otherwise. With `STUCK` it never returns from logging or from cleaning up either.
 #[test]
 fn child_that_waits_for_signals() {
     if !is_child() {
@@ -25,7 +25,17 @@ fn child_that_waits_for_signals() {
     });
     let scratch = std::env::var_os(SCRATCH).unwrap();
     let stop = CancellationToken::new();
-    let signals = watch(stop.clone(), move || fs::remove_dir_all(scratch).unwrap()).unwrap();
+    let stuck = std::env::var_os("STUCK").is_some();
+    if stuck {
+        Unread::log();
+    }
+    let clean_up = move || {
+        fs::remove_dir_all(scratch).unwrap();
+        while stuck {
+            std::thread::park();
+        }
+    };
+    let signals = watch(stop.clone(), clean_up).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -51,11 +61,11 @@ impl Drop for Killed {
     }
 }
 
-fn start(scratch: &Path, polite: bool) -> (Killed, impl FnMut(&str)) {
+fn start(scratch: &Path, how: Option<&str>) -> (Killed, impl FnMut(&str)) {
     let mut command = child("signals::child_that_waits_for_signals");
     command.env(SCRATCH, scratch);
-    if polite {
-        command.env("POLITE", "1");
+    if let Some(how) = how {
+        command.env(how, "1");
     }
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -82,8 +92,8 @@ fn send(signal: &str, child: &Killed) {
 #[test]
 fn the_first_signal_cancels_and_says_which_it_was() {
     let scratch = tempfile::tempdir().unwrap();
-    for (signal, name) in [("TERM", "SIGTERM"), ("INT", "SIGINT")] {
-        let (mut child, mut wait_for) = start(scratch.path(), true);
+    for (signal, name) in [("TERM", "SIGTERM"), ("INT", "SIGINT"), ("HUP", "SIGHUP")] {
+        let (mut child, mut wait_for) = start(scratch.path(), Some("POLITE"));
         wait_for("watching");
         send(signal, &child);
         wait_for(&format!("stopping on {name}"));
@@ -97,14 +107,39 @@ fn the_first_signal_cancels_and_says_which_it_was() {
 
 #[test]
 fn the_second_signal_cleans_up_and_ends_a_process_whose_runtime_is_blocked() {
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let scratch = tempfile::tempdir().unwrap();
-        let (mut child, mut wait_for) = start(scratch.path(), false);
+        let (mut child, mut wait_for) = start(scratch.path(), None);
         wait_for("watching");
         send("TERM", &child);
         wait_for("stopping on SIGTERM");
         send(signal, &child);
         assert_eq!(child.0.wait().unwrap().code(), Some(code));
         assert!(!scratch.path().exists());
+    }
+}
+
+#[test]
+fn neither_logging_nor_cleaning_up_holds_up_the_end() {
+    for third in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("scratch");
+        fs::create_dir(&scratch).unwrap();
+        let (mut child, mut wait_for) = start(&scratch, Some("STUCK"));
+        wait_for("watching");
+        send("TERM", &child);
+        wait_for("stopping on SIGTERM");
+        send("INT", &child);
+        let second = Instant::now();
+        if third {
+            // Two signals of a kind at once are one.
+            while scratch.exists() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            send("TERM", &child);
+        }
+        assert_eq!(child.0.wait().unwrap().code(), Some(130));
+        let limit = if third { 3 } else { 10 };
+        assert!(second.elapsed() < Duration::from_secs(limit));
     }
 }

@@ -82,7 +82,7 @@ fn child_that_panics() {
         return;
     }
     let options = options(LogFormat::Json, "info");
-    init(&options).unwrap();
+    let _guard = init(&options).unwrap();
     assert!(matches!(init(&options), Err(TelemetryError::AlreadySet)));
     let _in_job = info_span!("job", job_id = 7).entered();
     let text = "a number";

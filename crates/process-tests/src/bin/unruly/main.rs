@@ -5,6 +5,12 @@ mod panics;
 
 use reefguide_worker::prelude::*;
 
+/// Logs so many lines as fast as it can.
+async fn flood(lines: u64, _: JobContext) -> Result<(), JobError> {
+    (0..lines).for_each(|nth| tracing::info!(nth, "flood"));
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     if std::env::var_os("RUINED").is_some()
@@ -30,6 +36,9 @@ async fn main() -> ExitCode {
             std::thread::sleep(std::time::Duration::from_secs(600));
             Ok(())
         })
+        .handler_fn("FLOOD", flood)
+        .handler_fn("FLOOD_APART", flood)
+        .isolated("FLOOD_APART")
         .handler(panics::Panic)
         .blocking_handler(panics::BlockingPanic)
         .main()

@@ -14,6 +14,7 @@ use super::memory;
 use crate::handler::JobError;
 use crate::handler::process::{Adopted, Tail, ended_by};
 use crate::job_log::Lines;
+use crate::log_queue;
 
 /// What has been learnt so far.
 pub(super) struct Heard {
@@ -66,8 +67,8 @@ impl Heard {
                 if let Some(log) = &self.job_log {
                     log.add_foreign(&lines);
                 }
-                // As they are, like those of this process. Nobody may be reading.
-                let _ = io::stderr().write_all(lines.as_bytes());
+                // As they are, like those of this process.
+                let _ = log_queue::stderr().write_all(lines.as_bytes());
                 return Ok(());
             }
             Said::Group { id, runs } => {

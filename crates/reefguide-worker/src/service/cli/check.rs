@@ -1,8 +1,8 @@
 //! `check`: everything a worker needs, tried one by one.
 
 use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client, say, scratch_problem,
-    storage,
+    Problem, Program, api_problem, bucket_problem, cache_problem, client, listen, say,
+    scratch_problem, storage,
 };
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
@@ -12,6 +12,7 @@ use crate::storage::{InputCache, Storage, StorageUri};
 
 impl Program {
     pub(super) async fn check(self) -> Result<Exit, Problem> {
+        listen()?;
         let mut report = Report { exit: Exit::Done };
         let Some(config) = report.note("configuration", self.loaded()) else {
             return Ok(report.exit);

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, say, scratch_problem, storage_in, telemetry_options};
+use super::{Problem, Program, listen, say, scratch_problem, storage_in, telemetry_options};
 use crate::handler::{ContextParts, kill_all, not_json};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
+use crate::log_queue;
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::bar::Bar;
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
-use crate::service::{signals, telemetry};
+use crate::service::telemetry;
 use crate::storage::Outputs;
 
 #[derive(Debug, clap::Args)]
@@ -33,13 +34,14 @@ pub(super) struct Handle {
 
 impl Program {
     pub(super) async fn handle(self, handle: Handle) -> Result<Exit, Problem> {
+        let signals = listen()?;
         let job_type = JobType::from(&handle.job_type);
         if !self.builder.registry.handles(&job_type) {
             return Err(self.unhandled(&handle.job_type));
         }
         let config = self.load_without_api()?;
-        let bar = Bar::stderr();
-        let lines = bar.above(stderr);
+        let bar = Bar::in_log();
+        let lines = bar.above(log_queue::stderr);
         let terminal = stderr().is_terminal();
         let reporting = Reporting::default();
         telemetry::init_to(&telemetry_options(&config), lines, terminal, &reporting)?;
@@ -55,12 +57,11 @@ impl Program {
 
         let stop = CancellationToken::new();
         let remove = scratch.path().to_owned();
-        let clean_up = move || {
+        signals.clean_up_with(move || {
             kill_all();
             let _ = std::fs::remove_dir_all(remove);
-        };
-        signals::watch(stop.clone(), clean_up)
-            .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
+        });
+        signals.stop_first(stop.clone());
 
         let mut registry = self.builder.registry.clone();
         if let (Some(launcher), Some(folder)) = (&mut registry.launcher, &handle.storage_dir) {

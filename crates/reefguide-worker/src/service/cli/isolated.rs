@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::signal;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -15,6 +15,7 @@ use crate::handler::{Call, ContextParts, Launcher, LogLines, answer};
 use crate::runtime::{COOPERATION, Limit, call, job_span, note_assignment};
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
+use crate::service::signals::Signal;
 use crate::service::telemetry;
 use crate::storage::Outputs;
 use crate::trace;
@@ -45,8 +46,8 @@ impl Program {
         })?;
         // Who stops a service may signal all its processes; when this one ends is for the worker to say.
         // Signals that were listened to once do nothing from then on.
-        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-            let _ = signal(kind)
+        for awaited in Signal::awaited() {
+            let _ = signal(awaited.kind())
                 .map_err(|error| Problem::new(Exit::Internal, format!("signals: {error}")))?;
         }
         let config = self.load_without_api()?;

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -19,11 +20,13 @@ use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
 use super::health;
 use super::reporting::{Reporting, Service};
+use super::signals::{self, Signals};
 use super::telemetry::{self, TelemetryOptions};
 use crate::Chain;
 use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
-use crate::runtime::{JobLogs, WorkerBuilder};
+use crate::log_queue;
+use crate::runtime::{JobLogs, WorkerBuilder, thread_is_lost};
 use crate::source::reefguide::{ApiError, Client, ClientBuilder};
 use crate::storage::{S3Options, Storage};
 
@@ -40,6 +43,9 @@ struct Cli {
     #[command(flatten)]
     files: Files,
 }
+
+/// How long the program may take to end after [`main`](WorkerBuilder::main), if a handler blocks a thread of it.
+const RUNTIME_END: Duration = Duration::from_secs(1);
 
 #[derive(Args, Clone, Debug)]
 struct Files {
@@ -90,7 +96,15 @@ impl WorkerBuilder {
     /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
     /// that were given to the builder before are replaced by what the configuration says.
     pub async fn main(self) -> ExitCode {
-        Box::pin(dispatch(self, std::env::args_os())).await.into()
+        let exit = Box::pin(dispatch(self, std::env::args_os())).await;
+        if thread_is_lost() {
+            let code = exit.code().into();
+            std::thread::spawn(move || {
+                std::thread::sleep(RUNTIME_END);
+                std::process::exit(code)
+            });
+        }
+        exit.into()
     }
 }
 
@@ -131,7 +145,7 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         Command::Healthcheck => program.healthcheck().await,
         Command::Isolated { storage_dir } => program.isolated(storage_dir).await,
     };
-    done.unwrap_or_else(|Problem { exit, message }| {
+    let exit = done.unwrap_or_else(|Problem { exit, message }| {
         // Whoever reads the log of a run looks for its end there.
         if is_run && tracing::enabled!(tracing::Level::ERROR) {
             tracing::error!("{message}");
@@ -139,7 +153,9 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             complain(&message);
         }
         exit
-    })
+    });
+    log_queue::flush(log_queue::LAST_LINES);
+    exit
 }
 
 /// What the program is called.
@@ -239,6 +255,7 @@ impl Program {
     }
 
     fn schema(&self, job_type: Option<&str>) -> Result<Exit, Problem> {
+        listen()?;
         let mut schemas = self.builder.registry.schemas();
         if let Some(job_type) = job_type {
             schemas.retain(|handled, _| handled.as_str() == job_type);
@@ -253,6 +270,7 @@ impl Program {
     }
 
     async fn healthcheck(&self) -> Result<Exit, Problem> {
+        listen()?;
         let Some(port) = self.load_without_api()?.port else {
             let message = "PORT is not set, so no worker serves its health; set PORT for the worker \
                            and for this command";
@@ -284,11 +302,18 @@ impl Program {
     }
 }
 
+/// The first signal ends the process, until there is something to stop. Without this, none ends the first process of a
+/// container.
+fn listen() -> Result<Signals, Problem> {
+    signals::listen()
+        .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))
+}
+
 fn start_logging(config: &Config, service: &Service) -> Result<Reporting, Problem> {
     let reporting = Reporting::all(config, service)?;
-    let stderr = std::io::stderr;
-    let terminal = stderr().is_terminal();
-    telemetry::init_to(&telemetry_options(config), stderr, terminal, &reporting)?;
+    let terminal = std::io::stderr().is_terminal();
+    let options = telemetry_options(config);
+    telemetry::init_to(&options, log_queue::stderr, terminal, &reporting)?;
     reporting.announce(config);
     Ok(reporting)
 }
@@ -340,7 +365,7 @@ fn say(line: &str) {
 }
 
 fn complain(message: &str) {
-    let _ = writeln!(std::io::stderr(), "error: {message}");
+    let _ = log_queue::stderr().write_all(format!("error: {message}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client_builder, scratch_problem,
-    start_logging, storage,
+    Problem, Program, api_problem, bucket_problem, cache_problem, client_builder, listen,
+    scratch_problem, start_logging, storage,
 };
 use crate::Chain;
 use crate::handler::kill_all;
@@ -18,12 +18,13 @@ use crate::health::{Health, Phase};
 use crate::job::JobType;
 use crate::metrics::{Metrics, Operation};
 use crate::retry::RetryPolicy;
-use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions};
+use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions, Worker};
 use crate::service::config::Config;
 use crate::service::ecs::{ScaleInProtection, TaskIdentity};
 use crate::service::exit::Exit;
 use crate::service::health::{self, HealthError, Monitor};
-use crate::service::{limits, signals};
+use crate::service::limits;
+use crate::service::signals::Signals;
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
@@ -44,14 +45,33 @@ pub(super) struct Run {
 
 impl Program {
     pub(super) async fn run(self, run: Run) -> Result<Exit, Problem> {
+        let (signals, stop) = (listen()?, CancellationToken::new());
+        signals.clean_up_with(kill_all);
+        signals.stop_first(stop.clone());
         let config = self.load(&self.sources())?;
         let reporting = start_logging(&config, &self.service)?;
-        let ended = Box::pin(self.work(config, run)).await;
+        let ended = async {
+            let started = self.start(&config, run, &signals, stop.clone());
+            // The guards live as long as the run.
+            let (worker, _guards) = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Exit::Done),
+                started = started => started?,
+            };
+            outcome(&config, worker.run().await)
+        };
+        let ended = Box::pin(ended).await;
         reporting.flush(FLUSH).await;
         ended
     }
 
-    async fn work(self, config: Config, run: Run) -> Result<Exit, Problem> {
+    async fn start(
+        self,
+        config: &Config,
+        run: Run,
+        signals: &Signals,
+        stop: CancellationToken,
+    ) -> Result<(Worker, impl Sized + use<>), Problem> {
         let builder = self.builder;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -67,39 +87,24 @@ impl Program {
             );
         }
 
-        let stop = CancellationToken::new();
-        let (send_scratch, scratch) = std::sync::mpsc::channel::<std::path::PathBuf>();
-        let clean_up = move || {
-            kill_all();
-            for folder in scratch.try_iter() {
-                let _ = std::fs::remove_dir_all(folder);
-            }
-        };
-        signals::watch(stop.clone(), clean_up)
-            .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
-
         let health = Health::new(config.max_concurrent_jobs);
         let metrics = Metrics::new();
-        let _monitor = monitor(config.port, &health, &metrics)?;
+        let monitor = monitor(config.port, &health, &metrics)?;
         let mut builder = builder;
         if let Some(cache) = config.input_cache() {
             let prepared = cache.prepare().await;
             prepared.map_err(|error| cache_problem(&cache, &error))?;
             builder = builder.input_cache(cache);
         }
-        let client = client_builder(&config)
+        let client = client_builder(config)
             .health(health.clone())
             .build()
-            .map_err(|error| api_problem(&config, &error))?;
-        let storage = storage(&config).await;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(Exit::Done),
-            ready = ready(&config, &client, &storage, &health, &metrics) => ready?,
-        }
+            .map_err(|error| api_problem(config, &error))?;
+        let storage = storage(config).await;
+        ready(config, &client, &storage, &health, &metrics).await?;
         let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
         limits::log(&task);
-        let _protection = config.ecs_agent_uri.as_ref().map(|agent| {
+        let protection = config.ecs_agent_uri.as_ref().map(|agent| {
             let protection = ScaleInProtection::new(agent, &task);
             AbortOnDropHandle::new(tokio::spawn(protection.follow(health.active_jobs())))
         });
@@ -114,7 +119,7 @@ impl Program {
             .source(source)
             .storage(storage)
             .job_types(config.job_types.iter().cloned())
-            .options(options(&config, &run))
+            .options(options(config, &run))
             .health(health)
             .metrics(metrics)
             .stop(stop)
@@ -123,9 +128,12 @@ impl Program {
                 BuildError::Scratch { folder, source } => scratch_problem(&folder, &source),
                 error => Problem::new(Exit::Config, Chain(&error).to_string()),
             })?;
-        // The signal watch removes the folder if it has to end the process.
-        let _ = send_scratch.send(worker.scratch().to_owned());
-        outcome(&config, worker.run().await)
+        let scratch = worker.scratch().to_owned();
+        signals.clean_up_with(move || {
+            kill_all();
+            let _ = std::fs::remove_dir_all(scratch);
+        });
+        Ok((worker, (monitor, protection)))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,7 +31,7 @@ pub fn bind(port: u16) -> Result<TcpListener, HealthError> {
 /// Watches over the async threads, and serves health, readiness and metrics, until it is dropped.
 ///
 /// Both happen on a thread of its own, so that a worker whose async threads are blocked is heard of: it
-/// is unhealthy, with the reason, and the log has a warning.
+/// is unhealthy, with the reason, and the log has a warning. That thread does not log itself, as logging may block.
 #[derive(Debug)]
 pub struct Monitor {
     stop: CancellationToken,
@@ -73,7 +74,8 @@ impl Monitor {
             let serving = serve(listener, health.clone(), metrics.clone(), stopped.clone());
             let serving = async {
                 if let Err(error) = serving.await {
-                    tracing::error!(error = %Chain(&error), "health is no longer served");
+                    let error = Chain(&error).to_string();
+                    spawn_blocking(move || tracing::error!(error, "health is no longer served"));
                     stopped.cancelled().await;
                 }
             };
@@ -83,7 +85,11 @@ impl Monitor {
             }
         };
         let thread = thread::Builder::new().name("health".into());
-        let thread = thread.spawn(move || runtime.block_on(work));
+        let thread = thread.spawn(move || {
+            runtime.block_on(work);
+            // What it logs is not waited for.
+            runtime.shutdown_background();
+        });
         Ok(Self {
             stop,
             thread: Some(thread.map_err(HealthError::Start)?),
@@ -127,17 +133,19 @@ async fn watch(beats: &AtomicU64, health: &Health, metrics: &Metrics) {
             if looks == limit {
                 health.stalled(Some(STALL_LIMIT));
                 metrics.stalled();
-                tracing::warn!(
-                    seconds = looks,
-                    "nothing runs on the async threads: a handler computes or blocks on them; \
-                     use ctx.blocking, or a BlockingJobHandler"
-                );
+                spawn_blocking(move || {
+                    tracing::warn!(
+                        seconds = looks,
+                        "nothing runs on the async threads: a handler computes or blocks on them; \
+                         use ctx.blocking, or a BlockingJobHandler"
+                    );
+                });
             }
             continue;
         }
         if looks >= limit {
             health.stalled(None);
-            tracing::warn!(seconds = looks, "the async threads run again");
+            spawn_blocking(move || tracing::warn!(seconds = looks, "the async threads run again"));
         }
         (seen, looks) = (now, 0);
     }

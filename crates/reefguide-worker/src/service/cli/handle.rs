@@ -10,6 +10,7 @@ use super::{Problem, Program, say, scratch_problem, storage_in, telemetry_option
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
+use crate::scratch::{self, RunFolder};
 use crate::service::bar::Bar;
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
@@ -48,16 +49,16 @@ impl Program {
             let folder = handle.output_dir.display();
             Problem::new(Exit::Usage, format!("output folder {folder}: {error}"))
         })?;
-        let scratch = tempfile::Builder::new()
-            .prefix("handle-")
-            .tempdir_in(&config.data_scratch_space)
+        let scratch = RunFolder::new(&config.data_scratch_space);
+        scratch
+            .ensure()
             .map_err(|error| scratch_problem(&config.data_scratch_space, &error))?;
 
         let stop = CancellationToken::new();
         let remove = scratch.path().to_owned();
         let clean_up = move || {
             kill_all();
-            let _ = std::fs::remove_dir_all(remove);
+            scratch::remove(&remove);
         };
         signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;

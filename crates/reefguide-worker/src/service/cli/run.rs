@@ -72,7 +72,7 @@ impl Program {
         let clean_up = move || {
             kill_all();
             for folder in scratch.try_iter() {
-                let _ = std::fs::remove_dir_all(folder);
+                crate::scratch::remove(&folder);
             }
         };
         signals::watch(stop.clone(), clean_up)
@@ -233,6 +233,9 @@ fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
         | StopReason::Idle(_)
         | StopReason::Drained
         | StopReason::MaxJobs(_) => return Ok(Exit::Done),
+        StopReason::NoScratch(error) => {
+            return Err(scratch_problem(&error.folder, &error.source));
+        }
         StopReason::Unreachable(error) | StopReason::Denied(error) => error,
     };
     match error.source().and_then(<dyn Error>::downcast_ref) {

@@ -70,9 +70,12 @@ impl Left {
 /// Removes what can be removed. The standard library stops at the first file that cannot, so the folders in which
 /// that happens are gone through one by one.
 fn remove_all(folder: &Path, left: &mut Left) {
+    use io::ErrorKind::{NotADirectory, NotFound};
+
     match fs::remove_dir_all(folder) {
         Ok(()) => return,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        // There is none.
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return,
         Err(_) => {}
     }
     // If this process may not change that, what follows fails and is noted.
@@ -87,14 +90,14 @@ fn remove_all(folder: &Path, left: &mut Left) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_all(&entry.path(), left);
         } else if let Err(error) = fs::remove_file(entry.path())
-            && error.kind() != io::ErrorKind::NotFound
+            && error.kind() != NotFound
         {
             left.note(&entry.path(), error);
         }
     }
     if left.count == before
         && let Err(error) = fs::remove_dir(folder)
-        && error.kind() != io::ErrorKind::NotFound
+        && error.kind() != NotFound
     {
         left.note(folder, error);
     }

@@ -32,7 +32,7 @@ pub(crate) struct Group {
 impl Group {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         if TOLD.get().is_none() {
-            guard::ensure(&running());
+            guard::ensure(&running(), command);
         }
         let leader = command.process_group(0).spawn()?;
         let id = leader.id().and_then(|id| i32::try_from(id).ok());

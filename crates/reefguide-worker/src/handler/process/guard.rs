@@ -1,19 +1,27 @@
 //! A shell that ends the process groups of this process, should it be killed before it can.
 //!
-//! It is told of each group over a pipe. That has an end when this process has, and then the shell kills what is left.
-//! The kernel's own signal for a parent's death would not do: it goes by the parent's thread, to the first process of
-//! a group only, and not at all to a program with more rights.
+//! It is told of each group over a pipe. That has an end when this process has, and then the shell kills what is left:
+//! the groups it knows, and whatever has this process's mark in its environment, which may have been started a moment
+//! before. The kernel's own signal for a parent's death would not do: it goes by the parent's thread, and only to the
+//! first process of a group.
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{self, Child, ChildStdin, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::Pid;
+use tokio::process::Command;
+use uuid::Uuid;
 
 const SHELL: &str = "/bin/sh";
-/// Reads `+ number` of a group that there is, and `- number` of one that is gone.
+/// The variable with the mark.
+const MARK: &str = "REEFGUIDE_WORKER_GUARD";
+/// Reads `+ number` of a group that there is, and `- number` of one that is gone. Its first argument is the mark. What
+/// is killed may have started something meanwhile, so it looks more than once.
 const SCRIPT: &str = r#"
+mark=$1
+shift
 while read -r what id; do
   case $what in
     +) set -- "$@" "$id" ;;
@@ -21,22 +29,35 @@ while read -r what id; do
   esac
 done
 for id; do kill -s KILL -- "-$id"; done
+for look in 1 2 3; do
+  for marked in $(grep -ls "$mark" /proc/[0-9]*/environ); do
+    marked=${marked#/proc/}
+    kill -s KILL "${marked%/environ}"
+  done
+done
 "#;
 
 static GUARD: Mutex<Guard> = Mutex::new(Guard {
+    mark: String::new(),
     shell: None,
     is_missed: false,
 });
 
 struct Guard {
+    /// Unlike any other's.
+    mark: String,
     shell: Option<(Child, ChildStdin)>,
     /// Whether it was said that there is none.
     is_missed: bool,
 }
 
-/// Makes sure that there is a guard, which knows the groups that are `running`; before another one is started.
-pub(super) fn ensure(running: &[Pid]) {
+/// Makes sure that there is a guard, which knows the groups that are `running`, and marks the program of another one.
+pub(super) fn ensure(running: &[Pid], command: &mut Command) {
     let mut guard = guard();
+    if guard.mark.is_empty() {
+        guard.mark = Uuid::new_v4().simple().to_string();
+    }
+    command.env(MARK, &guard.mark);
     if guard.is_alive() {
         return;
     }
@@ -67,8 +88,9 @@ impl Guard {
     }
 
     fn start(&mut self, running: &[Pid]) -> io::Result<()> {
-        let mut shell = Command::new(SHELL)
-            .args(["-c", SCRIPT])
+        let mut shell = process::Command::new(SHELL)
+            .args(["-c", SCRIPT, "guard"])
+            .arg(format!("{MARK}={}", self.mark))
             // It needs no secrets.
             .env_clear()
             .current_dir("/")

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod prelude;
 pub mod retry;
 pub mod runtime;
+mod scratch;
 pub mod service;
 pub mod source;
 pub mod storage;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::pipe::Pipe;
 use crate::program::{Ended, Program};
-use crate::rig::{assert_shown, ended, lab, status, worker_for};
+use crate::rig::{assert_shown, ended, lab, send, status, worker_for};
 
 fn submit(lab: &Lab, does: Value) -> i64 {
     lab.submit("CRASH", does).unwrap()
@@ -33,14 +33,6 @@ fn reason(log: &[Value], job: i64) -> String {
     let failed = |line: &&Value| line["message"] == "job failed" && line["job_id"] == *job;
     let line = log.iter().find(failed).unwrap();
     line["reason"].as_str().unwrap().to_owned()
-}
-
-fn send(signal: &str, pid: &str) {
-    let kill = format!("kill -{signal} {pid}");
-    let sent = std::process::Command::new("sh")
-        .args(["-c", &kill])
-        .status();
-    assert!(sent.unwrap().success());
 }
 
 #[tokio::test]
@@ -309,18 +301,32 @@ async fn a_program_of_a_process_that_has_ended_is_ended_too() {
 }
 
 #[tokio::test]
-async fn a_program_that_ends_before_it_calls_the_handler_is_told_of() {
+async fn a_process_that_ends_before_it_calls_the_handler_fails_no_job_while_the_worker_lives() {
     let lab = lab().await;
-    let job = submit(&lab, json!("fail"));
+    let jobs = [1, 2].map(|number| submit(&lab, json!({ "well": { "number": number } })));
     let program = unruly(&lab).env("RUINED", "1");
-    let log = work(&lab, &program, &[job]).await.log();
-    let reason = reason(&log, job);
+    let mut worker = program.start(&[]);
+    worker.says("attempt cannot begin").await;
+    // More than one try.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    let mut statuses = jobs.map(|job| status(&lab, job));
+    statuses.sort();
+    assert_eq!(statuses, ["IN_PROGRESS", "PENDING"]);
+    worker.signal("TERM").await;
+    let log = worker.ended().await.log();
+    let failed = log.iter().find(|line| line["message"] == "job failed");
+    let failed = failed.unwrap();
+    assert_eq!(failed["cause"], "worker");
+    let reason = failed["reason"].as_str().unwrap();
     let (ended, lines) = reason.split_once(';').unwrap();
     assert!(
-        ended.starts_with("isolated handler ended with exit code 4"),
+        ended.starts_with("isolated handler ended with exit code 4 before it began"),
         "{reason}"
     );
-    assert_eq!(lines, " last log lines: no model is there");
+    assert_eq!(
+        lines,
+        " last log lines: no model is there (not tried again: the worker is shutting down)"
+    );
 }
 
 #[tokio::test]

@@ -85,8 +85,15 @@ impl Program {
     }
 
     pub(crate) fn temporary_is_empty(&self) -> bool {
-        let mut entries = std::fs::read_dir(self.temporary.path()).unwrap();
-        entries.next().is_none()
+        self.temporary().is_empty()
+    }
+
+    /// The names of what is in the folder for temporary files.
+    pub(crate) fn temporary(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.temporary.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Running<'_> {
@@ -167,6 +174,15 @@ impl Running<'_> {
         let kill = format!("kill -{name} {}", self.child.id().unwrap());
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Waits for its end, and returns its exit code; others may use its folders still.
+    pub(crate) async fn exits(&mut self) -> Option<i32> {
+        in_time(self.child.wait()).await.unwrap().code()
     }
 
     /// Ends it with SIGKILL, which leaves it no time for anything.

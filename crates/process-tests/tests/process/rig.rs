@@ -81,6 +81,15 @@ pub(crate) async fn ended(lab: &Lab, job: i64) -> String {
     status(lab, job)
 }
 
+/// Sends a signal, such as `TERM`, to a process.
+pub(crate) fn send(signal: &str, pid: &str) {
+    let kill = format!("kill -{signal} {pid}");
+    let sent = std::process::Command::new("sh")
+        .args(["-c", &kill])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
 /// A port of 127.0.0.1 at which nobody answers, for as long as the socket is kept.
 pub(crate) fn nobody() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().unwrap();

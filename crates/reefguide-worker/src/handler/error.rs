@@ -118,6 +118,13 @@ impl JobError {
         Self::panic("a thread", &*panic)
     }
 
+    /// The worker could not do its own part before the handler's work began: there was no room for a process, a
+    /// program is not there. That is worth another try, for as long as there is time, and is nothing that the job
+    /// could be blamed for.
+    pub(crate) fn workers(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::retryable(source).because(Cause::Worker)
+    }
+
     /// Somebody has panicked.
     pub(crate) fn panic(who: &str, panic: &(dyn Any + Send)) -> Self {
         let message = panic

@@ -26,7 +26,7 @@ pub use registry::{HandlerSchema, Registry};
 pub(crate) use context::ContextParts;
 pub(crate) use error::Cause;
 pub(crate) use finite::not_json;
-pub(crate) use isolation::{Call, Launcher, LogLines, answer};
+pub(crate) use isolation::{Call, Launcher, LogLines, answer, begin};
 pub(crate) use process::kill_all;
 
 use async_trait::async_trait;

@@ -64,6 +64,14 @@ struct State {
     rested: Duration,
     token: Option<Life>,
     stalled_since: Option<Instant>,
+    hindrance: Option<Hindrance>,
+}
+
+/// What keeps the worker from beginning jobs.
+#[derive(Debug)]
+struct Hindrance {
+    since: Instant,
+    reason: String,
 }
 
 /// Of the access token.
@@ -93,6 +101,7 @@ impl Health {
             rested: Duration::ZERO,
             token: None,
             stalled_since: None,
+            hindrance: None,
         })))
     }
 
@@ -188,6 +197,18 @@ impl Health {
         self.state().stalled_since = time.map(|time| now.checked_sub(time).unwrap_or(now));
     }
 
+    /// The worker itself keeps jobs from being begun, for example because its disk is full: until that is over it
+    /// claims none, and need not poll. `None`: nothing does.
+    pub fn hindered(&self, reason: Option<String>) {
+        let mut state = self.state();
+        if reason.is_some() != state.hindrance.is_some() {
+            state.begin_anew();
+        }
+        let since = state.hindrance.as_ref().map(|hindrance| hindrance.since);
+        let since = since.unwrap_or_else(Instant::now);
+        state.hindrance = reason.map(|reason| Hindrance { since, reason });
+    }
+
     /// How things stand at this moment.
     pub fn report(&self) -> Report {
         let state = self.state();
@@ -207,6 +228,10 @@ impl Health {
                 ended: (now > life.end).then(|| since(life.end)),
             }),
             ailment: state.ailment(now),
+            hindrance: state
+                .hindrance
+                .as_ref()
+                .map(|hindrance| hindrance.reason.clone()),
         }
     }
 
@@ -232,7 +257,15 @@ impl State {
             return Some(Ailment::Stalled(now.saturating_duration_since(since)));
         }
         let active_jobs = *self.active_jobs.borrow();
-        let polls = self.phase == Phase::Working && active_jobs < self.max_jobs;
+        // A job that runs does well; only a worker without any would better be replaced.
+        if let Some(hindrance) = self.hindrance.as_ref().filter(|_| active_jobs == 0)
+            && let Some(time) = over(hindrance.since, LIMIT)
+            && self.phase == Phase::Working
+        {
+            return Some(Ailment::Hindered { time, limit: LIMIT });
+        }
+        let polls =
+            self.phase == Phase::Working && active_jobs < self.max_jobs && self.hindrance.is_none();
         // Since when the API is asked, and how long it may be silent.
         let (asked, limit) = match self.phase {
             Phase::LoggingIn | Phase::FindingBucket => (self.born, Some(LIMIT)),
@@ -419,6 +452,31 @@ mod tests {
         let token = health.report().token.unwrap();
         let life = (token.age, token.left, token.ended);
         assert_eq!(life, (MINUTE * 2, Duration::ZERO, Some(MINUTE)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_cannot_begin_jobs_is_not_ready_and_unhealthy_unless_one_runs() {
+        let health = working(2);
+        let reason = || Some("the disk is full".to_owned());
+        health.hindered(reason());
+        assert_eq!(health.report().unready(), reason());
+        health.job_started();
+        for _ in 0..3 {
+            advance(LIMIT).await;
+            health.contact();
+            health.hindered(reason());
+        }
+        assert_eq!(says(&health), "healthy");
+        assert_eq!(health.report().unready(), reason());
+        health.job_ended();
+        advance(LIMIT + MOMENT).await;
+        assert_eq!(
+            health.report().unhealthy().unwrap(),
+            "no job can be begun for 50 s (limit 50 s): the disk is full"
+        );
+        health.hindered(None);
+        assert_eq!(says(&health), "healthy");
+        assert_eq!(health.report().unready(), None);
     }
 
     #[tokio::test(start_paused = true)]

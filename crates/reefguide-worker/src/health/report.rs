@@ -32,7 +32,7 @@ impl Phase {
 }
 
 /// How the worker stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// Slots taken.
@@ -53,18 +53,29 @@ pub struct Report {
     pub token: Option<Token>,
     /// What is wrong; `None` when the worker is healthy.
     pub ailment: Option<Ailment>,
+    /// Why no job can be begun, whatever the API offers; `None` when one can.
+    pub hindrance: Option<String>,
 }
 
 impl Report {
     /// Why the worker claims no job, whether a slot is free or not; `None` when it is ready.
     pub fn unready(&self) -> Option<String> {
         match (self.phase, self.ailment) {
-            (_, Some(ailment)) => Some(ailment.to_string()),
+            (_, Some(_)) => self.unhealthy(),
             (Phase::LoggingIn, None) => Some("starting: the API has not answered yet".into()),
             (Phase::FindingBucket, None) => Some("starting: the bucket is being looked for".into()),
-            (Phase::Working, None) => None,
+            (Phase::Working, None) => self.hindrance.clone(),
             (Phase::Stopping, None) => Some("stopping: no further job is claimed".into()),
         }
+    }
+
+    /// Why the worker is not healthy; `None` when it is.
+    pub fn unhealthy(&self) -> Option<String> {
+        let ailment = self.ailment?;
+        Some(match (&self.hindrance, ailment) {
+            (Some(reason), Ailment::Hindered { .. }) => format!("{ailment}: {reason}"),
+            _ => ailment.to_string(),
+        })
     }
 }
 
@@ -107,6 +118,13 @@ pub enum Ailment {
         /// How long it may.
         limit: Duration,
     },
+    /// No job can be begun, and none runs; [`Report::hindrance`] says why.
+    Hindered {
+        /// For how long.
+        time: Duration,
+        /// How long it may.
+        limit: Duration,
+    },
     /// The access token has ended, and there is no new one.
     TokenEnded {
         /// How long ago.
@@ -129,6 +147,7 @@ impl fmt::Display for Ailment {
                 ("the API has not answered as it should", time, limit)
             }
             Self::NoBucket { time, limit } => ("the bucket has not answered", time, limit),
+            Self::Hindered { time, limit } => ("no job can be begun", time, limit),
             Self::TokenEnded { time, limit } => (
                 "the access token has ended and was not renewed",
                 time,

@@ -1,12 +1,11 @@
 //! One claimed job, from its payload to its outcome.
 
-use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
@@ -16,8 +15,10 @@ use super::delivery::{DeliveryError, Noting, deliver};
 use super::job_logs;
 use super::limits::{Limit, Reached};
 use super::records::{OpenRecord, plain};
+use super::scratch::{self, Scratch};
 use super::shutdown::{Shutdown, reserve};
 use super::transfers::told;
+use super::trouble::Trouble;
 use super::watch;
 use super::worker::Shared;
 use crate::Chain;
@@ -55,11 +56,18 @@ impl From<JobError> for Failure {
     }
 }
 
-/// Runs a claimed job, delivers its outcome and closes its record.
-pub(super) async fn work(shared: &Shared, shutdown: &Shutdown, claim: Claim, record: OpenRecord) {
+/// Runs a claimed job in the folders that were prepared for it, delivers its outcome and closes its record.
+pub(super) async fn work(
+    shared: &Arc<Shared>,
+    shutdown: &Shutdown,
+    claim: Claim,
+    record: OpenRecord,
+    scratch: Option<Scratch>,
+) {
     let started = Instant::now();
     let mut run = Run {
         log: job_logs::begin(shared),
+        scratch,
         ..Run::default()
     };
     tracing::info!(
@@ -158,6 +166,8 @@ fn ended(shared: &Shared, claim: &Claim, end: JobEnd, started: Instant) {
 /// What is known of a job besides its outcome.
 #[derive(Default)]
 struct Run {
+    /// What was prepared for its first attempt.
+    scratch: Option<Scratch>,
     /// How long its handler has taken, all tries together.
     handle_s: Option<f64>,
     /// How long it has taken to store its outputs.
@@ -168,7 +178,7 @@ struct Run {
 
 /// What came of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
 async fn watched(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     shutdown: &Shutdown,
     claim: &Claim,
     run: &mut Run,
@@ -191,7 +201,7 @@ async fn watched(
 
 /// Runs the handler and publishes its outputs.
 async fn attempt(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
@@ -233,7 +243,7 @@ async fn attempt(
     let storage = noting(&shared.storage, claim)
         .map_err(|error| Failure::new(Cause::Worker, Chain(&error).to_string()))?;
     let started = Instant::now();
-    let handled = handle(shared, &storage, handling, claim).await;
+    let handled = handle(shared, &storage, handling, claim, run.scratch.take()).await;
     run.handle_s = Some(started.elapsed().as_secs_f64());
     let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
@@ -339,22 +349,35 @@ async fn take_back(shared: &Shared, destination: &StorageUri) {
     }
 }
 
-/// Calls the handler, again while its errors are retryable, each time with an empty scratch folder.
+/// Calls the handler, again while its errors are retryable, each time with an empty scratch folder. What is the
+/// worker's own trouble is no attempt: it is waited out.
 async fn handle(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     storage: &Storage,
     limit: Limit<'_>,
     claim: &Claim,
+    mut prepared: Option<Scratch>,
 ) -> Result<(Value, Scratch), Failure> {
     let options = &shared.options;
     // Cancelling must leave time to report, in a shutdown and before the lease ends.
     let time = reserve(options.shutdown_grace).min(options.deadline_margin);
     let cooperation = COOPERATION.min(time / 4);
     let mut delays = options.retry_of(&claim.job.job_type).delays();
+    let mut trouble = Trouble::new(&shared.troubles, &claim.job.job_type, limit);
+    let in_vain = |reason| Failure::new(Cause::Worker, reason);
     let mut attempt = 1;
     loop {
-        let scratch =
-            Scratch::create(shared, claim).map_err(|reason| Failure::new(Cause::Worker, reason))?;
+        let scratch = match prepared.take().filter(Scratch::is_there) {
+            Some(scratch) => scratch,
+            None => match scratch::make(shared).await {
+                Ok(scratch) => scratch,
+                Err(error) => {
+                    let reason = Chain(&error).to_string();
+                    trouble.wait(reason).await.map_err(in_vain)?;
+                    continue;
+                }
+            },
+        };
         let parts = ContextParts {
             job: claim.job.clone(),
             assignment: claim.assignment.clone(),
@@ -377,21 +400,28 @@ async fn handle(
         // lost the job's.
         let span = tracing::error_span!("attempt", attempt = i64::from(attempt));
         let calling = call(&shared.registry, parts, limit, cooperation);
-        let called = calling.instrument(span.clone()).await;
+        let called = trouble.during(calling.instrument(span.clone())).await;
         let seconds = started.elapsed().as_secs_f64();
         let error = match called {
-            Ok(result) => {
+            Ok(result) if scratch.is_there() => {
                 tracing::info!(attempt, seconds, "handler returned");
                 return Ok((result, scratch));
             }
+            Ok(_) => JobError::retryable("its folder for outputs was removed while it ran"),
             Err(error) => error,
         };
         trace::failed(&span, &error);
         drop(span);
+        drop(scratch);
+        if error.is_retryable() && error.cause() == Cause::Worker {
+            let waited = trouble.wait(error.to_string()).await;
+            waited.map_err(in_vain)?;
+            continue;
+        }
+        trouble.over();
         let Some(delay) = delays.next().filter(|_| error.is_retryable()) else {
             return Err(error.into());
         };
-        drop(scratch);
         tracing::warn!(
             attempt,
             seconds,
@@ -406,35 +436,5 @@ async fn handle(
         })?;
         shared.metrics.retries(Operation::Handler).inc();
         attempt += 1;
-    }
-}
-
-/// An attempt's folders, removed when dropped.
-struct Scratch {
-    folder: TempDir,
-}
-
-impl Scratch {
-    fn create(shared: &Shared, claim: &Claim) -> Result<Self, String> {
-        let id = plain(&claim.job.id);
-        let root = shared.scratch.path();
-        let create = || {
-            let folder = tempfile::Builder::new()
-                .prefix(&format!("job-{id}-"))
-                .tempdir_in(root)?;
-            let scratch = Self { folder };
-            std::fs::create_dir(scratch.work())?;
-            std::fs::create_dir(scratch.outputs())?;
-            Ok(scratch)
-        };
-        create().map_err(|error: std::io::Error| format!("scratch in {}: {error}", root.display()))
-    }
-
-    fn work(&self) -> PathBuf {
-        self.folder.path().join("work")
-    }
-
-    fn outputs(&self) -> PathBuf {
-        self.folder.path().join("outputs")
     }
 }

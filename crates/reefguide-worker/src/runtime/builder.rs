@@ -13,12 +13,14 @@ use super::options::RunOptions;
 use super::records::Records;
 use super::shutdown::reserve;
 use super::stopped::Counters;
+use super::trouble::Troubles;
 use super::worker::{Shared, Worker};
 use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
 use crate::health::Health;
 use crate::job::JobType;
 use crate::metrics::Metrics;
 use crate::retry::RetryPolicy;
+use crate::scratch::RunFolder;
 use crate::source::JobSource;
 use crate::storage::{InputCache, Storage};
 
@@ -278,16 +280,16 @@ impl WorkerBuilder {
                 least: 1,
             });
         }
-        let scratch = std::fs::create_dir_all(&options.scratch)
-            .and_then(|()| {
-                tempfile::Builder::new()
-                    .prefix("worker-")
-                    .tempdir_in(&options.scratch)
-            })
-            .map_err(|source| BuildError::Scratch {
-                folder: options.scratch.clone(),
+        let scratch = RunFolder::new(&options.scratch);
+        // That the disk is full may pass: until then the worker claims nothing.
+        if let Err(source) = scratch.ensure()
+            && !may_pass(&source)
+        {
+            return Err(BuildError::Scratch {
+                folder: options.scratch,
                 source,
-            })?;
+            });
+        }
         let health = health.unwrap_or_else(|| Health::new(options.slots));
         health.paced(options.poll_interval, options.watch_interval);
         metrics.begin(options.slots, &job_types);
@@ -306,7 +308,8 @@ impl WorkerBuilder {
             registry,
             extensions,
             options,
-            scratch,
+            scratch: Arc::new(scratch),
+            troubles: Troubles::new(&health, job_types.len()),
             health,
             metrics,
             counters: Counters::default(),
@@ -318,6 +321,18 @@ impl WorkerBuilder {
             stop,
         })
     }
+}
+
+/// Whether it is the disk that is in trouble, and not the folder that is wrong.
+fn may_pass(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{
+        AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem, Unsupported,
+    };
+
+    !matches!(
+        error.kind(),
+        AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem | Unsupported
+    )
 }
 
 impl std::fmt::Debug for WorkerBuilder {

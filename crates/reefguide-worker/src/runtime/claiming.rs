@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, field};
 use super::attempt;
 use super::call::{job_span, note_assignment};
 use super::records::OpenRecord;
+use super::scratch::{Prepared, Scratch, ScratchError};
 use super::shutdown::Shutdown;
 use super::stopped::StopReason;
 use super::worker::{Shared, Worker};
@@ -41,6 +42,7 @@ const CLAIMS_A_POLL: usize = 3;
 struct Claimed {
     claim: Claim,
     record: OpenRecord,
+    scratch: Option<Scratch>,
     /// Held while it runs, if the slots of its type are numbered.
     type_slot: Option<OwnedSemaphorePermit>,
     span: Span,
@@ -54,6 +56,8 @@ enum Round {
     /// There is no job, or none of a type with a free slot.
     Empty,
     Failed(SourceError),
+    /// Nothing could be begun, for so long.
+    NoScratch(ScratchError, Duration),
 }
 
 /// The claiming side of a run.
@@ -68,6 +72,8 @@ pub(super) struct Claiming {
     refused: Vec<JobType>,
     /// Whether the storage takes records, as far as it is known.
     recording: Option<bool>,
+    /// What the next job is begun in.
+    prepared: Prepared,
 }
 
 impl Claiming {
@@ -87,6 +93,7 @@ impl Claiming {
             jobs,
             refused: Vec::new(),
             recording: None,
+            prepared: Prepared::none(),
         }
     }
 
@@ -107,7 +114,10 @@ impl Claiming {
                 idle_since = Instant::now();
             }
             self.shared.health.polled();
-            let round = self.round().await;
+            let round = match self.prepared.ready(&self.shared).await {
+                Ok(()) => self.round().await,
+                Err((error, wait)) => Round::NoScratch(error, wait),
+            };
             self.shared.health.polled();
             if !matches!(round, Round::Failed(_)) {
                 failures = POLL_RETRY.delays();
@@ -115,7 +125,8 @@ impl Claiming {
             if !matches!(round, Round::Lost) {
                 losses = CONTENTION.delays();
             }
-            let mut unreachable = None;
+            // Why it is no idleness when nothing is claimed.
+            let mut in_trouble = None;
             let wait = match round {
                 Round::Claimed(claim) => {
                     self.start(*claim, slot);
@@ -144,8 +155,12 @@ impl Claiming {
                     let delay = failures.next().unwrap_or_default().max(asked);
                     self.shared.metrics.retries(Operation::Poll).inc();
                     tracing::warn!(error = %Chain(&error), delay_s = delay.as_secs_f64(), "polling or claiming failed, trying again");
-                    unreachable = Some(error);
+                    in_trouble = Some(StopReason::Unreachable(error));
                     delay
+                }
+                Round::NoScratch(error, wait) => {
+                    in_trouble = Some(StopReason::NoScratch(error));
+                    wait
                 }
             };
             drop(slot);
@@ -154,10 +169,7 @@ impl Claiming {
                 Some(timeout) if self.jobs.is_empty() => {
                     let idle = idle_since.elapsed();
                     if idle >= timeout {
-                        return match unreachable {
-                            Some(error) => StopReason::Unreachable(error),
-                            None => StopReason::Idle(idle),
-                        };
+                        return in_trouble.unwrap_or(StopReason::Idle(idle));
                     }
                     timeout - idle
                 }
@@ -166,7 +178,7 @@ impl Claiming {
             tokio::select! {
                 () = self.shutdown.stop.cancelled() => return StopReason::Requested,
                 // A slot that is free again is a reason to look for work, not to press a source in trouble.
-                () = self.shared.ended.notified(), if unreachable.is_none() => {
+                () = self.shared.ended.notified(), if !matches!(in_trouble, Some(StopReason::Unreachable(_))) => {
                     idle_since = Instant::now();
                 }
                 () = tokio::time::sleep(wait.min(idle_left)) => {}
@@ -193,6 +205,9 @@ impl Claiming {
             let Ok(type_slot) = self.type_slot(&job_type) else {
                 continue;
             };
+            if self.shared.troubles.strikes(&job_type) {
+                continue;
+            }
             polled_any = true;
             let Some(polled) = self.poll(&job_type).await else {
                 return Round::Empty;
@@ -217,7 +232,7 @@ impl Claiming {
             // A fleet that all picks the first job collides.
             fastrand::shuffle(&mut offers);
             for job in offers.into_iter().take(CLAIMS_A_POLL) {
-                if self.shutdown.stop.is_cancelled() {
+                if self.shutdown.stop.is_cancelled() || self.shared.troubles.strikes(&job_type) {
                     return round;
                 }
                 let span = job_span(&job);
@@ -228,6 +243,7 @@ impl Claiming {
                         return Round::Claimed(Box::new(Claimed {
                             claim,
                             record,
+                            scratch: self.prepared.take(),
                             type_slot,
                             span,
                         }));
@@ -353,13 +369,14 @@ impl Claiming {
         let Claimed {
             claim,
             record,
+            scratch,
             type_slot,
             span,
         } = claimed;
         let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
         let job = async move {
             shared.health.job_started();
-            attempt::work(&shared, &shutdown, claim, record).await;
+            attempt::work(&shared, &shutdown, claim, record, scratch).await;
             shared.health.job_ended();
             drop(type_slot);
             // Before the slot: whoever takes that knows that the job has ended.

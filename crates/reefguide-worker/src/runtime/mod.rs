@@ -20,10 +20,12 @@ mod limits;
 mod options;
 mod records;
 mod recovery;
+mod scratch;
 mod shutdown;
 mod sightings;
 mod stopped;
 mod transfers;
+mod trouble;
 mod watch;
 mod worker;
 
@@ -31,6 +33,7 @@ pub use builder::{BuildError, WorkerBuilder};
 pub use options::{JobLogs, RunOptions, TypeOptions};
 pub use records::{Record, RecordError};
 pub use recovery::{Look, Recovery, RecoveryError, Settled};
+pub use scratch::ScratchError;
 pub use stopped::{JobCounts, StopReason, Stopped};
 pub use worker::Worker;
 

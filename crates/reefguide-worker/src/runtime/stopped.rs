@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::recovery::{Look, Settled};
+use super::scratch::ScratchError;
 use crate::metrics::JobEnd;
 use crate::source::SourceError;
 
@@ -32,6 +33,8 @@ pub enum StopReason {
     MaxJobs(usize),
     /// The source could not be reached for as long as the worker would have been idle.
     Unreachable(SourceError),
+    /// No scratch folder could be made for as long as the worker would have been idle.
+    NoScratch(ScratchError),
     /// The source refused the worker's account.
     Denied(SourceError),
 }
@@ -43,6 +46,7 @@ impl fmt::Display for StopReason {
             Self::Idle(time) => write!(f, "idle for {} s", time.as_secs()),
             Self::Drained => f.write_str("no further job"),
             Self::MaxJobs(jobs) => write!(f, "all of its {jobs} jobs were claimed"),
+            Self::NoScratch(error) => crate::Chain(error).fmt(f),
             Self::Unreachable(error) | Self::Denied(error) => crate::Chain(error).fmt(f),
         }
     }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +15,12 @@ use super::records::Records;
 use super::recovery;
 use super::shutdown::Shutdown;
 use super::stopped::{Counters, Stopped};
+use super::trouble::Troubles;
 use crate::handler::{Extensions, Registry};
 use crate::health::{Health, Phase};
 use crate::job::JobType;
 use crate::metrics::Metrics;
+use crate::scratch::RunFolder;
 use crate::source::JobSource;
 use crate::storage::{InputCache, Storage};
 
@@ -43,7 +44,8 @@ pub(super) struct Shared {
     pub(super) extensions: Extensions,
     pub(super) options: RunOptions,
     /// This run's own folder, removed with it.
-    pub(super) scratch: TempDir,
+    pub(super) scratch: Arc<RunFolder>,
+    pub(super) troubles: Troubles,
     pub(super) health: Health,
     pub(super) metrics: Metrics,
     pub(super) counters: Counters,
@@ -61,8 +63,9 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Worker {
-    /// The folder of this run's scratch files. It is removed when the run ends; a program that ends
-    /// without letting it end removes the folder itself.
+    /// The folder of this run's scratch files. It is removed when the run ends. A program that ends without letting
+    /// it end may remove the folder itself; otherwise the next worker does that has the same
+    /// [`scratch`](RunOptions::scratch).
     pub fn scratch(&self) -> &Path {
         self.shared.scratch.path()
     }

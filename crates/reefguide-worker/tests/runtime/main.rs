@@ -17,6 +17,9 @@ mod metrics;
 mod pacing;
 mod recovering;
 mod rig;
+mod scratch;
+#[path = "../small_disk/mod.rs"]
+mod small_disk;
 mod stopping;
 mod unanswered;
 mod watching;

@@ -171,6 +171,71 @@ async fn something_else_on_the_port_is_not_taken_for_health() {
     assert!(matches!(error, HealthError::NoAnswer { .. }), "{error}");
 }
 
+/// Whether this machine has the address.
+fn has(address: &str) -> bool {
+    let there = TcpListener::bind((address, 0)).is_ok();
+    if !there {
+        eprintln!("not tried: there is no {address} here");
+    }
+    there
+}
+
+#[tokio::test]
+async fn health_is_served_over_ipv6_and_ipv4_on_one_port() {
+    let listener = bind(0).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let _monitor = Monitor::start(Some(listener), Health::new(1), Metrics::new()).unwrap();
+    probe(port).await.unwrap();
+    for host in ["127.0.0.1", "::1"] {
+        if has(host) {
+            let address = std::net::SocketAddr::new(host.parse().unwrap(), port);
+            let url = format!("http://{address}/health");
+            let answer = tokio::time::timeout(PATIENCE, reqwest::get(url)).await;
+            assert_eq!(answer.unwrap().unwrap().status(), 200, "{host}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_listens_at_ipv6_only_is_found() {
+    if !has("::1") {
+        return;
+    }
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let _monitor = Monitor::start(Some(listener), Health::new(1), Metrics::new()).unwrap();
+    probe(port).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_keeps_jobs_from_being_begun_is_said_to_whoever_asks() {
+    let (listener, port) = listen();
+    let health = Health::new(1);
+    let metrics = Metrics::new();
+    let _monitor = Monitor::start(Some(listener), health.clone(), metrics.clone()).unwrap();
+    health.enter(Phase::Working);
+    health.hindered(Some("the disk is full".to_owned()));
+    let unready = json!({ "status": "not ready", "reason": "the disk is full" });
+    assert_eq!(get(port, "ready").await, (503, unready));
+    assert!(
+        metrics
+            .text(&health.report())
+            .contains("\nworker_ready 0\n")
+    );
+    assert_eq!(get(port, "health").await.0, 200, "for a while");
+    tokio::time::pause();
+    tokio::time::advance(LIMIT + Duration::from_secs(1)).await;
+    tokio::time::resume();
+    let (status, body) = get(port, "health").await;
+    let reason = "no job can be begun for 51 s (limit 50 s): the disk is full";
+    assert_eq!((status, body["reason"].as_str().unwrap()), (503, reason));
+    assert!(
+        metrics
+            .text(&health.report())
+            .contains("\nworker_healthy 0\n")
+    );
+}
+
 #[test]
 fn a_port_in_use_is_named() {
     let taken = bind(0).unwrap();
@@ -183,5 +248,11 @@ fn a_port_in_use_is_named() {
             assert_eq!((named, source.kind()), (port, ErrorKind::AddrInUse));
         }
         other => panic!("{other}"),
+    }
+    // Also if only one of the families has it.
+    for taken in ["0.0.0.0:0", "127.0.0.1:0"] {
+        let taken = TcpListener::bind(taken).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert!(matches!(bind(port), Err(HealthError::Bind { .. })));
     }
 }

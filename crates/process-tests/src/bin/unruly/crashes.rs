@@ -69,6 +69,10 @@ pub(crate) enum Does {
     Spin {
         pipe: PathBuf,
     },
+    /// Runs a program that has children, and all of them listen to no signal that can be ignored.
+    Stubborn {
+        pipe: PathBuf,
+    },
     /// Ends its process while a program runs.
     Desert {
         pipe: PathBuf,
@@ -199,6 +203,11 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
             loop {
                 std::thread::sleep(Duration::from_secs(1));
             }
+        }
+        Does::Stubborn { pipe } => {
+            let script = "trap '' TERM HUP INT; (sh -c 'sleep 600' & sleep 600) & sleep 600; wait";
+            let program = hold(&pipe, script);
+            program.run::<_, serde_json::Value>(&(), ctx).await?;
         }
         Does::Desert { pipe } => {
             let program = hold(&pipe, &format!("{}; sleep 600", killing("SEGV")));

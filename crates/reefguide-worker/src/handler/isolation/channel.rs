@@ -42,6 +42,8 @@ pub(super) enum Said {
     Log(String),
     /// A process group of the handler's has started, or is gone.
     Group { id: i32, runs: bool },
+    /// The handler is called.
+    Began,
     /// The handler's result.
     Returned(Value),
     /// The handler's error.
@@ -100,6 +102,11 @@ impl Call {
             })?;
         Ok(call)
     }
+}
+
+/// In the process: tells the worker that the handler is called now. How it ends is its own doing from then on.
+pub(crate) fn begin() {
+    say(&Said::Began);
 }
 
 /// In the process: tells the worker what came of the call.

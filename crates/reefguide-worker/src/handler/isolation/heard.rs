@@ -27,6 +27,7 @@ pub(super) struct Heard {
 
 #[derive(Default)]
 struct SoFar {
+    began: bool,
     answer: Option<Result<Value, JobError>>,
     tail: Tail,
     /// In KiB.
@@ -73,6 +74,10 @@ impl Heard {
             }
             Said::Group { id, runs } => {
                 self.so_far().groups.note(id, runs);
+                return Ok(());
+            }
+            Said::Began => {
+                self.so_far().began = true;
                 return Ok(());
             }
             Said::Returned(result) => Ok(result),
@@ -135,8 +140,15 @@ impl Heard {
             let lines = lines.map_or("; it logged nothing".into(), |lines| {
                 format!("; last log lines: {lines}")
             });
-            let said = format!("isolated handler {how} before it had a result{memory}{lines}");
-            return Err(JobError::permanent(said));
+            let before = match so_far.began {
+                true => "it had a result",
+                false => "it began",
+            };
+            let said = format!("isolated handler {how} before {before}{memory}{lines}");
+            return Err(match so_far.began {
+                true => JobError::permanent(said),
+                false => JobError::workers(said),
+            });
         };
         if let Some(how) = how.filter(|_| !status.is_some_and(|status| status.success())) {
             tracing::warn!(

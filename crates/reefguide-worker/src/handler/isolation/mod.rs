@@ -4,7 +4,7 @@ mod channel;
 mod heard;
 mod memory;
 
-pub(crate) use channel::{Call, LogLines, answer};
+pub(crate) use channel::{Call, LogLines, answer, begin};
 
 use std::ffi::OsString;
 use std::io;
@@ -57,15 +57,16 @@ impl Launcher {
     /// Cancel safe like [`Program::run`](super::Program::run).
     pub(super) async fn run(&self, ctx: &JobContext) -> Result<Value, JobError> {
         ctx.check_cancelled()?;
-        let preparing = |error| JobError::from(error).context("preparing the handler's process");
-        let call = Call::line(ctx).map_err(preparing)?;
-        let (mut socket, theirs) = sockets().map_err(preparing)?;
+        let preparing = "preparing the handler's process";
+        let call = Call::line(ctx).map_err(|error| JobError::from(error).context(preparing))?;
+        let (mut socket, theirs) =
+            sockets().map_err(|error| JobError::workers(error).context(preparing))?;
         let (said, mut says) = socket.split();
 
         let kills = memory::kills();
         let mut group = self.start(theirs).map_err(|error| {
             // There may be room for another process later.
-            JobError::retryable(error).context("starting a process for the handler")
+            JobError::workers(error).context("starting a process for the handler")
         })?;
         // Dropped after the group: when the process is gone, so are the groups that it has started.
         let (heard, mut group) = (Heard::of(group.leader().id()), group);

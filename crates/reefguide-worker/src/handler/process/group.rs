@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::process::{Child, Command};
 
+use super::guard;
+
 /// How long to wait for a killed group to be gone.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
 /// Between two looks whether it is gone.
@@ -15,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The groups there are, for [`kill_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
-/// Whom to tell of groups.
+/// Whom to tell of groups, in place of the guard.
 static TOLD: OnceLock<fn(i32, bool)> = OnceLock::new();
 
 /// A process group; dropped, it is killed, and gone before the drop is over.
@@ -29,6 +31,9 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        if TOLD.get().is_none() {
+            guard::ensure(&running(), command);
+        }
         let leader = command.process_group(0).spawn()?;
         let id = leader.id().and_then(|id| i32::try_from(id).ok());
         let id = id
@@ -139,7 +144,8 @@ fn wait_until(mut gone: impl FnMut() -> bool) {
     }
 }
 
-/// Calls `told` with every group that starts (`true`) or is gone, from now on; the first call counts.
+/// Calls `told` with every group that starts (`true`) or is gone, from now on; the first call counts. Who is told has
+/// to end them, should this process be killed.
 pub(crate) fn on_change(told: fn(i32, bool)) {
     let _ = TOLD.set(told);
 }
@@ -151,8 +157,9 @@ fn note(id: Pid, runs: bool) {
         running.push(id);
     }
     drop(running);
-    if let Some(told) = TOLD.get() {
-        told(id.as_raw_nonzero().get(), runs);
+    match TOLD.get() {
+        Some(told) => told(id.as_raw_nonzero().get(), runs),
+        None => guard::note(id, runs),
     }
 }
 

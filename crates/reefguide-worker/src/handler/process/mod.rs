@@ -1,6 +1,7 @@
 //! Processes that do a job's work: followed while they run, ended together with it.
 
 mod group;
+mod guard;
 mod lines;
 
 pub(crate) use group::{Adopted, Group, kill_all, on_change};

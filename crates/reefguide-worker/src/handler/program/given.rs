@@ -5,12 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde::Serialize;
-use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Program;
 use crate::handler::JobContext;
+use crate::scratch;
 use crate::trace;
 
 /// Names of environment variables that a [`Program`] does not inherit, given to the worker as an
@@ -96,17 +95,14 @@ impl Program {
 }
 
 /// A run's folder, removed when dropped.
-pub(super) struct Folder(TempDir);
+pub(super) struct Folder(scratch::Folder);
 
 impl Folder {
-    pub(super) fn create(ctx: &JobContext, input: &(impl Serialize + ?Sized)) -> io::Result<Self> {
+    pub(super) fn create(ctx: &JobContext, input: &[u8]) -> io::Result<Self> {
         let scratch = std::path::absolute(ctx.scratch())?;
-        let folder = tempfile::Builder::new()
-            .prefix("program-")
-            .tempdir_in(scratch)?;
-        let folder = Self(folder);
+        let folder = Self(scratch::Folder::new_in(&scratch, "program-")?);
         fs::create_dir(folder.work())?;
-        fs::write(folder.input(), serde_json::to_vec(input)?)?;
+        fs::write(folder.input(), input)?;
         Ok(folder)
     }
 

@@ -143,13 +143,16 @@ impl Program {
         O: DeserializeOwned,
     {
         ctx.check_cancelled()?;
+        let preparing = || format!("preparing to run {self}");
+        let input = serde_json::to_vec(input)
+            .map_err(|error| JobError::from(error).context(preparing()))?;
         let prepare = || {
-            let folder = Folder::create(ctx, input)?;
+            let folder = Folder::create(ctx, &input)?;
             let command = self.command(&folder, ctx)?;
             io::Result::Ok((folder, command))
         };
-        let (folder, mut command) = prepare()
-            .map_err(|error| JobError::from(error).context(format!("preparing to run {self}")))?;
+        let (folder, mut command) =
+            prepare().map_err(|error| JobError::workers(error).context(preparing()))?;
         // After the folder: the program is killed before its folder is removed.
         let mut group = Group::start(&mut command).map_err(|error| self.not_started(&error))?;
         let mut tail = Tail::default();
@@ -161,7 +164,9 @@ impl Program {
     }
 
     fn not_started(&self, error: &io::Error) -> JobError {
-        use io::ErrorKind::{NotFound, OutOfMemory, PermissionDenied, WouldBlock};
+        use io::ErrorKind::{
+            ArgumentListTooLong, InvalidFilename, InvalidInput, NotFound, PermissionDenied,
+        };
 
         let remedy = match error.kind() {
             NotFound => "; is it installed, and its folder on PATH?",
@@ -170,9 +175,10 @@ impl Program {
         };
         let said = format!("cannot start {self}: {error}{remedy}");
         match error.kind() {
-            // No room for another process: there may be later.
-            OutOfMemory | WouldBlock => JobError::retryable(said),
-            _ => JobError::permanent(said),
+            // What it was to be called with may come from the job.
+            ArgumentListTooLong | InvalidFilename | InvalidInput => JobError::permanent(said),
+            // There is no room for another process, or no such program: another time there may be.
+            _ => JobError::workers(said),
         }
     }
 

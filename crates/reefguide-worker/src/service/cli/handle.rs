@@ -11,6 +11,7 @@ use crate::handler::{ContextParts, kill_all, not_json};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::log_queue;
 use crate::runtime::{COOPERATION, Limit, call};
+use crate::scratch::{self, RunFolder};
 use crate::service::bar::Bar;
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
@@ -50,16 +51,16 @@ impl Program {
             let folder = handle.output_dir.display();
             Problem::new(Exit::Usage, format!("output folder {folder}: {error}"))
         })?;
-        let scratch = tempfile::Builder::new()
-            .prefix("handle-")
-            .tempdir_in(&config.data_scratch_space)
+        let scratch = RunFolder::new(&config.data_scratch_space);
+        scratch
+            .ensure()
             .map_err(|error| scratch_problem(&config.data_scratch_space, &error))?;
 
         let stop = CancellationToken::new();
         let remove = scratch.path().to_owned();
         signals.clean_up_with(move || {
             kill_all();
-            let _ = std::fs::remove_dir_all(remove);
+            scratch::remove(&remove);
         });
         signals.stop_first(stop.clone());
 

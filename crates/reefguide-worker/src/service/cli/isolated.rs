@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{Problem, Program, storage_in, telemetry_options};
-use crate::handler::{Call, ContextParts, Launcher, LogLines, answer};
+use crate::handler::{Call, ContextParts, Launcher, LogLines, answer, begin};
 use crate::runtime::{COOPERATION, Limit, call, job_span, note_assignment};
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
@@ -76,6 +76,7 @@ impl Program {
             end: None,
             ended: None,
         };
+        begin();
         let calling = call(&self.builder.registry, parts, limit, COOPERATION / 2);
         answer(calling.instrument(span).await);
         reporting.flush(FLUSH).await;

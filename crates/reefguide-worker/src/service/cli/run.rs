@@ -131,7 +131,7 @@ impl Program {
         let scratch = worker.scratch().to_owned();
         signals.clean_up_with(move || {
             kill_all();
-            let _ = std::fs::remove_dir_all(scratch);
+            crate::scratch::remove(&scratch);
         });
         Ok((worker, (monitor, protection)))
     }
@@ -241,6 +241,9 @@ fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
         | StopReason::Idle(_)
         | StopReason::Drained
         | StopReason::MaxJobs(_) => return Ok(Exit::Done),
+        StopReason::NoScratch(error) => {
+            return Err(scratch_problem(&error.folder, &error.source));
+        }
         StopReason::Unreachable(error) | StopReason::Denied(error) => error,
     };
     match error

@@ -62,13 +62,14 @@ pub enum HealthError {
 /// If the worker is not healthy, or if nobody answers as a worker does.
 pub async fn probe(port: u16) -> Result<(), HealthError> {
     let ask = async {
-        let url = format!("http://127.0.0.1:{port}/health");
-        plain_http_client(PROBE_TIMEOUT)?
-            .get(url)
-            .send()
-            .await?
-            .json::<Health>()
-            .await
+        let client = plain_http_client(PROBE_TIMEOUT)?;
+        let ask = |host: &str| client.get(format!("http://{host}:{port}/health")).send();
+        let answer = match ask("127.0.0.1").await {
+            // A machine may have IPv6 only.
+            Err(error) if error.is_connect() => ask("[::1]").await.map_err(|_| error),
+            answer => answer,
+        };
+        answer?.json::<Health>().await
     };
     let health = ask.await.map_err(|error| HealthError::NoAnswer {
         port,

@@ -1,11 +1,13 @@
 //! A thread beside the async threads, which sees when they are blocked, and can say so.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -19,13 +21,35 @@ use crate::metrics::Metrics;
 /// Between two beats of the async threads, and two looks at them.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Listens on `port` on all interfaces.
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// Listens on `port` on all interfaces, for IPv6 and for IPv4; only for IPv4 where there is no IPv6.
 ///
 /// # Errors
 /// If the port cannot be had.
 pub fn bind(port: u16) -> Result<TcpListener, HealthError> {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
-        .map_err(|source| HealthError::Bind { port, source })
+    let bound = match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
+        // It is there, and somebody else has it.
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            listen((Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| HealthError::Bind { port, source })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // What the system does otherwise is a setting of its own.
+        socket.set_only_v6(false)?;
+    }
+    // Soon after a worker has ended another may start.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Watches over the async threads, and serves health, readiness and metrics, until it is dropped.

@@ -104,7 +104,7 @@ async fn healthy(State(Told { health, .. }): State<Told>) -> impl IntoResponse {
         status,
         active_jobs: report.active_jobs,
         max_jobs: report.max_jobs,
-        reason: report.ailment.map(|ailment| ailment.to_string()),
+        reason: report.unhealthy(),
         more: Some(More {
             phase: report.phase.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,0 +1,389 @@
+//! A scratch folder that is gone, full or in the way is the worker's trouble, and fails no job.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reefguide_worker::handler::Program;
+use reefguide_worker::health::Health;
+use reefguide_worker::prelude::*;
+use reefguide_worker::runtime::{RunOptions, StopReason, WorkerBuilder};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::rig::{Log, Rig, Running, in_time};
+use crate::small_disk;
+
+/// Several polls of a worker of the rig's.
+const POLLS: Duration = Duration::from_millis(500);
+
+/// A worker whose scratch is in `folder`, and which writes an output for each job.
+async fn worker(rig: &Rig, folder: &Path, health: &Health) -> WorkerBuilder {
+    let mut options = rig.options();
+    options.scratch = folder.to_owned();
+    worker_with(rig, options, health).await
+}
+
+async fn worker_with(rig: &Rig, options: RunOptions, health: &Health) -> WorkerBuilder {
+    let worker = rig.worker().await.options(options).health(health.clone());
+    worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        fs::write(ctx.scratch().join("file"), "scratch")?;
+        ctx.outputs().write("output", "output").await?;
+        Ok(())
+    })
+}
+
+/// Waits until the worker has started and says that it is not ready, and returns why; or until it is.
+async fn unready(health: &Health, wanted: bool) -> String {
+    in_time(async {
+        loop {
+            let reason = health.report().unready();
+            let starts = matches!(&reason, Some(reason) if reason.starts_with("starting"));
+            if reason.is_some() == wanted && !starts {
+                return reason.unwrap_or_default();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_scratch_folder_that_is_removed_under_a_worker_is_made_again_for_the_next_job() {
+    let rig = Rig::start().await;
+    let folder = rig.scratch.path().join("scratch");
+    let health = Health::new(1);
+    let stop = CancellationToken::new();
+    let worker = worker(&rig, &folder, &health).await.stop(stop.clone());
+    let worker = worker.build().unwrap();
+    let run = worker.scratch().to_owned();
+    let ways: [&dyn Fn(); 4] = [
+        &|| fs::remove_dir_all(&folder).unwrap(),
+        &|| fs::remove_dir_all(&run).unwrap(),
+        // Only what was prepared for the next job.
+        &|| {
+            for entry in fs::read_dir(&run).unwrap() {
+                fs::remove_dir_all(entry.unwrap().path()).unwrap();
+            }
+        },
+        &|| {
+            fs::remove_dir_all(&run).unwrap();
+            fs::write(&run, "a file").unwrap();
+        },
+    ];
+    let running = tokio::spawn(worker.run());
+    for (id, way) in (0..).zip(ways) {
+        let job = rig.submit_test(id);
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        // It waits for a job, with folders prepared.
+        tokio::time::sleep(POLLS).await;
+        way();
+    }
+    let job = rig.submit_test(4);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    stop.cancel();
+    assert_eq!(in_time(running).await.unwrap().jobs.failed, 0);
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn while_no_scratch_folder_can_be_made_nothing_is_claimed_and_the_worker_is_not_ready() {
+    let rig = Rig::start().await;
+    let folder = rig.scratch.path().join("scratch");
+    let (health, log) = (Health::new(1), Log::new());
+    let mut options = rig.options();
+    options.scratch.clone_from(&folder);
+    options.idle_timeout = None;
+    let worker = Running::start(worker_with(&rig, options, &health).await);
+    unready(&health, false).await;
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+    let reason = unready(&health, true).await;
+    let says = format!("no scratch folder can be made in {}: ", folder.display());
+    assert!(reason.starts_with(&says), "{reason}");
+    let jobs = [rig.submit_test(1), rig.submit_test(2)];
+    tokio::time::sleep(POLLS).await;
+    assert_eq!(jobs.map(|job| rig.status(job)), ["PENDING", "PENDING"]);
+    fs::remove_file(&folder).unwrap();
+    for job in jobs {
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    }
+    assert_eq!(health.report().unready(), None);
+    worker.stop().await;
+    let said = log.lines("no job is claimed until a scratch folder can be made");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(log.lines("scratch folders can be made again").len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_has_no_scratch_folder_does_not_leave_as_idle() {
+    let rig = Rig::start().await;
+    let folder = rig.scratch.path().join("scratch");
+    let health = Health::new(1);
+    let mut options = rig.options();
+    options.scratch.clone_from(&folder);
+    options.idle_timeout = Some(Duration::from_secs(2));
+    let worker = Running::start(worker_with(&rig, options, &health).await);
+    unready(&health, false).await;
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+    let stopped = worker.stopped().await;
+    assert!(
+        matches!(stopped.reason, StopReason::NoScratch(_)),
+        "{}",
+        stopped.reason
+    );
+}
+
+#[tokio::test]
+async fn a_second_attempt_waits_for_a_scratch_folder_and_its_job_does_not_fail() {
+    let rig = Rig::start().await;
+    let folder = rig.scratch.path().join("scratch");
+    let health = Health::new(1);
+    let mut options = rig.options();
+    options.scratch.clone_from(&folder);
+    let spoilt = folder.clone();
+    let worker = rig.worker().await.options(options).health(health.clone());
+    let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
+        let folder = spoilt.clone();
+        async move {
+            if ctx.attempt() == 1 {
+                fs::remove_dir_all(&folder)?;
+                fs::write(&folder, "a file")?;
+                return Err(JobError::retryable("not yet"));
+            }
+            Ok(())
+        }
+    });
+    let worker = Running::start(worker);
+    let job = rig.submit_test(1);
+    unready(&health, true).await;
+    let other = rig.submit_test(2);
+    tokio::time::sleep(POLLS).await;
+    assert_eq!(
+        [rig.status(job), rig.status(other)],
+        ["IN_PROGRESS", "PENDING"]
+    );
+    fs::remove_file(&folder).unwrap();
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_not_begin_until_the_worker_stops_has_failed_with_the_reason() {
+    let rig = Rig::start().await;
+    let (health, log) = (Health::new(1), Log::new());
+    let worker = rig.worker().await.health(health.clone());
+    let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        let program = Program::new("/nowhere/model");
+        program.run::<_, Value>(&(), &ctx).await
+    });
+    let mut options = rig.options();
+    options.shutdown_grace = Duration::from_secs(2);
+    let worker = Running::start(worker.options(options));
+    let job = rig.submit_test(1);
+    unready(&health, true).await;
+    let stopped = worker.stop().await;
+    assert_eq!(
+        (rig.status(job).as_str(), stopped.jobs.failed),
+        ("FAILED", 1)
+    );
+    let failed = log.lines("job failed");
+    assert!(
+        failed[0].contains("cannot start /nowhere/model"),
+        "{failed:?}"
+    );
+    assert!(
+        failed[0].contains("not tried again: the worker is shutting down"),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_keeps_its_jobs_in_the_queue_until_it_is() {
+    let rig = Rig::with(reefguide_lab::Lab::builder().any_job_type()).await;
+    let program = rig.scratch.path().join("model.sh");
+    let health = Health::new(4);
+    let mut options = rig.options();
+    options.slots = 4;
+    let path = program.clone();
+    let worker = rig.worker().await.options(options).health(health.clone());
+    let worker = worker
+        .handler_fn("MODEL", move |_: Value, ctx: JobContext| {
+            let program = Program::new(&path);
+            async move { program.run::<_, Value>(&(), &ctx).await }
+        })
+        .handler_fn("OTHER", |_: Value, _| async { Ok(()) });
+    let log = Log::new();
+    let worker = Running::start(worker);
+    let first = rig.submit("MODEL", json!({}));
+    in_time(async {
+        while log.lines("attempt cannot begin").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let next = rig.submit("MODEL", json!({ "next": true }));
+    let other = rig.submit("OTHER", json!({}));
+    assert_eq!(rig.ended(other).await, "SUCCEEDED", "it needs no program");
+    tokio::time::sleep(POLLS).await;
+    assert_eq!(
+        [rig.status(first), rig.status(next)],
+        ["IN_PROGRESS", "PENDING"],
+        "{:#?}",
+        log.lines("")
+    );
+    assert_eq!(health.report().unready(), None, "others are claimed");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&program, executable).unwrap();
+    assert_eq!(rig.ended(first).await, "SUCCEEDED");
+    assert_eq!(rig.ended(next).await, "SUCCEEDED");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_outputs_were_removed_while_it_ran_is_not_taken_for_done() {
+    let rig = Rig::start().await;
+    let worker = rig.worker().await;
+    let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        ctx.outputs().write("output", "output").await?;
+        if ctx.attempt() == 1 {
+            let run = ctx.scratch().ancestors().nth(2).unwrap();
+            fs::remove_dir_all(run)?;
+        }
+        Ok(())
+    });
+    let worker = Running::start(worker);
+    let job = rig.submit_test(1);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.outputs(job).await, ["output"]);
+}
+
+/// The folder that is a small file system, and what fills it.
+const SMALL: &str = "RUNTIME_SCRATCH_SMALL";
+
+/// What runs where the disk, or the number of files on it, is small.
+#[tokio::test]
+async fn child_on_a_small_disk() {
+    let Ok(given) = std::env::var(SMALL) else {
+        return;
+    };
+    let (fill, folder) = given.split_once(' ').unwrap();
+    let folder = PathBuf::from(folder);
+    let rig = Rig::start().await;
+    let health = Health::new(1);
+    let mut options = rig.options();
+    options.scratch = folder.join("scratch");
+    options.idle_timeout = None;
+    fill_up(fill, &folder);
+    // At the start already.
+    let worker = Running::start(worker_with(&rig, options, &health).await);
+    for round in 0..2 {
+        let job = rig.submit_test(round);
+        let reason = unready(&health, true).await;
+        assert!(reason.contains("No space left on device"), "{reason}");
+        tokio::time::sleep(POLLS).await;
+        assert_eq!(rig.status(job), "PENDING");
+        fs::remove_dir_all(folder.join("full")).unwrap();
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        unready(&health, false).await;
+        fill_up(fill, &folder);
+    }
+    worker.stop().await;
+}
+
+fn fill_up(with: &str, folder: &Path) {
+    let folder = folder.join("full");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0.. {
+        let file = folder.join(number.to_string());
+        let written = match with {
+            "bytes" => fs::write(file, vec![1; 4096]),
+            _ => fs::File::create(file).map(drop),
+        };
+        if written.is_err() {
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_or_one_without_inodes_is_waited_out() {
+    for (fill, size) in [("bytes", "2m"), ("files", "2m,nr_inodes=40")] {
+        let folder = tempfile::tempdir().unwrap();
+        let given = format!("{fill} {}", folder.path().display());
+        let test = "scratch::child_on_a_small_disk";
+        let run = || small_disk::run_with(size, folder.path(), test, (SMALL, &given));
+        if !tokio::task::block_in_place(run) {
+            return;
+        }
+    }
+}
+
+/// The folder that the scratch of a worker without rights is in.
+const UNPRIVILEGED: &str = "RUNTIME_SCRATCH_UNPRIVILEGED";
+
+/// What runs as a user to whom permissions matter.
+#[tokio::test]
+async fn child_without_rights() {
+    let Ok(folder) = std::env::var(UNPRIVILEGED) else {
+        return;
+    };
+    let rig = Rig::start().await;
+    let (health, log) = (Health::new(1), Log::new());
+    let mut options = rig.options();
+    options.scratch = PathBuf::from(folder);
+    let worker = rig.worker().await.options(options).health(health.clone());
+    let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        let script = "mkdir -p $JOB_SCRATCH/a/b $JOB_OUTPUT_DIR/c; touch $JOB_SCRATCH/a/b/file $JOB_OUTPUT_DIR/c/file; \
+                      chmod 0 $JOB_SCRATCH/a/b; chmod 555 $JOB_SCRATCH/a $JOB_OUTPUT_DIR/c $JOB_SCRATCH/..; \
+                      chmod 500 $JOB_SCRATCH/../..";
+        let program = Program::new("sh").args(["-c", script]);
+        program.run::<_, Value>(&(), &ctx).await
+    });
+    let worker = Running::start(worker);
+    for id in 0..2 {
+        let job = rig.submit_test(id);
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    }
+    worker.stop().await;
+    assert_eq!(log.lines("scratch files not removed"), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_that_a_job_made_read_only_are_removed_by_a_user_without_rights() {
+    use std::os::unix::process::CommandExt;
+
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir().unwrap();
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let open = |path: &Path| {
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(path, all).unwrap();
+    };
+    open(folder.path());
+    open(&scratch);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "scratch::child_without_rights"])
+        .env(UNPRIVILEGED, &scratch)
+        .env("TMPDIR", folder.path())
+        .current_dir(folder.path());
+    // Root may do everything; everybody else is without rights already.
+    if rustix::process::geteuid().is_root() {
+        child.uid(NOBODY).gid(NOBODY);
+    }
+    let ended = match tokio::task::block_in_place(|| child.output()) {
+        Err(error) => {
+            eprintln!("not tried: another user cannot run this program: {error}");
+            return;
+        }
+        ended => ended.unwrap(),
+    };
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}

@@ -19,6 +19,7 @@ mod book;
 mod chain;
 pub mod handler;
 pub mod health;
+mod http_client;
 pub mod job;
 mod job_log;
 pub mod metrics;
@@ -32,3 +33,4 @@ pub mod testing;
 mod trace;
 
 pub use chain::Chain;
+pub use http_client::{HttpClientError, NoCertificates};

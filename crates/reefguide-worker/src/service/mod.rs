@@ -32,14 +32,3 @@ fn plain_http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .timeout(timeout)
         .build()
 }
-
-/// A client for whoever is at `endpoint`. Over plain HTTP it needs no root certificates.
-#[cfg(any(feature = "otel", feature = "sentry"))]
-fn http_client(endpoint: &str, timeout: Duration) -> reqwest::Result<reqwest::Client> {
-    let client = reqwest::Client::builder().timeout(timeout);
-    if endpoint.starts_with("http:") {
-        client.tls_certs_only([]).build()
-    } else {
-        client.build()
-    }
-}

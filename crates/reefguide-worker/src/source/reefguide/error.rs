@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use crate::HttpClientError;
 use crate::source::SourceError;
 
 /// Largest request body the API takes, in bytes (contract, section 3).
@@ -24,6 +25,31 @@ pub enum ApiError {
         endpoint: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There can be no client, as without certificates for `https`.
+    #[error("API endpoint `{endpoint}` cannot be used")]
+    Client {
+        /// The API's endpoint.
+        endpoint: String,
+        /// Why.
+        source: HttpClientError,
+    },
+    /// The proxy was not reached, or did not connect to the API.
+    #[error(
+        "{call}: no connection to {endpoint} through {proxy}: check {variable}, or name the API's host in \
+         NO_PROXY"
+    )]
+    Proxy {
+        /// The call.
+        call: String,
+        /// The API's endpoint.
+        endpoint: String,
+        /// The proxy, without user and password, and the variable that names it.
+        proxy: String,
+        /// That variable.
+        variable: &'static str,
+        /// What happened.
+        source: reqwest::Error,
     },
     /// No answer: refused connection, time-out, reset, an answer cut short.
     #[error("{call}: no answer from {endpoint}")]
@@ -251,7 +277,10 @@ impl ApiError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Transport { .. } | Self::RateLimited { .. } | Self::Server { .. } => true,
+            Self::Transport { .. }
+            | Self::Proxy { .. }
+            | Self::RateLimited { .. }
+            | Self::Server { .. } => true,
             Self::Login(error) => error.is_retryable(),
             _ => false,
         }

@@ -19,6 +19,7 @@ mod book;
 mod chain;
 pub mod handler;
 pub mod health;
+mod http_client;
 pub mod job;
 mod job_log;
 mod log_queue;
@@ -34,3 +35,4 @@ pub mod testing;
 mod trace;
 
 pub use chain::Chain;
+pub use http_client::{HttpClientError, NoCertificates};

@@ -35,17 +35,3 @@ fn plain_http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .timeout(timeout)
         .build()
 }
-
-/// A client for whoever is at `endpoint`. Over plain HTTP it needs no root certificates. Like the other it follows no
-/// redirect: what it sends is for that address only.
-#[cfg(any(feature = "otel", feature = "sentry"))]
-fn http_client(endpoint: &str, timeout: Duration) -> reqwest::Result<reqwest::Client> {
-    let client = reqwest::Client::builder()
-        .timeout(timeout)
-        .redirect(Policy::none());
-    if endpoint.starts_with("http:") {
-        client.tls_certs_only([]).build()
-    } else {
-        client.build()
-    }
-}

@@ -22,7 +22,6 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::http_client;
 use crate::handler::Cause;
 
 /// The time limit of one request to Sentry.
@@ -60,7 +59,7 @@ pub enum SentryError {
     Dsn(#[source] ParseDsnError),
     /// There is no HTTP client.
     #[error("no HTTP client for Sentry")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] HttpClientError),
 }
 
 /// A connection to Sentry, which sends by a thread of its own.
@@ -77,8 +76,9 @@ impl Sentry {
     pub fn start(options: &SentryOptions) -> Result<Self, SentryError> {
         let dsn = options.dsn.expose_secret();
         let parsed: Dsn = dsn.parse().map_err(SentryError::Dsn)?;
-        let endpoint = format!("{}:", parsed.scheme());
-        let client = http_client(&endpoint, TIMEOUT).map_err(SentryError::Client)?;
+        let endpoint = format!("{}://{}", parsed.scheme(), parsed.host());
+        let client = http_client::client(&endpoint, |client| client.timeout(TIMEOUT));
+        let client = client.map_err(SentryError::Client)?;
         let options = ClientOptions::new()
             .dsn(dsn)
             .maybe_release(options.release.clone())

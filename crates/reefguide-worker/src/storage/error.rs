@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{StorageUri, Tried};
+use crate::NoCertificates;
 
 /// What was being done when storage failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +159,52 @@ pub enum StorageError {
         tried: Box<Tried>,
         /// What the connection said.
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// The proxy was not reached, or did not connect to the server.
+    #[error(
+        "cannot {action} {uri}: no connection through {proxy} ({tried}): check {variable}, or name the \
+         server in NO_PROXY"
+    )]
+    Proxy {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The proxy, without user and password, and the variable that names it.
+        proxy: Box<str>,
+        /// That variable.
+        variable: &'static str,
+        /// The request.
+        tried: Box<Tried>,
+        /// What the connection said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// What answered is not S3: a proxy, a portal or an application in its place.
+    #[error(
+        "cannot {action} {uri}: {endpoint} does not answer as S3 does: {answer} ({tried}): check \
+         S3_ENDPOINT, and what is between this machine and S3"
+    )]
+    Foreign {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
+        /// The answer: its status, type and first words, and what it lacks or where it redirects to.
+        answer: Box<str>,
+        /// The request.
+        tried: Box<Tried>,
+    },
+    /// The server is to be reached by `https`, and this system trusts no certificates.
+    #[error("cannot {action} {uri}")]
+    Certificates {
+        /// What was being done.
+        action: Action,
+        /// Where.
+        uri: StorageUri,
+        /// What to do.
+        source: NoCertificates,
     },
     /// The server took too long, on every try.
     #[error("cannot {action} {uri}: {endpoint} did not answer in time ({tried})")]
@@ -317,7 +364,11 @@ impl StorageError {
     /// request were already retried.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Proxy { .. }
+            | Self::Foreign { .. }
+            | Self::Timeout { .. }
+            | Self::Broken { .. } => true,
             Self::Server { status, .. } => *status >= 500 || matches!(status, 408 | 409 | 429),
             Self::Publish { source, .. } => source.is_retryable(),
             _ => false,
@@ -334,6 +385,8 @@ impl StorageError {
             | Self::AccessDenied { tried, .. }
             | Self::Region { tried, .. }
             | Self::Unreachable { tried, .. }
+            | Self::Proxy { tried, .. }
+            | Self::Foreign { tried, .. }
             | Self::Timeout { tried, .. }
             | Self::Server { tried, .. } => Some(tried),
             Self::Publish { source, .. } => source.tried(),

@@ -96,13 +96,19 @@ impl ObjectInfo {
 }
 
 impl Storage {
-    /// S3, serving `s3://` URIs. Nothing is sent before it is used; see [`probe`](Self::probe).
+    /// S3, serving `s3://` URIs. Nothing is looked for or sent before it is used, so that what is missing,
+    /// such as credentials, is the error of the first call; see [`probe`](Self::probe).
     ///
-    /// With credentials in `options` this returns at once; without them the AWS default chain is
-    /// searched, which may ask the network.
+    /// Without credentials in `options` the first call searches the AWS default chain, which may ask the
+    /// network. Proxies are those of the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    ///
+    /// An answer counts only if it is one of S3's: it has an `ETag` if it has or takes content, and is XML
+    /// otherwise. Anything else, such as a proxy's page or a redirect, is tried again, and then
+    /// [`StorageError::Foreign`].
+    #[expect(clippy::unused_async, reason = "its callers wait for it")]
     pub async fn s3(options: S3Options) -> Self {
         let class = options.storage_class;
-        Self::over(s3::S3::new(options).await).with_storage_class(class)
+        Self::over(s3::S3::new(options)).with_storage_class(class)
     }
 
     /// A local folder, serving every URI: `s3://bucket/key` is the file `bucket/key` below `root`,

@@ -8,6 +8,7 @@ mod cancel;
 mod content;
 mod disk;
 mod download;
+mod foreign;
 #[path = "../lab_storage/mod.rs"]
 mod lab_storage;
 mod reader;

@@ -59,9 +59,12 @@ async fn download(answers: Answers) -> Tried {
     }
 }
 
-/// All of it, with these headers.
+/// All of it, with these headers, and an ETag that is none of them.
 fn whole(headers: &[(&str, &str)]) -> Response {
     let mut answer = Response::builder();
+    if headers.iter().all(|(name, _)| *name != "etag") {
+        answer = answer.header("etag", "\"v0\"");
+    }
     for (name, value) in headers {
         answer = answer.header(*name, *value);
     }
@@ -69,11 +72,10 @@ fn whole(headers: &[(&str, &str)]) -> Response {
 }
 
 /// The first ten bytes, and a broken connection.
-fn cut(etag: Option<&str>) -> Response {
-    let mut answer = Response::builder().header("content-length", CONTENT.len());
-    if let Some(etag) = etag {
-        answer = answer.header("etag", etag);
-    }
+fn cut() -> Response {
+    let answer = Response::builder()
+        .header("content-length", CONTENT.len())
+        .header("etag", "\"v1\"");
     let pieces = [
         Ok(Bytes::from_static(&CONTENT.as_bytes()[..10])),
         Err(std::io::Error::other("cut")),
@@ -97,8 +99,21 @@ fn rest(from: usize) -> Response {
 fn status(status: u16) -> Response {
     Response::builder()
         .status(status)
+        .header("x-amz-request-id", "4442587FB7D0A2F9")
         .body(Body::empty())
         .unwrap()
+}
+
+/// The page of a proxy, which may have an ETag of its own.
+fn page(status: u16, etag: bool) -> Response {
+    let mut page = Response::builder()
+        .status(status)
+        .header("content-type", "text/html; charset=utf-8");
+    if etag {
+        page = page.header("etag", "\"5f3e-1a2\"");
+    }
+    let html = "<!doctype html>\n<html><head><title>Down for\n maintenance</title>";
+    page.body(Body::from(html)).unwrap()
 }
 
 #[tokio::test]
@@ -161,7 +176,7 @@ async fn a_file_that_is_not_what_the_server_says_is_tried_four_times_and_leaves_
 
 #[tokio::test]
 async fn what_broke_off_goes_on_where_it_was() {
-    let tried = download(vec![|_| cut(Some("\"v1\"")), |_| status(503), |_| rest(10)]).await;
+    let tried = download(vec![|_| cut(), |_| status(503), |_| rest(10)]).await;
     assert_eq!(tried.done.as_ref().unwrap().size, 20);
     assert_eq!(tried.content(), CONTENT);
     let from_10 = Some("bytes=10-".to_owned());
@@ -171,20 +186,16 @@ async fn what_broke_off_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn what_cannot_go_on_begins_again() {
-    // It has no ETag to be known by; the server knows no ranges; it was replaced; it is another part.
+    // The server knows no ranges; it was replaced; it is another part.
     let on = Some("bytes=10-".to_owned());
-    let cases: [(Answers, Vec<Option<String>>); 4] = [
-        (vec![|_| cut(None), |_| whole(&[])], vec![None, None]),
+    let cases: [(Answers, Vec<Option<String>>); 3] = [
+        (vec![|_| cut(), |_| whole(&[])], vec![None, on.clone()]),
         (
-            vec![|_| cut(Some("\"v1\"")), |_| whole(&[])],
-            vec![None, on.clone()],
-        ),
-        (
-            vec![|_| cut(Some("\"v1\"")), |_| status(412), |_| whole(&[])],
+            vec![|_| cut(), |_| status(412), |_| whole(&[])],
             vec![None, on.clone(), None],
         ),
         (
-            vec![|_| cut(Some("\"v1\"")), |_| rest(5), |_| whole(&[])],
+            vec![|_| cut(), |_| rest(5), |_| whole(&[])],
             vec![None, on, None],
         ),
     ];
@@ -193,6 +204,40 @@ async fn what_cannot_go_on_begins_again() {
         assert_eq!(tried.done.as_ref().unwrap().size, 20, "case {nth}");
         assert_eq!(tried.content(), CONTENT);
         assert_eq!(tried.ranges, ranges, "case {nth}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_the_object_is_tried_again_and_then_told() {
+    let pages: [(Answer, &str); 5] = [
+        (
+            |_| page(200, false),
+            "200 with text/html; charset=utf-8 (\"Down for maintenance\") and without an ETag",
+        ),
+        (|_| page(200, true), "any header of S3 but an ETag"),
+        (|_| page(404, false), "404 with text/html"),
+        (|_| page(403, false), "without XML of S3"),
+        (
+            |_| {
+                let mut redirect = page(302, false);
+                let to = "https://me:secret@login.example/in?X-Amz-Signature=secret";
+                redirect
+                    .headers_mut()
+                    .insert("location", to.parse().unwrap());
+                redirect
+            },
+            "302, a redirect to https://login.example/in, which is not followed",
+        ),
+    ];
+    for (page, said) in pages {
+        let tried = download(vec![page]).await;
+        let error = tried.done.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(said) && !text.contains("secret"), "{text}");
+        assert!(error.is_retryable(), "{text}");
+        assert_eq!(tried.ranges.len(), 4);
+        let passed = download(vec![|_| cut(), page, |_| rest(10)]).await;
+        assert_eq!(passed.content(), CONTENT);
     }
 }
 

@@ -5,6 +5,7 @@
 mod answers;
 mod direct;
 mod download;
+mod foreign;
 mod links;
 mod secrets;
 mod server;

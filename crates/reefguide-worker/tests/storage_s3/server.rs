@@ -138,22 +138,23 @@ pub(crate) fn uri(uri: &str) -> StorageUri {
     uri.parse().unwrap()
 }
 
+/// An answer with an ETag, as of an object.
 pub(crate) fn ok(body: impl Into<Body>) -> Response {
-    Response::new(body.into())
-}
-
-/// An answer with an ETag.
-pub(crate) fn stored() -> Response {
     Response::builder()
         .header("etag", "\"0cc175b9\"")
-        .body(Body::empty())
+        .body(body.into())
         .unwrap()
+}
+
+pub(crate) fn stored() -> Response {
+    ok(Body::empty())
 }
 
 /// An error as S3 words it.
 pub(crate) fn error(status: u16, code: &str) -> Response {
     Response::builder()
         .status(status)
+        .header("x-amz-request-id", "4442587FB7D0A2F9")
         .body(Body::from(format!(
             "<Error><Code>{code}</Code><Message>said the server</Message></Error>"
         )))

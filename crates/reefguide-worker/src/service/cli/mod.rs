@@ -247,8 +247,12 @@ impl Program {
         let mut extensions = self.builder.extensions.clone();
         // Only a client that has an API: the configuration may be without.
         let with_api = self.load(&self.sources()).ok();
-        if let Some(Ok(client)) = with_api.as_ref().map(client) {
-            extensions.insert(client);
+        match with_api.as_ref().map(client) {
+            Some(Ok(client)) => extensions.insert(client),
+            Some(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "handlers get no client of the API");
+            }
+            None => {}
         }
         extensions.insert(config.clone());
         extensions

@@ -50,6 +50,9 @@ pub(super) fn api_problem(config: &Config, error: &ApiError) -> Problem {
         ApiError::Login(error) => &**error,
         error => error,
     };
+    if let ApiError::Client { .. } = cause {
+        return Problem::new(Exit::Config, Chain(error).to_string());
+    }
     let (exit, remedy) = if error.is_denied() {
         (
             Exit::Refused,
@@ -93,6 +96,11 @@ pub(super) fn api_problem(config: &Config, error: &ApiError) -> Problem {
 pub(super) fn bucket_problem(config: &Config, error: &StorageError) -> Problem {
     let (exit, remedy) = match error {
         StorageError::Credentials { .. } | StorageError::AccessDenied { .. } => (Exit::Refused, ""),
+        // It was tried for long enough: what is in the way stays there.
+        StorageError::Foreign { .. } => (
+            Exit::Config,
+            "; check that it is the address of an S3 server",
+        ),
         _ if error.is_retryable() => (Exit::Unreachable, ""),
         // Of a bucket no S3 server says that: it has to be something else.
         StorageError::NoSuchObject { .. } | StorageError::Server { .. } => (

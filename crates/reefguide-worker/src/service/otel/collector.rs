@@ -8,8 +8,7 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use reqwest::header::HeaderMap;
 use tokio::runtime::Handle;
 
-use crate::Chain;
-use crate::service::http_client;
+use crate::{Chain, HttpClientError, http_client};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,9 +23,9 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(endpoint: &str, headers: HeaderMap) -> reqwest::Result<Self> {
+    pub(super) fn new(endpoint: &str, headers: HeaderMap) -> Result<Self, HttpClientError> {
         Ok(Self {
-            client: http_client(endpoint, TIMEOUT)?,
+            client: http_client::client(endpoint, |client| client.timeout(TIMEOUT))?,
             headers,
             runtime: Handle::current(),
             away: AtomicBool::new(false),

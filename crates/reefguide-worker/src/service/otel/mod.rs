@@ -42,7 +42,7 @@ pub struct TraceOptions {
 pub enum TracesError {
     /// There is no HTTP client.
     #[error("no HTTP client for traces")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] crate::HttpClientError),
     /// The exporter refuses its options.
     #[error("traces cannot be exported to {endpoint}")]
     Exporter {

@@ -22,6 +22,7 @@ use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
 };
 use crate::health::Health;
+use crate::http_client;
 use crate::job::{AssignmentId, JobId, JobStatus, JobType};
 
 /// A client of the ReefGuide web API, for one account.
@@ -118,7 +119,8 @@ impl ClientBuilder {
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ApiError::Endpoint`] if the endpoint is no `http` or `https` URL.
+    /// [`ApiError::Endpoint`] if the endpoint is no `http` or `https` URL, and [`ApiError::Client`] if it is an
+    /// `https` URL and this system has no certificates.
     pub fn build(self) -> Result<Client, ApiError> {
         let unusable = |reason: String| ApiError::Endpoint {
             endpoint: self.endpoint.clone(),
@@ -129,24 +131,19 @@ impl ClientBuilder {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(unusable("it must begin with http:// or https://".into()));
         }
-        let client = reqwest::Client::builder()
-            .user_agent(&self.user_agent)
-            .timeout(self.timeout)
-            .connect_timeout(self.timeout.min(Duration::from_secs(10)))
-            // Account and token are for the API only, and a POST would turn into a GET.
-            .redirect(reqwest::redirect::Policy::none())
-            // The server closes idle connections after 5 s; one reused at that moment is reset
-            // (contract, section 4).
-            .pool_idle_timeout(Duration::from_secs(4));
-        // Over plain HTTP the system's certificates are not needed, and an image may have none.
-        let client = if url.scheme() == "http" {
-            client.tls_certs_only([])
-        } else {
+        let client = http_client::client(&self.endpoint, |client| {
             client
-        };
-        let client = client
-            .build()
-            .map_err(|error| unusable(crate::Chain(&error).to_string()))?;
+                .user_agent(&self.user_agent)
+                .timeout(self.timeout)
+                .connect_timeout(self.timeout.min(Duration::from_secs(10)))
+                // The server closes idle connections after 5 s; one reused at that moment is reset
+                // (contract, section 4).
+                .pool_idle_timeout(Duration::from_secs(4))
+        });
+        let client = client.map_err(|source| ApiError::Client {
+            endpoint: self.endpoint.clone(),
+            source,
+        })?;
         let endpoint = self.endpoint.trim_end_matches('/').to_owned();
         Ok(Client {
             inner: Arc::new(Inner {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::HttpClientError;
 use crate::source::SourceError;
 
 /// How deeply a payload or a result may be nested. JSON libraries stop somewhere, `serde_json` at 128, and on its way
@@ -26,6 +27,31 @@ pub enum ApiError {
         endpoint: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There can be no client, as without certificates for `https`.
+    #[error("API endpoint `{endpoint}` cannot be used")]
+    Client {
+        /// The API's endpoint.
+        endpoint: String,
+        /// Why.
+        source: HttpClientError,
+    },
+    /// The proxy was not reached, or did not connect to the API.
+    #[error(
+        "{call}: no connection to {endpoint} through {proxy}: check {variable}, or name the API's host in \
+         NO_PROXY"
+    )]
+    Proxy {
+        /// The call.
+        call: String,
+        /// The API's endpoint.
+        endpoint: String,
+        /// The proxy, without user and password, and the variable that names it.
+        proxy: String,
+        /// That variable.
+        variable: &'static str,
+        /// What happened.
+        source: reqwest::Error,
     },
     /// No answer: refused connection, time-out, reset, an answer cut short.
     #[error("{call}: no answer from {endpoint}")]
@@ -235,6 +261,7 @@ impl ApiError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Transport { .. }
+            | Self::Proxy { .. }
             | Self::RateLimited { .. }
             | Self::Server { .. }
             | Self::Foreign { .. }

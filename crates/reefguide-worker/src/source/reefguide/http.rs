@@ -9,6 +9,7 @@ use tracing::{Instrument, field};
 use super::answer::Answer;
 use super::clock::Clock;
 use super::error::{ApiError, BODY_LIMIT};
+use crate::http_client::Proxy;
 use crate::{Chain, trace};
 
 /// The connection to the API: requests without a token, answers read whole.
@@ -71,10 +72,23 @@ impl Http {
         call: &str,
         email: &str,
     ) -> Result<Answer, ApiError> {
-        let no_answer = |source: reqwest::Error| ApiError::Transport {
-            call: call.to_owned(),
-            endpoint: self.endpoint.clone(),
-            source: source.without_url(),
+        let no_answer = |source: reqwest::Error| {
+            let (call, endpoint) = (call.to_owned(), self.endpoint.clone());
+            let source = source.without_url();
+            match Proxy::failed(&endpoint, &source) {
+                Some(proxy) => ApiError::Proxy {
+                    call,
+                    endpoint,
+                    proxy: proxy.to_string(),
+                    variable: proxy.variable(),
+                    source,
+                },
+                None => ApiError::Transport {
+                    call,
+                    endpoint,
+                    source,
+                },
+            }
         };
         let mut request = request;
         for (name, value) in trace::headers() {

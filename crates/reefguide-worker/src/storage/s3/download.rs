@@ -313,7 +313,8 @@ impl Version {
         let uri = &self.info.uri;
         let head = self
             .s3
-            .client
+            .client()
+            .await
             .head_object()
             .bucket(uri.bucket())
             .key(uri.key())
@@ -417,6 +418,7 @@ async fn get(
     etag: Option<&str>,
     tries: &mut Tries,
 ) -> Result<GetObjectOutput, StorageError> {
+    let client = s3.client().await;
     // The builders of the SDK have no trait in common.
     macro_rules! get {
         ($get:expr) => {
@@ -432,7 +434,7 @@ async fn get(
         None,
         || get!(GetObjectInput::builder()).build(),
         |learn| {
-            get!(s3.client.get_object())
+            get!(client.get_object())
                 .customize()
                 .interceptor(learn)
                 .send()

@@ -1,13 +1,16 @@
 //! What the SDK's errors mean.
 
 use std::error::Error;
+use std::iter;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
+use super::foreign::Foreign;
 use super::tries::Tries;
-use crate::Chain;
+use crate::http_client::Proxy;
 use crate::storage::{Action, StorageError, StorageUri};
+use crate::{Chain, NoCertificates};
 
 impl S3 {
     /// The error of a request that failed for good. The SDK's own error is not kept: it holds the
@@ -24,6 +27,32 @@ impl S3 {
     {
         let uri = uri.clone();
         let endpoint = self.endpoint.clone();
+        if let Some(missing) = find::<NoCertificates>(&error) {
+            return StorageError::Certificates {
+                action,
+                uri,
+                source: missing.clone(),
+            };
+        }
+        if let Some(answer) = find::<Foreign>(&error) {
+            return StorageError::Foreign {
+                action,
+                uri,
+                endpoint,
+                answer: answer.to_string().into(),
+                tried: tries.tried(None),
+            };
+        }
+        if let Some(proxy) = Proxy::failed(&self.url(), &error) {
+            return StorageError::Proxy {
+                action,
+                uri,
+                proxy: proxy.to_string().into(),
+                variable: proxy.variable(),
+                tried: tries.tried(None),
+                source: cause(error),
+            };
+        }
         match &error {
             SdkError::TimeoutError(_) => StorageError::Timeout {
                 action,
@@ -151,6 +180,11 @@ impl S3 {
     }
 }
 
+/// The first error of this type among `error` and what it came from.
+pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    iter::successors(Some(error), |&error| error.source()).find_map(<dyn Error>::downcast_ref)
+}
+
 fn cause<E>(error: SdkError<E>) -> Box<dyn Error + Send + Sync>
 where
     E: Error + Send + Sync + 'static,
@@ -162,20 +196,18 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
 
     use aws_config::web_identity_token::{
         StaticConfiguration, WebIdentityTokenCredentialsProvider,
     };
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::{BehaviorVersion, Builder, Region};
-    use aws_sdk_s3::operation::get_object::GetObject;
-    use aws_sdk_s3::operation::put_object::PutObject;
 
     use super::*;
+    use crate::storage::S3Options;
     use crate::storage::backend::Backend;
     use crate::storage::s3::tries::CountAttempts;
-    use crate::storage::s3::{Direct, Limits};
 
     #[tokio::test]
     async fn a_search_for_credentials_that_finds_none_says_where_to_put_them() {
@@ -192,17 +224,8 @@ mod tests {
             .credentials_provider(search)
             .interceptor(CountAttempts);
         let s3 = S3 {
-            client: Client::from_conf(config.build()),
-            gets: Direct::new(&GetObject::new()),
-            puts: Direct::new(&PutObject::new()),
-            endpoint: "Amazon S3".into(),
-            encrypted: true,
-            at_rest: None,
-            limits: Limits::new(false).into(),
-            files: Default::default(),
-            buffers: Default::default(),
-            stall_timeout: Duration::from_secs(1),
-            retries: Default::default(),
+            client: Arc::new(Client::from_conf(config.build()).into()),
+            ..S3::new(S3Options::default())
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
         assert!(

@@ -12,11 +12,14 @@ use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFT
 use reqwest::{Response, StatusCode, Url};
 
 use super::RETRIES;
+use super::foreign::{Asked, Head, Judgement};
 use super::verify::{Expected, InOrder, Verification};
+use crate::http_client::{self, Proxy, certificates, needs_certificates};
 use crate::retry::Delays;
 use crate::storage::content::blocking;
 use crate::storage::landing::{Destination, Landing};
 use crate::storage::{ObjectPath, StorageError, TransferProgress};
+use crate::{HttpClientError, NoCertificates};
 
 /// How much of a file is gathered before it is written, in bytes.
 const BUFFER: usize = 1 << 20;
@@ -48,6 +51,8 @@ const EXPLANATION: usize = 4 << 10;
 #[derive(Clone, Debug)]
 pub struct Links {
     client: reqwest::Client,
+    /// Why no `https` URL can be used.
+    missing: Option<NoCertificates>,
     progress: TransferProgress,
 }
 
@@ -79,7 +84,7 @@ pub enum Compared {
 pub enum LinkError {
     /// No connections can be made from this machine.
     #[error("cannot set up downloads")]
-    Setup(#[source] reqwest::Error),
+    Setup(#[source] HttpClientError),
     /// What is to be used is no URL.
     #[error("cannot download {path}: its URL cannot be used")]
     Url {
@@ -97,6 +102,36 @@ pub enum LinkError {
         server: String,
         /// What happened.
         source: reqwest::Error,
+    },
+    /// The proxy was not reached, or did not connect to the server.
+    #[error(
+        "cannot download {path}: no connection to {server} through {proxy}: check {variable}, or name the \
+         server in NO_PROXY"
+    )]
+    Proxy {
+        /// The file.
+        path: ObjectPath,
+        /// The server.
+        server: String,
+        /// The proxy, without user and password, and the variable that names it.
+        proxy: String,
+        /// That variable.
+        variable: &'static str,
+        /// What happened.
+        source: reqwest::Error,
+    },
+    /// What answered is not S3: a proxy, a portal or an application in its place.
+    #[error(
+        "cannot download {path}: {server} does not answer as S3 does: {answer}: check what is between this \
+         machine and S3"
+    )]
+    Foreign {
+        /// The file.
+        path: ObjectPath,
+        /// The server.
+        server: String,
+        /// The answer: its status, type and first words, and what it lacks or where it redirects to.
+        answer: String,
     },
     /// The server refused.
     #[error("cannot download {path}: {server} answered {status}{message}")]
@@ -129,7 +164,10 @@ impl LinkError {
     /// Whether the same download may succeed later. It was already tried several times.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Proxy { .. }
+            | Self::Foreign { .. }
+            | Self::Broken { .. } => true,
             Self::Refused { status, .. } => *status >= 500 || matches!(status, 408 | 429),
             Self::Setup(_) | Self::Url { .. } | Self::Local(_) => false,
         }
@@ -149,19 +187,18 @@ impl Links {
     /// # Errors
     /// [`LinkError::Setup`] if the system does not allow it.
     pub fn new() -> Result<Self, LinkError> {
-        let builder = || {
-            reqwest::Client::builder()
+        let missing = certificates().err();
+        // A machine without certificates can still use plain HTTP.
+        let url = if missing.is_none() { "https:" } else { "http:" };
+        let client = http_client::client(url, |client| {
+            client
                 .connect_timeout(CONNECT)
                 .read_timeout(STALL)
                 .tcp_nodelay(true)
-        };
-        let client = builder()
-            .build()
-            // A machine without certificates can still use plain HTTP.
-            .or_else(|_| builder().tls_certs_only([]).build())
-            .map_err(LinkError::Setup)?;
+        });
         Ok(Self {
-            client,
+            client: client.map_err(LinkError::Setup)?,
+            missing,
             progress: TransferProgress::default(),
         })
     }
@@ -170,8 +207,8 @@ impl Links {
     #[must_use]
     pub fn tracked(&self, progress: &TransferProgress) -> Self {
         Self {
-            client: self.client.clone(),
             progress: progress.clone(),
+            ..self.clone()
         }
     }
 
@@ -196,6 +233,9 @@ impl Links {
             source,
         };
         let folder = std::path::absolute(folder).map_err(StorageError::local("find", folder))?;
+        if let Some(missing) = self.missing.as_ref().filter(|_| needs_certificates(url)) {
+            return Err(unusable(missing.clone().into()));
+        }
         let url = Url::parse(url).map_err(|error| unusable(error.into()))?;
         let link = Link {
             links: self,
@@ -301,15 +341,31 @@ impl Link<'_> {
                 .header(RANGE, format!("bytes={at}-"))
                 .header(IF_MATCH, etag);
         }
-        let response = request.send().await.map_err(|error| self.lost(error))?;
-        match response.status() {
-            StatusCode::PARTIAL_CONTENT if begins_at(response.headers(), at) => Ok(response),
-            StatusCode::PARTIAL_CONTENT => Err(self.broken("the server sent another part of it")),
+        let mut response = request.send().await.map_err(|error| self.lost(error))?;
+        let status = response.status();
+        let (asked, head) = (Asked::by("GET", self.url.path()), head(&response));
+        let judgement = asked.judge(&head);
+        if judgement == Judgement::OfS3 {
+            let another_part =
+                status == StatusCode::PARTIAL_CONTENT && !begins_at(response.headers(), at);
+            return match another_part {
+                true => Err(self.broken("the server sent another part of it")),
+                false => Ok(response),
+            };
+        }
+        let body = beginning(&mut response).await;
+        if let Err(answer) = asked.conclude(judgement, &head, &body) {
+            return Err(LinkError::Foreign {
+                path: self.path.clone(),
+                server: self.server.clone(),
+                answer: answer.to_string(),
+            });
+        }
+        match status {
             StatusCode::PRECONDITION_FAILED if at > 0 => {
                 Err(self.broken("it was replaced meanwhile: download it again"))
             }
-            status if status.is_success() => Ok(response),
-            _ => Err(self.refused(response).await),
+            _ => Err(self.refused(&response, &body)),
         }
     }
 
@@ -388,10 +444,21 @@ impl Link<'_> {
     }
 
     fn lost(&self, error: reqwest::Error) -> LinkError {
-        LinkError::Unreachable {
-            path: self.path.clone(),
-            server: self.server.clone(),
-            source: error.without_url(),
+        let (path, server) = (self.path.clone(), self.server.clone());
+        let source = error.without_url();
+        match Proxy::failed(&server, &source) {
+            Some(proxy) => LinkError::Proxy {
+                path,
+                server,
+                proxy: proxy.to_string(),
+                variable: proxy.variable(),
+                source,
+            },
+            None => LinkError::Unreachable {
+                path,
+                server,
+                source,
+            },
         }
     }
 
@@ -402,24 +469,35 @@ impl Link<'_> {
         }
     }
 
-    async fn refused(&self, mut response: Response) -> LinkError {
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|after| after.to_str().ok()?.parse().ok());
-        let mut body = Vec::new();
-        while let Ok(Some(piece)) = response.chunk().await {
-            body.extend_from_slice(&piece);
-            if body.len() > EXPLANATION {
-                break;
-            }
-        }
+    fn refused(&self, response: &Response, body: &[u8]) -> LinkError {
+        let retry_after = text(response.headers(), RETRY_AFTER.as_str());
+        let retry_after = retry_after.and_then(|after| after.parse().ok());
         LinkError::Refused {
             path: self.path.clone(),
             server: self.server.clone(),
             status: response.status().as_u16(),
-            message: explanation(&String::from_utf8_lossy(&body)),
+            message: explanation(&String::from_utf8_lossy(body)),
             retry_after: retry_after.map(Duration::from_secs),
         }
     }
+}
+
+/// How the body of an answer begins.
+async fn beginning(response: &mut Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() > EXPLANATION {
+            break;
+        }
+    }
+    body
+}
+
+fn head(response: &Response) -> Head {
+    let headers = response.headers().iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Head::of(response.status().as_u16(), headers)
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {

@@ -2,9 +2,11 @@
 
 mod body;
 mod buffers;
+mod connection;
 mod direct;
 mod download;
 mod error;
+mod foreign;
 mod limits;
 mod links;
 mod presign;
@@ -33,8 +35,10 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, try_unfold};
 use prometheus_client::metrics::counter::Counter;
 use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
 
 use self::buffers::Buffers;
+use self::connection::{Connections, ToS3};
 use self::direct::Direct;
 use self::limits::Limits;
 pub(crate) use self::limits::MANY;
@@ -47,8 +51,8 @@ use super::metadata::Metadata;
 use super::pool::Pool;
 use super::reader::Arriving;
 use super::{
-    Action, Encryption, ObjectInfo, PresignedUrl, S3Credentials, S3Options, StorageClass,
-    StorageError, StorageUri, TransferProgress,
+    Action, Encryption, ObjectInfo, PresignedUrl, S3Options, StorageClass, StorageError,
+    StorageUri, TransferProgress,
 };
 use crate::metrics::{Metrics, Operation};
 use crate::retry::RetryPolicy;
@@ -68,7 +72,9 @@ const RETRIES: RetryPolicy = RetryPolicy::new(FIRST_DELAY)
 /// An S3 server. A clone shares its connections and limits.
 #[derive(Clone, Debug)]
 pub(crate) struct S3 {
-    client: Client,
+    /// Made when it is first used: that may take certificates, and a search for credentials.
+    client: Arc<OnceCell<Client>>,
+    options: Arc<S3Options>,
     gets: Direct,
     puts: Direct,
     /// What errors call the server.
@@ -88,58 +94,37 @@ pub(crate) struct S3 {
 }
 
 impl S3 {
-    pub(crate) async fn new(options: S3Options) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(options.connect_timeout)
-            .operation_attempt_timeout(options.attempt_timeout)
-            .operation_timeout(options.operation_timeout)
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(TRIES)
-            .with_initial_backoff(FIRST_DELAY)
-            .with_max_backoff(LONGEST_DELAY);
-        let region = options
-            .region
-            .or_else(|| options.endpoint.is_some().then(|| "us-east-1".to_owned()));
-        let mut config = identity(options.credentials, region)
-            .await
-            .timeout_config(timeouts)
-            .retry_config(retries)
-            // By default there is a quota of retries, which a short outage uses up when many requests meet it at
-            // once, even for other servers. Each request has its limit, and their number is bounded.
-            .retry_partition(
-                RetryPartition::custom("storage")
-                    .token_bucket(TokenBucket::unlimited())
-                    .build(),
-            )
-            .interceptor(CountAttempts)
-            .stalled_stream_protection(
-                // Downloads are watched over by whoever reads them.
-                StalledStreamProtectionConfig::enabled()
-                    .download_enabled(false)
-                    .grace_period(options.stall_timeout)
-                    .build(),
-            );
-        let mut shown = "Amazon S3".to_owned();
-        let mut encrypted = true;
-        if let Some(endpoint) = options.endpoint {
-            encrypted = endpoint.starts_with("https:");
-            shown = host(&endpoint);
-            config = config.endpoint_url(endpoint).force_path_style(true);
-        }
+    pub(crate) fn new(options: S3Options) -> Self {
+        let endpoint = options.endpoint.as_deref();
+        let encrypted = endpoint.is_none_or(|endpoint| endpoint.starts_with("https:"));
         Self {
-            client: Client::from_conf(config.build()),
+            client: Arc::default(),
             gets: Direct::new(&GetObject::new()),
             puts: Direct::new(&PutObject::new()),
-            endpoint: shown.into(),
+            endpoint: endpoint.map_or_else(|| "Amazon S3".to_owned(), host).into(),
             encrypted,
-            at_rest: options.encryption,
+            at_rest: options.encryption.clone(),
             limits: Arc::new(Limits::new(encrypted)),
             files: Pool::default(),
             buffers: Buffers::default(),
             stall_timeout: options.stall_timeout,
+            options: options.into(),
             retries: Counter::default(),
         }
+    }
+
+    async fn client(&self) -> &Client {
+        self.client
+            .get_or_init(|| Box::pin(connect(&self.options)))
+            .await
+    }
+
+    /// Its address, as far as it is known before a request.
+    fn url(&self) -> String {
+        let options = &self.options;
+        let region = options.region.as_deref().unwrap_or("us-east-1");
+        let amazon = || format!("https://s3.{region}.amazonaws.com");
+        options.endpoint.clone().unwrap_or_else(amazon)
     }
 
     /// The encryption to ask for.
@@ -177,7 +162,7 @@ impl S3 {
     }
 
     async fn head(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
-        let head = self.client.head_object();
+        let head = self.client().await.head_object();
         let head = head.bucket(uri.bucket()).key(uri.key()).send();
         let head = self.ask(Action::Inspect, uri, head).await?;
         Ok(ObjectInfo {
@@ -187,30 +172,72 @@ impl S3 {
         })
     }
 
-    fn page(&self, folder: &StorageUri) -> ListObjectsV2FluentBuilder {
-        self.client
+    async fn page(&self, folder: &StorageUri) -> ListObjectsV2FluentBuilder {
+        self.client()
+            .await
             .list_objects_v2()
             .bucket(folder.bucket())
             .prefix(folder.folder_prefix())
     }
 }
 
+/// A client of the SDK.
+async fn connect(options: &S3Options) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(options.connect_timeout)
+        .operation_attempt_timeout(options.attempt_timeout)
+        .operation_timeout(options.operation_timeout)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(TRIES)
+        .with_initial_backoff(FIRST_DELAY)
+        .with_max_backoff(LONGEST_DELAY);
+    let connections = Connections::default();
+    let mut config = identity(options, &connections)
+        .await
+        .http_client(ToS3(connections))
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        // By default there is a quota of retries, which a short outage uses up when many requests meet it at
+        // once, even for other servers. Each request has its limit, and their number is bounded.
+        .retry_partition(
+            RetryPartition::custom("storage")
+                .token_bucket(TokenBucket::unlimited())
+                .build(),
+        )
+        .interceptor(CountAttempts)
+        .stalled_stream_protection(
+            // Downloads are watched over by whoever reads them.
+            StalledStreamProtectionConfig::enabled()
+                .download_enabled(false)
+                .grace_period(options.stall_timeout)
+                .build(),
+        );
+    if let Some(endpoint) = &options.endpoint {
+        config = config.endpoint_url(endpoint).force_path_style(true);
+    }
+    Client::from_conf(config.build())
+}
+
 /// Region and credentials: those given, or those the AWS default chain finds. The chain is not even
 /// looked at when it is not needed, for it may wait for a network that is not there.
-async fn identity(credentials: Option<S3Credentials>, region: Option<String>) -> Builder {
+async fn identity(options: &S3Options, connections: &Connections) -> Builder {
+    let region = options.region.clone();
+    let region = region.or_else(|| options.endpoint.is_some().then(|| "us-east-1".to_owned()));
     let region = region.map(Region::new);
-    let Some(keys) = credentials else {
+    let Some(keys) = &options.credentials else {
         let mut chain = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = region {
             chain = chain.region(region);
         }
+        let chain = chain.http_client(connections.clone());
         return Builder::from(&chain.load().await);
     };
+    let token = keys.session_token.as_ref();
     let credentials = Credentials::new(
-        keys.access_key,
+        &keys.access_key,
         keys.secret_key.expose_secret(),
-        keys.session_token
-            .map(|token| token.expose_secret().to_owned()),
+        token.map(|token| token.expose_secret().to_owned()),
         None,
         "options",
     );
@@ -307,7 +334,8 @@ impl Backend for S3 {
             |(s3, folder, next): (Self, _, Option<Option<String>>)| async move {
                 let Some(token) = next else { return Ok(None) };
                 let permit = s3.limits.request(0).await;
-                let page = s3.page(&folder).set_continuation_token(token).send();
+                let page = s3.page(&folder).await;
+                let page = page.set_continuation_token(token).send();
                 let page = s3.ask(Action::List, &folder, page).await?;
                 let next = page.next_continuation_token.map(Some);
                 let objects = page
@@ -330,7 +358,7 @@ impl Backend for S3 {
 
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
         let _permit = self.limits.request(0).await;
-        let delete = self.client.delete_object();
+        let delete = self.client().await.delete_object();
         let delete = delete.bucket(uri.bucket()).key(uri.key()).send();
         self.ask(Action::Delete, uri, delete).await?;
         Ok(())
@@ -349,7 +377,7 @@ impl Backend for S3 {
     /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError> {
         let _permit = self.limits.request(0).await;
-        let page = self.page(bucket).max_keys(1).send();
+        let page = self.page(bucket).await.max_keys(1).send();
         self.ask(Action::List, bucket, page).await?;
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(super) async fn presign(
     let (bucket, key) = (uri.bucket(), uri.key());
     let signed = match action {
         Action::Store => {
-            let put = s3.client.put_object().bucket(bucket).key(key);
+            let put = s3.client().await.put_object().bucket(bucket).key(key);
             let put = put
                 .set_server_side_encryption(s3.encryption())
                 .set_ssekms_key_id(s3.kms_key())
@@ -44,7 +44,7 @@ pub(super) async fn presign(
             s3.ask(action, uri, put.presigned(holding)).await?
         }
         _ => {
-            let get = s3.client.get_object().bucket(bucket).key(key);
+            let get = s3.client().await.get_object().bucket(bucket).key(key);
             s3.ask(action, uri, get.presigned(holding)).await?
         }
     };

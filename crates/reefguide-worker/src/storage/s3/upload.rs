@@ -1,5 +1,6 @@
 //! Storing an object: in one request, or in parts.
 
+use std::error::Error;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ use tracing::Instrument;
 
 use super::body::{HELD, Sendable};
 use super::direct::Learn;
+use super::error::find;
+use super::foreign::Foreign;
 use super::limits::Permit;
 use super::tries::Tries;
 use super::{S3, class};
@@ -95,6 +98,7 @@ async fn whole(
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let signing = &sendable.signing;
+    let client = s3.client().await;
     // The builders of the SDK have no trait in common.
     macro_rules! put {
         ($put:expr) => {
@@ -110,7 +114,7 @@ async fn whole(
         };
     }
     let by_sdk = |learn| {
-        put!(s3.client.put_object())
+        put!(client.put_object())
             .customize()
             .interceptor(signing.clone())
             .interceptor(learn)
@@ -167,7 +171,7 @@ struct Upload {
 impl Upload {
     async fn begin(s3: S3, to: StorageUri, metadata: Metadata) -> Result<Self, StorageError> {
         let permit = s3.limits.request(0).await;
-        let mut create = s3.client.create_multipart_upload();
+        let mut create = s3.client().await.create_multipart_upload();
         for (name, value) in metadata.pairs() {
             create = create.metadata(name, value);
         }
@@ -225,7 +229,8 @@ impl Upload {
         let count = parts.len();
         let _permit = s3.limits.request(0).await;
         let complete = s3
-            .client
+            .client()
+            .await
             .complete_multipart_upload()
             .bucket(to.bucket())
             .key(to.key())
@@ -276,7 +281,8 @@ impl Drop for Upload {
 
 async fn abort(s3: S3, to: StorageUri, upload: String) {
     let abort = s3
-        .client
+        .client()
+        .await
         .abort_multipart_upload()
         .bucket(to.bucket())
         .key(to.key())
@@ -322,7 +328,8 @@ impl Part {
         let sendable = blocking(move || Sendable::new(&to_s3, &content, range)).await?;
         let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
         let part = s3
-            .client
+            .client()
+            .await
             .upload_part()
             .bucket(to.bucket())
             .key(to.key())
@@ -345,7 +352,14 @@ impl Part {
 }
 
 /// Whether a request that failed may have put an object together all the same.
-fn may_be_done<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+fn may_be_done<E>(error: &SdkError<E>) -> bool
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    // The page of a proxy may have taken the place of the answer.
+    if find::<Foreign>(error).is_some() {
+        return true;
+    }
     match (error.code(), error.raw_response()) {
         // After a lost answer the repeated request finds no upload.
         (Some(code), _) => code == "NoSuchUpload",

@@ -18,6 +18,7 @@ use self::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch
 use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
 use super::health;
+use super::process_memory;
 use super::reporting::{Reporting, Service};
 use super::telemetry::{self, TelemetryOptions};
 use crate::Chain;
@@ -87,9 +88,12 @@ impl WorkerBuilder {
     /// A whole program: reads arguments and configuration, sets up logging and signals, connects to
     /// the ReefGuide API and to S3, and runs.
     ///
+    /// Before anything else the process is [protected](process_memory) from being read by other processes of its user.
+    ///
     /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
     /// that were given to the builder before are replaced by what the configuration says.
     pub async fn main(self) -> ExitCode {
+        process_memory::protect();
         Box::pin(dispatch(self, std::env::args_os())).await.into()
     }
 }
@@ -290,6 +294,11 @@ fn start_logging(config: &Config, service: &Service) -> Result<Reporting, Proble
     let terminal = stderr().is_terminal();
     telemetry::init_to(&telemetry_options(config), stderr, terminal, &reporting)?;
     reporting.announce(config);
+    if !process_memory::is_protected() {
+        tracing::warn!(
+            "programs of handlers can read this process's environment, with its secrets"
+        );
+    }
     Ok(reporting)
 }
 

@@ -11,9 +11,11 @@
 //! | [`job`] | the words: job, assignment, claim, outcome |
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
+//! | [`address`], [`text`] | what people write: addresses of servers; text and JSON in files |
 //! | [`health`], [`metrics`] | what a worker says of itself |
 //! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
 
+pub mod address;
 #[cfg(doctest)]
 mod book;
 mod chain;
@@ -32,6 +34,7 @@ pub mod service;
 pub mod source;
 pub mod storage;
 pub mod testing;
+pub mod text;
 mod trace;
 
 pub use chain::Chain;

@@ -1,6 +1,8 @@
 //! The worker's program, run as a process with an environment and folders that hold what a test gives.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,11 +17,15 @@ use tokio::task::JoinHandle;
 /// No test waits longer than this for anything; it says so instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A user without any rights, by the numbers that Linux reserves for it.
+const NOBODY: u32 = 65_534;
+
 /// What the process is given. Scratch folders come to a folder of its own, which has to be empty in the
 /// end.
 pub(crate) struct Program {
-    binary: &'static str,
+    binary: PathBuf,
     before: &'static [&'static str],
+    user: Option<u32>,
     env: BTreeMap<String, String>,
     secrets: Vec<String>,
     folder: TempDir,
@@ -31,8 +37,9 @@ impl Program {
         let temporary = tempfile::tempdir().unwrap();
         let tmpdir = temporary.path().to_str().unwrap().to_owned();
         Self {
-            binary: env!("CARGO_BIN_EXE_process-tests"),
+            binary: env!("CARGO_BIN_EXE_process-tests").into(),
             before: &[],
+            user: None,
             env: BTreeMap::from([("TMPDIR".to_owned(), tmpdir)]),
             secrets: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
@@ -42,7 +49,7 @@ impl Program {
 
     /// The worker whose handlers come to harm, in place of the usual one.
     pub(crate) fn unruly(mut self) -> Self {
-        self.binary = env!("CARGO_BIN_EXE_unruly");
+        self.binary = env!("CARGO_BIN_EXE_unruly").into();
         self
     }
 
@@ -59,12 +66,30 @@ impl Program {
 
     /// The worker that does what a payload says, in place of the one that does little.
     pub(crate) fn soak_worker(mut self) -> Self {
-        self.binary = env!("CARGO_BIN_EXE_soak-worker");
+        self.binary = env!("CARGO_BIN_EXE_soak-worker").into();
         self
     }
 
     pub(crate) fn unset(mut self, name: &str) -> Self {
         assert!(self.env.remove(name).is_some(), "{name} was not set");
+        self
+    }
+
+    /// Without the rights of root, should the tests have them.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        let own = std::fs::metadata(self.folder.path()).unwrap().uid();
+        if own == 0 {
+            // The folder of the tests' own programs may be closed to others.
+            let binary = self.path("worker");
+            std::fs::hard_link(&self.binary, &binary)
+                .or_else(|_| std::fs::copy(&self.binary, &binary).map(drop))
+                .unwrap();
+            self.binary = binary;
+            self.user = Some(NOBODY);
+            for folder in [self.folder.path(), self.temporary.path()] {
+                chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
         self
     }
 
@@ -110,8 +135,13 @@ impl Program {
 
     /// Starts it with other places to write to than the test. Its input is empty and does not end.
     pub(crate) fn start_with(&self, args: &[&str], stdout: Stdio, stderr: Stdio) -> Running<'_> {
-        let mut words = self.before.iter().copied().chain([self.binary]);
-        let mut child = Command::new(words.next().unwrap())
+        let binary = self.binary.as_os_str();
+        let mut words = self.before.iter().map(OsStr::new).chain([binary]);
+        let mut command = Command::new(words.next().unwrap());
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        let mut child = command
             .args(words)
             .args(args)
             .env_clear()
@@ -174,10 +204,6 @@ impl Running<'_> {
         let kill = format!("kill -{name} {}", self.child.id().unwrap());
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success());
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap()
     }
 
     /// Waits for its end, and returns its exit code; others may use its folders still.

@@ -10,6 +10,8 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant,
 };
 
+use crate::text::{self, TextError};
+
 /// What JSON does not have, as Python and JavaScript write it.
 const TOKENS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
@@ -23,12 +25,13 @@ pub(super) fn not_finite<T: Serialize + ?Sized>(value: &T) -> Option<(String, f6
     }
 }
 
-/// What is wrong with a text that is not JSON; NaN and the infinities are called by their names.
-pub(crate) fn not_json(text: &[u8], error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    let at = text
-        .split(|byte| *byte == b'\n')
-        .nth(line.saturating_sub(1));
+/// What is wrong with a file that is not JSON; NaN and the infinities are called by their names.
+pub(crate) fn not_json(file: &[u8], error: &TextError) -> String {
+    let (TextError::Json(json), Ok(text)) = (error, text::decode(file)) else {
+        return format!("not JSON: {error}");
+    };
+    let (line, column) = (json.line(), json.column());
+    let at = text.lines().nth(line.saturating_sub(1)).map(str::as_bytes);
     // The column is that of the byte that cannot be, which may be the second.
     let found = at.and_then(|at| {
         (column.saturating_sub(2)..=column).find_map(|start| {
@@ -302,7 +305,7 @@ mod tests {
     #[test]
     fn a_text_that_has_one_is_told_from_other_texts_that_are_not_json() {
         let said = |text: &str| {
-            let error = serde_json::from_str::<Value>(text).unwrap_err();
+            let error = text::json::<Value>(text.as_bytes()).unwrap_err();
             not_json(text.as_bytes(), &error)
         };
         let texts = [

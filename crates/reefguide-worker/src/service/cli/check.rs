@@ -17,6 +17,10 @@ impl Program {
         let Some(config) = report.note("configuration", self.loaded()) else {
             return Ok(report.exit);
         };
+        for warning in config.warnings() {
+            let (subject, found, remedy) = (&warning.subject, &warning.found, &warning.remedy);
+            say(&format!("note  configuration: {subject} {found}; {remedy}"));
+        }
         report.note("scratch", scratch(&config));
         if let Some(cache) = config.input_cache() {
             report.note("cache", prepared(&cache).await);

@@ -1,12 +1,15 @@
 //! `handle`: one handler on one payload, without the API.
 
-use std::io::{IsTerminal, Read, stderr};
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read, stderr, stdin};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, listen, say, scratch_problem, storage_in, telemetry_options};
+use super::{
+    Problem, Program, listen, path_parser, say, scratch_problem, storage_in, telemetry_options,
+    warn,
+};
 use crate::handler::{ContextParts, kill_all, not_json};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::log_queue;
@@ -14,22 +17,24 @@ use crate::runtime::{COOPERATION, Limit, call};
 use crate::scratch::{self, RunFolder};
 use crate::service::bar::Bar;
 use crate::service::exit::Exit;
+use crate::service::paths::folder_obstacle;
 use crate::service::reporting::Reporting;
 use crate::service::telemetry;
 use crate::storage::Outputs;
+use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Handle {
     /// The job type.
     job_type: String,
     /// File with the payload as JSON; `-` reads it from stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path_parser())]
     input: PathBuf,
     /// Folder for the output files; made if it is missing.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path_parser())]
     output_dir: PathBuf,
     /// Reads objects from this folder instead of S3: s3://bucket/key is DIR/bucket/key.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path_parser())]
     storage_dir: Option<PathBuf>,
 }
 
@@ -46,11 +51,10 @@ impl Program {
         let terminal = stderr().is_terminal();
         let reporting = Reporting::default();
         telemetry::init_to(&telemetry_options(&config), lines, terminal, &reporting)?;
+        warn(&config);
         let payload = read_payload(&handle.input)?;
-        std::fs::create_dir_all(&handle.output_dir).map_err(|error| {
-            let folder = handle.output_dir.display();
-            Problem::new(Exit::Usage, format!("output folder {folder}: {error}"))
-        })?;
+        handle.storage_dir.as_deref().map_or(Ok(()), check_exists)?;
+        let output_dir = made(&handle.output_dir)?;
         let scratch = RunFolder::new(&config.data_scratch_space);
         scratch
             .ensure()
@@ -86,7 +90,7 @@ impl Program {
             },
             attempt: 1,
             scratch: scratch.path().to_owned(),
-            outputs: Outputs::new(&handle.output_dir),
+            outputs: Outputs::new(output_dir),
             storage,
             inputs: config.input_cache(),
             extensions: self.extensions(&config),
@@ -110,23 +114,43 @@ impl Program {
     }
 }
 
-fn read_payload(path: &PathBuf) -> Result<Value, Problem> {
-    let read = || {
-        let mut text = String::new();
-        if path.as_os_str() == "-" {
-            std::io::stdin().read_to_string(&mut text)?;
-        } else {
-            text = std::fs::read_to_string(path)?;
-        }
-        std::io::Result::Ok(text)
+/// Makes the folder for outputs. What links to a folder is one, too; then its outputs are behind the link.
+fn made(folder: &Path) -> Result<PathBuf, Problem> {
+    let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+    made.map_err(|error| {
+        let reason = folder_obstacle(folder).unwrap_or_else(|| error.to_string());
+        let folder = folder.display();
+        Problem::new(Exit::Usage, format!("output folder {folder}: {reason}"))
+    })
+}
+
+/// Checks that a folder to read from is there.
+fn check_exists(folder: &Path) -> Result<(), Problem> {
+    let reason = match folder_obstacle(folder) {
+        None if folder.exists() => return Ok(()),
+        obstacle => obstacle.unwrap_or_else(|| "it is not there".into()),
     };
+    let folder = folder.display();
+    Err(Problem::new(
+        Exit::Usage,
+        format!("storage folder {folder}: {reason}"),
+    ))
+}
+
+fn read_payload(path: &Path) -> Result<Value, Problem> {
+    let from_stdin = path.as_os_str() == "-";
     let unusable = |error: String| {
-        let place = match path.to_str() {
-            Some("-") => "on stdin".into(),
-            _ => format!("in {}", path.display()),
+        let place = match from_stdin {
+            true => "on stdin".into(),
+            false => format!("in {}", path.display()),
         };
         Problem::new(Exit::Usage, format!("payload {place}: {error}"))
     };
-    let text = read().map_err(|error| unusable(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| unusable(not_json(text.as_bytes(), &error)))
+    let mut bytes = Vec::new();
+    let read = match from_stdin {
+        true => stdin().read_to_end(&mut bytes).map(drop),
+        false => std::fs::read(path).map(|read| bytes = read),
+    };
+    read.map_err(|error| unusable(error.to_string()))?;
+    text::json(&bytes).map_err(|error| unusable(not_json(&bytes, &error)))
 }

@@ -21,6 +21,7 @@ use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
 };
+use crate::address;
 use crate::health::Health;
 use crate::http_client;
 use crate::job::{AssignmentId, JobId, JobStatus, JobType};
@@ -119,19 +120,14 @@ impl ClientBuilder {
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ApiError::Endpoint`] if the endpoint is no `http` or `https` URL, and [`ApiError::Client`] if it is an
+    /// [`ApiError::Endpoint`] if the endpoint is no [address](address::parse), and [`ApiError::Client`] if it is an
     /// `https` URL and this system has no certificates.
     pub fn build(self) -> Result<Client, ApiError> {
-        let unusable = |reason: String| ApiError::Endpoint {
-            endpoint: self.endpoint.clone(),
-            reason,
-        };
-        let url =
-            reqwest::Url::parse(&self.endpoint).map_err(|error| unusable(error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(unusable("it must begin with http:// or https://".into()));
-        }
-        let client = http_client::client(&self.endpoint, |client| {
+        let endpoint = address::parse(&self.endpoint).map_err(|error| ApiError::Endpoint {
+            endpoint: address::shown(&self.endpoint),
+            reason: error.to_string(),
+        })?;
+        let client = http_client::client(&endpoint, |client| {
             client
                 .user_agent(&self.user_agent)
                 .timeout(self.timeout)
@@ -141,10 +137,9 @@ impl ClientBuilder {
                 .pool_idle_timeout(Duration::from_secs(4))
         });
         let client = client.map_err(|source| ApiError::Client {
-            endpoint: self.endpoint.clone(),
+            endpoint: endpoint.clone(),
             source,
         })?;
-        let endpoint = self.endpoint.trim_end_matches('/').to_owned();
         Ok(Client {
             inner: Arc::new(Inner {
                 http: Http {

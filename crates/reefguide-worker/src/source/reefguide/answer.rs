@@ -122,7 +122,7 @@ impl Answer {
         let said = refusal.map(|refusal| refusal.message);
         match (self.status, said) {
             (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused { call, message },
-            (StatusCode::UNAUTHORIZED, Some(message)) => ApiError::Denied {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(message)) => ApiError::Denied {
                 call,
                 email: self.email.clone(),
                 message,

@@ -1,6 +1,6 @@
 //! `check`: each part that a worker needs, good or bad.
 
-use reefguide_lab::Lab;
+use reefguide_lab::{Fault, Lab, Route};
 
 use crate::program::Program;
 use crate::rig::{assert_shown, lab, nobody, submit_test, worker_for};
@@ -99,4 +99,15 @@ async fn a_wrong_secret_key_is_bad() {
     let ended = program.run(&["check"]).await;
     assert_eq!(ended.code, Some(77));
     assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn a_redirect_is_bad_and_names_the_address_to_write() {
+    let lab = lab().await;
+    let to = "https://reefguide.example/api/auth/login";
+    lab.faults().add(Fault::redirect(Route::Login, 301, to));
+    let ended = worker_for(&lab).run(&["check"]).await;
+    assert_eq!(ended.code, Some(78));
+    let said = "the API redirects to https://reefguide.example: write that";
+    assert!(ended.stdout.contains(said), "{}", ended.stdout);
 }

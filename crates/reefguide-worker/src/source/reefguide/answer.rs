@@ -121,7 +121,11 @@ impl Answer {
         let refusal = refusal.filter(|refusal| refusal.status == self.status.as_u16());
         let said = refusal.map(|refusal| refusal.message);
         match (self.status, said) {
-            (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused { call, message },
+            (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused {
+                call,
+                status: self.status.as_u16(),
+                message,
+            },
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(message)) => ApiError::Denied {
                 call,
                 email: self.email.clone(),

@@ -29,7 +29,7 @@ pub(super) struct Answer {
     pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: bytes::Bytes,
+    pub(super) body: Vec<u8>,
 }
 
 /// An error of the service (contract, section 1).
@@ -137,7 +137,7 @@ impl Answer {
                 None => self.foreign(self.described()),
             },
             (StatusCode::UNAUTHORIZED, None)
-                if self.body == "Unauthorized" && !self.headers.contains_key(CONTENT_TYPE) =>
+                if self.body == b"Unauthorized" && !self.headers.contains_key(CONTENT_TYPE) =>
             {
                 ApiError::TokenRejected { call }
             }

@@ -9,6 +9,7 @@ use clap::builder::styling::AnsiColor;
 use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use reefguide_worker::job::JobStatus;
+use reefguide_worker::source::reefguide::JobList;
 use serde::Serialize;
 
 /// Prints a result, as JSON or as text.
@@ -35,6 +36,18 @@ pub(crate) fn say(line: Arguments<'_>) {
 /// Prints a line for the person at the terminal.
 pub(crate) fn note(line: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Warns of the jobs of a list that cannot be read.
+pub(crate) fn note_unreadable(list: &JobList) {
+    for details in &list.jobs {
+        if let Some(why) = &details.job.unreadable {
+            note(format_args!("job {} cannot be read: {why}", details.job.id));
+        }
+    }
+    for what in &list.skipped {
+        note(format_args!("left out: {what}"));
+    }
 }
 
 /// Whether stdout is to have colours: not unless it is a terminal, and not with NO_COLOR.

@@ -1,6 +1,6 @@
 //! `jobs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -55,8 +55,11 @@ struct LeftOut {
 impl Jobs {
     pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
         let mut list = self.listed(&session::client()?).await?;
+        output::note_unreadable(&list);
         let mut left_out = LeftOut {
-            unlisted: list.total.saturating_sub(list.jobs.len() as u64),
+            unlisted: list
+                .total
+                .saturating_sub((list.jobs.len() + list.skipped.len()) as u64),
             hidden: 0,
         };
         if let Some(job_type) = self.job_type.as_ref().map(JobType::from) {
@@ -74,11 +77,15 @@ impl Jobs {
     async fn listed(&self, client: &Client) -> Result<JobList, ApiError> {
         let mut list = self.ask(client, self.status.clone()).await?;
         let mut jobs = by_id(list.jobs);
+        let mut skipped = BTreeSet::from_iter(list.skipped);
         if list.total > jobs.len() as u64 && self.status.is_none() {
             for status in STATUSES {
-                jobs.append(&mut by_id(self.ask(client, Some(status)).await?.jobs));
+                let more = self.ask(client, Some(status)).await?;
+                jobs.append(&mut by_id(more.jobs));
+                skipped.extend(more.skipped);
             }
         }
+        list.skipped = skipped.into_iter().collect();
         list.jobs = jobs.into_values().rev().collect();
         Ok(list)
     }

@@ -11,4 +11,5 @@ mod schemas;
 mod sessions;
 mod submitting;
 mod terminal;
+mod unreadable;
 mod watching;

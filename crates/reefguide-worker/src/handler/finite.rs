@@ -9,19 +9,18 @@ use serde::ser::{
     self, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant,
 };
+use serde_json::Value;
 
 use crate::text::{self, TextError};
 
 /// What JSON does not have, as Python and JavaScript write it.
 const TOKENS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// The first float in a value that is NaN or infinite: its place and what it is.
+/// The first float in a value that is NaN or infinite: its place, which is empty for the value itself, and what it is.
 pub(super) fn not_finite<T: Serialize + ?Sized>(value: &T) -> Option<(String, f64)> {
-    let error = serde_path_to_error::serialize(value, Finite).err()?;
-    let path = error.path().to_string();
-    match error.into_inner() {
-        NotFinite::Float(float) => Some((path, float)),
-        NotFinite::Other => None,
+    match value.serialize(Finite) {
+        Err(NotFinite::Float { place, float }) => Some((place, float)),
+        Err(NotFinite::Other) | Ok(()) => None,
     }
 }
 
@@ -50,20 +49,74 @@ pub(crate) fn not_json(file: &[u8], error: &TextError) -> String {
 }
 
 /// A serializer that writes nothing and fails at such a float.
-#[derive(Clone, Copy)]
 struct Finite;
+
+/// What is inside of an array or an object.
+#[derive(Default)]
+struct Inside {
+    /// The name that an enum's variant adds to the place.
+    variant: Option<&'static str>,
+    index: usize,
+    key: String,
+}
 
 #[derive(Debug)]
 enum NotFinite {
-    Float(f64),
+    Float {
+        place: String,
+        float: f64,
+    },
     /// Serializing fails, which is for others to say.
     Other,
+}
+
+impl NotFinite {
+    /// The same, seen from outside of what is called so there.
+    fn within(self, name: &str) -> Self {
+        match self {
+            Self::Float { place, float } => {
+                let dot = if place.is_empty() || place.starts_with('[') {
+                    ""
+                } else {
+                    "."
+                };
+                let place = format!("{name}{dot}{place}");
+                Self::Float { place, float }
+            }
+            Self::Other => Self::Other,
+        }
+    }
+}
+
+impl Inside {
+    fn of(variant: &'static str) -> Self {
+        Self {
+            variant: Some(variant),
+            ..Self::default()
+        }
+    }
+
+    fn check<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Checked {
+        value.serialize(Finite).map_err(|error| {
+            let error = error.within(name);
+            match self.variant {
+                Some(variant) => error.within(variant),
+                None => error,
+            }
+        })
+    }
+
+    fn check_next<T: Serialize + ?Sized>(&mut self, value: &T) -> Checked {
+        let index = self.index;
+        self.index += 1;
+        self.check(&format!("[{index}]"), value)
+    }
 }
 
 impl Display for NotFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Float(float) => write!(f, "{float} is no finite number"),
+            Self::Float { place, float } => write!(f, "{place}: {float} is no finite number"),
             Self::Other => f.write_str("not serializable"),
         }
     }
@@ -90,13 +143,13 @@ macro_rules! fine {
 impl ser::Serializer for Finite {
     type Ok = ();
     type Error = NotFinite;
-    type SerializeSeq = Self;
-    type SerializeTuple = Self;
-    type SerializeTupleStruct = Self;
-    type SerializeTupleVariant = Self;
-    type SerializeMap = Self;
-    type SerializeStruct = Self;
-    type SerializeStructVariant = Self;
+    type SerializeSeq = Inside;
+    type SerializeTuple = Inside;
+    type SerializeTupleStruct = Inside;
+    type SerializeTupleVariant = Inside;
+    type SerializeMap = Inside;
+    type SerializeStruct = Inside;
+    type SerializeStructVariant = Inside;
 
     fine! {
         serialize_bool(bool);
@@ -126,7 +179,10 @@ impl ser::Serializer for Finite {
     fn serialize_f64(self, float: f64) -> Checked {
         match float.is_finite() {
             true => Ok(()),
-            false => Err(NotFinite::Float(float)),
+            false => Err(NotFinite::Float {
+                place: String::new(),
+                float,
+            }),
         }
     }
 
@@ -146,50 +202,50 @@ impl ser::Serializer for Finite {
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        variant: &'static str,
         value: &T,
     ) -> Checked {
-        value.serialize(self)
+        value.serialize(self).map_err(|error| error.within(variant))
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self, NotFinite> {
-        Ok(self)
+    fn serialize_seq(self, _: Option<usize>) -> Result<Inside, NotFinite> {
+        Ok(Inside::default())
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self, NotFinite> {
-        Ok(self)
+    fn serialize_tuple(self, _: usize) -> Result<Inside, NotFinite> {
+        Ok(Inside::default())
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, NotFinite> {
-        Ok(self)
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Inside, NotFinite> {
+        Ok(Inside::default())
     }
 
     fn serialize_tuple_variant(
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        variant: &'static str,
         _: usize,
-    ) -> Result<Self, NotFinite> {
-        Ok(self)
+    ) -> Result<Inside, NotFinite> {
+        Ok(Inside::of(variant))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self, NotFinite> {
-        Ok(self)
+    fn serialize_map(self, _: Option<usize>) -> Result<Inside, NotFinite> {
+        Ok(Inside::default())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, NotFinite> {
-        Ok(self)
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Inside, NotFinite> {
+        Ok(Inside::default())
     }
 
     fn serialize_struct_variant(
         self,
         _: &'static str,
         _: u32,
-        _: &'static str,
+        variant: &'static str,
         _: usize,
-    ) -> Result<Self, NotFinite> {
-        Ok(self)
+    ) -> Result<Inside, NotFinite> {
+        Ok(Inside::of(variant))
     }
 
     fn collect_str<T: Display + ?Sized>(self, _: &T) -> Checked {
@@ -197,14 +253,19 @@ impl ser::Serializer for Finite {
     }
 }
 
-macro_rules! compound {
-    ($($trait:ident: $method:ident($($name:ty)?);)*) => {
-        $(impl $trait for Finite {
+macro_rules! inside {
+    ($($trait:ident: |$inside:ident, $value:ident| $method:ident($($name:ident)?) $check:expr;)*) => {
+        $(impl $trait for Inside {
             type Ok = ();
             type Error = NotFinite;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, $(_: $name,)? value: &T) -> Checked {
-                value.serialize(*self)
+            fn $method<T: Serialize + ?Sized>(
+                &mut self,
+                $($name: &'static str,)?
+                $value: &T,
+            ) -> Checked {
+                let $inside = self;
+                $check
             }
 
             fn end(self) -> Checked {
@@ -214,25 +275,31 @@ macro_rules! compound {
     };
 }
 
-compound! {
-    SerializeSeq: serialize_element();
-    SerializeTuple: serialize_element();
-    SerializeTupleStruct: serialize_field();
-    SerializeTupleVariant: serialize_field();
-    SerializeStruct: serialize_field(&'static str);
-    SerializeStructVariant: serialize_field(&'static str);
+inside! {
+    SerializeSeq: |inside, value| serialize_element() inside.check_next(value);
+    SerializeTuple: |inside, value| serialize_element() inside.check_next(value);
+    SerializeTupleStruct: |inside, value| serialize_field() inside.check_next(value);
+    SerializeTupleVariant: |inside, value| serialize_field() inside.check_next(value);
+    SerializeStruct: |inside, value| serialize_field(name) inside.check(name, value);
+    SerializeStructVariant: |inside, value| serialize_field(name) inside.check(name, value);
 }
 
-impl SerializeMap for Finite {
+impl SerializeMap for Inside {
     type Ok = ();
     type Error = NotFinite;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Checked {
-        key.serialize(*self)
+        // One that is no text or number is what serializing it for good will fail at.
+        self.key = match serde_json::to_value(key) {
+            Ok(Value::String(name)) => name,
+            Ok(other) => other.to_string(),
+            Err(_) => return Err(NotFinite::Other),
+        };
+        Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Checked {
-        value.serialize(*self)
+        self.check(&self.key, value)
     }
 
     fn end(self) -> Checked {
@@ -245,7 +312,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     #[derive(serde::Serialize)]
     struct Result {
@@ -280,7 +347,7 @@ mod tests {
         let nan = f64::NAN;
         assert_eq!(place(Depth::Unknown, None), "fine");
         assert_eq!(place(Depth::Known(f64::MAX), Some(f32::MIN)), "fine");
-        assert_eq!(place(Depth::Known(nan), None), "depth: NaN");
+        assert_eq!(place(Depth::Known(nan), None), "depth.Known: NaN");
         assert_eq!(
             place(Depth::Between(0.0, f64::INFINITY), None),
             "depth.Between[1]: inf"
@@ -291,7 +358,7 @@ mod tests {
             "depth.Measured.values[1][1]: -inf"
         );
         assert_eq!(place(Depth::Unknown, Some(f32::NAN)), "by_zone.south: NaN");
-        assert_eq!(not_finite(&nan).unwrap().0, ".");
+        assert_eq!(not_finite(&nan).unwrap().0, "");
         assert_eq!(not_finite(&json!({ "a": [1.5, null] })), None);
     }
 

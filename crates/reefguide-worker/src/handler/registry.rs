@@ -172,7 +172,7 @@ fn result<O: Serialize>(output: &O) -> Result<Value, JobError> {
         return Ok(result);
     };
     let place = match path.as_str() {
-        "." => String::new(),
+        "" => String::new(),
         path => format!(" at `{path}`"),
     };
     Err(JobError::permanent(format!(

@@ -331,3 +331,52 @@ async fn the_apis_own_401_is_still_about_the_token() {
     let error = client(&server).poll(None).await.unwrap_err();
     assert!(matches!(error, ApiError::TokenRejected { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_claim_that_is_read_back_as_it_was_before_is_read_again() {
+    let server = MockServer::start_async().await;
+    login(&server, &token("a", 600)).await;
+    let held = json!({ "id": 5, "job_id": 1, "ecs_task_arn": "me", "storage_uri": "s3://b/k" });
+    let body = json!({ "assignment": held });
+    server
+        .mock_async(|when, then| {
+            when.path("/api/jobs/assign");
+            then.status(200).json_body(body);
+        })
+        .await;
+    let job = |assignments: serde_json::Value| json!({ "job": { "id": 1, "type": "TEST", "status": "IN_PROGRESS", "assignments": assignments } });
+    let before = job(json!([]));
+    let cached = server
+        .mock_async(|when, then| {
+            when.path("/api/jobs/1");
+            then.status(200).json_body(before);
+        })
+        .await;
+    let source = ReefGuide::builder(client(&server)).task("me", "").build();
+    let claiming = tokio::spawn(async move { source.claim(&crate::results::claim().job).await });
+    while cached.calls_async().await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    cached.delete_async().await;
+    server
+        .mock_async(|when, then| {
+            when.path("/api/jobs/1");
+            then.status(200).json_body(job(json!([held])));
+        })
+        .await;
+    let claimed = claiming.await.unwrap().unwrap();
+    assert!(matches!(claimed, Claimed::Won(_)), "{claimed:?}");
+}
+
+#[tokio::test]
+async fn a_page_without_end_is_not_read_to_its_end() {
+    let server = MockServer::start_async().await;
+    server
+        .mock_async(|when, then| {
+            when.path("/api/");
+            then.status(200).body(" ".repeat((64 << 20) + 1));
+        })
+        .await;
+    let error = client(&server).health().await.unwrap_err();
+    insta::assert_snapshot!(error, @"GET /: 200 with more than 67108864 bytes; that is not the API's own answer");
+}

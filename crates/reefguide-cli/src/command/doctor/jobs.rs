@@ -10,12 +10,18 @@ use reefguide_worker::source::reefguide::{
 };
 
 use super::finding::{Finding, Why, is_over};
+use crate::output;
 
 /// Jobs under way, and how many more there are.
 pub(super) async fn running(client: &Client) -> Result<(Vec<JobDetails>, u64), ApiError> {
     let filter = JobFilter::default().status(JobStatus::InProgress);
-    let list = client.jobs(&filter).await?;
-    let unlisted = list.total.saturating_sub(list.jobs.len() as u64);
+    let mut list = client.jobs(&filter).await?;
+    output::note_unreadable(&list);
+    let listed = list.jobs.len() + list.skipped.len();
+    let unlisted = list.total.saturating_sub(listed as u64);
+    // Where nobody can be told to have it, nothing can be told of it.
+    list.jobs
+        .retain(|details| details.job.unreadable.is_none() || !details.assignments.is_empty());
     Ok((list.jobs, unlisted))
 }
 
@@ -23,9 +29,11 @@ pub(super) async fn running(client: &Client) -> Result<(Vec<JobDetails>, u64), A
 pub(super) async fn waiting(client: &Client) -> Result<(Vec<JobRecord>, u64), ApiError> {
     let filter = JobFilter::default().status(JobStatus::Pending);
     let list = client.jobs(&filter).await?;
+    output::note_unreadable(&list);
+    let skipped = list.skipped.len() as u64;
     let jobs = list.jobs.into_iter().map(|details| details.job);
     let mut jobs: BTreeMap<_, _> = jobs.map(|job| (job.id.clone(), job)).collect();
-    let mut unlisted = list.total.saturating_sub(jobs.len() as u64);
+    let mut unlisted = list.total.saturating_sub(jobs.len() as u64 + skipped);
     if unlisted > 0 {
         // The list has those that changed last; these are the oldest.
         for job in client.poll(None).await? {

@@ -29,7 +29,7 @@ pub(super) struct Answer {
     pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: bytes::Bytes,
+    pub(super) body: Vec<u8>,
 }
 
 /// An error of the service (contract, section 1).
@@ -121,8 +121,12 @@ impl Answer {
         let refusal = refusal.filter(|refusal| refusal.status == self.status.as_u16());
         let said = refusal.map(|refusal| refusal.message);
         match (self.status, said) {
-            (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused { call, message },
-            (StatusCode::UNAUTHORIZED, Some(message)) => ApiError::Denied {
+            (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused {
+                call,
+                status: self.status.as_u16(),
+                message,
+            },
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(message)) => ApiError::Denied {
                 call,
                 email: self.email.clone(),
                 message,
@@ -133,7 +137,7 @@ impl Answer {
                 None => self.foreign(self.described()),
             },
             (StatusCode::UNAUTHORIZED, None)
-                if self.body == "Unauthorized" && !self.headers.contains_key(CONTENT_TYPE) =>
+                if self.body == b"Unauthorized" && !self.headers.contains_key(CONTENT_TYPE) =>
             {
                 ApiError::TokenRejected { call }
             }

@@ -64,10 +64,12 @@ pub enum ApiError {
         source: reqwest::Error,
     },
     /// The service refused the request.
-    #[error("{call}: refused: {message}")]
+    #[error("{call}: refused with {status}: {message}")]
     Refused {
         /// The call.
         call: String,
+        /// The answer's status.
+        status: u16,
         /// What the API said.
         message: String,
     },

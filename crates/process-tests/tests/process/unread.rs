@@ -236,13 +236,16 @@ async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
     let bucket = lab.bucket();
     let storage = Storage::s3(lab_storage::options(&lab)).await;
     let object: StorageUri = format!("s3://{bucket}/soundings.csv").parse().unwrap();
-    storage.upload_bytes("depth", &object).await.unwrap();
+    storage
+        .upload_bytes(vec![7; 400_000], &object)
+        .await
+        .unwrap();
     // Long enough for the bar to be drawn.
-    lab.faults()
-        .add(Fault::delay(Route::S3Get, Duration::from_secs(2)));
+    let slow = Fault::slow_pieces(Route::S3Get, Duration::from_millis(300));
+    lab.faults().add(slow);
     let program = worker_for(&lab)
         .env("TERM", "xterm-256color")
-        .env("RUST_LOG", "trace")
+        .env("RUST_LOG", "debug")
         .file(
             "payload.json",
             &json!({ "source": object.to_string() }).to_string(),
@@ -269,10 +272,14 @@ async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
         let handle = program.start_with(&args, Stdio::piped(), terminal.into());
         let ended = in_time(handle.ended()).await;
         assert_eq!(ended.code, Some(0));
-        assert!(ended.stdout.contains("\"bytes\": 5"), "{}", ended.stdout);
+        assert!(
+            ended.stdout.contains("\"bytes\": 400000"),
+            "{}",
+            ended.stdout
+        );
         if let Some(reading) = reading {
             let shown = reading.join().unwrap();
-            assert!(shown.contains("of 1 files"), "{shown}");
+            assert!(shown.contains("of 391 KiB"), "{shown}");
         }
     }
 }

@@ -10,13 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use futures_util::future::select_all;
 use reefguide_worker::Chain;
 use reefguide_worker::service::exit::Exit;
-use reefguide_worker::service::signals::Signal;
+use reefguide_worker::service::signals::{self, Signal};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::signal;
+use tokio_util::sync::CancellationToken;
 
 /// Submits jobs to the ReefGuide API, shows what becomes of them, and downloads what they made.
 ///
@@ -78,20 +77,17 @@ async fn run(Cli { command, json }: Cli) -> ExitCode {
     })
 }
 
-/// The exit code of the signal that asks for the end. What is dropped then cleans up after itself.
+/// The exit code of the signal that asks for the end. What is dropped then cleans up after itself; a second signal ends
+/// a command that waits for somebody to read what it prints.
 async fn signalled() -> u8 {
-    let next = |awaited: Signal| async move {
-        match signal(awaited.kind()) {
-            Ok(mut signals) => drop(signals.recv().await),
-            // Then it ends the process by itself.
-            Err(_) => std::future::pending().await,
-        }
-        Exit::Signalled(awaited).code()
+    let stop = CancellationToken::new();
+    let Ok(signals) = signals::watch(stop.clone(), || {}) else {
+        // Then a signal ends the process by itself.
+        return std::future::pending().await;
     };
-    let awaited = Signal::awaited().into_iter();
-    select_all(awaited.map(|signal| Box::pin(next(signal))))
-        .await
-        .0
+    stop.cancelled().await;
+    let first = signals.first().unwrap_or(Signal::Terminate);
+    Exit::Signalled(first).code()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reefguide_lab::Lab;
 use serde_json::{Value, json};
@@ -211,6 +211,30 @@ fn a_lab_on_all_addresses_ends_when_it_is_told_and_keeps_its_data() {
         assert!(up.stop(signal));
         assert!(folder.path().join("jobs.sqlite").is_file());
     }
+}
+
+#[tokio::test]
+async fn a_lab_whose_requests_are_not_read_ends_at_the_second_signal() {
+    let mut up = Up::start(&[]);
+    let client = reqwest::Client::new();
+    // Its lines are more than the pipe holds.
+    for _ in 0..3_000 {
+        let url = format!("{}/api", up.endpoint);
+        client.get(url).send().await.unwrap();
+    }
+    let id = up.child.id().to_string();
+    let patience = Instant::now() + Duration::from_secs(30);
+    let ended = loop {
+        // Two that come at once are one.
+        let sent = Command::new("kill").arg(&id).status();
+        sent.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if let Some(ended) = up.child.try_wait().unwrap() {
+            break ended.code();
+        }
+        assert!(Instant::now() < patience, "it still waits for its reader");
+    };
+    assert_eq!(ended, Some(143));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! The queue in front of stderr: whoever logs adds a line and goes on, and a thread writes.
+//! The queue in front of stderr: logging adds a line to it, and a thread writes.
 //!
-//! All that this process itself writes to stderr goes this way. So a stderr that is not read, a terminal that is
-//! stopped, or a full disk under a log file stops neither jobs nor signals nor health: lines wait, up to a limit,
-//! further ones are dropped and counted, and once there is room again a warning says how many.
+//! All that the library writes to stderr goes this way, except for usage errors before anything runs. So a stderr that is
+//! not read, a stopped terminal, or a full disk under a log file stops neither jobs nor signals nor health: lines wait,
+//! up to a limit, further ones are dropped and counted, and once there is room again a warning says how many.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ const LINES: usize = 20_000;
 const BYTES: usize = 8 << 20;
 /// How long to wait after a write that failed. The disk may have room again, a named pipe another reader.
 const RETRY: Duration = Duration::from_millis(500);
-/// The same if somebody has made stderr non-blocking and it is full.
+/// The same if another process has made stderr non-blocking, and it is full.
 const FULL: Duration = Duration::from_millis(10);
 
 /// How long the end of the process waits for its last lines.

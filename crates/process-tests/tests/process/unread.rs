@@ -1,7 +1,7 @@
 //! A log that is not read, or cannot be written, stops neither jobs nor signals nor health.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, PipeReader, pipe};
+use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -220,8 +220,8 @@ async fn a_handler_that_blocks_every_thread_does_not_hold_up_the_end() {
     assert_eq!(in_time(worker.ended()).await.code, Some(0));
 }
 
-/// A terminal that shows nothing, as after Ctrl-S, and its outside.
-fn stopped_terminal() -> (OwnedFd, OwnedFd) {
+/// A terminal and its outside. As long as that is not read, the terminal shows nothing, as after Ctrl-S.
+fn terminal() -> (OwnedFd, OwnedFd) {
     let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&outside).unwrap();
     unlockpt(&outside).unwrap();
@@ -236,14 +236,16 @@ async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
     let bucket = lab.bucket();
     let storage = Storage::s3(lab_storage::options(&lab)).await;
     let object: StorageUri = format!("s3://{bucket}/soundings.csv").parse().unwrap();
-    storage.upload_bytes("depth", &object).await.unwrap();
+    storage
+        .upload_bytes(vec![7; 400_000], &object)
+        .await
+        .unwrap();
     // Long enough for the bar to be drawn.
-    lab.faults()
-        .add(Fault::delay(Route::S3Get, Duration::from_secs(2)));
-    let (terminal, _outside) = stopped_terminal();
+    let slow = Fault::slow_pieces(Route::S3Get, Duration::from_millis(300));
+    lab.faults().add(slow);
     let program = worker_for(&lab)
         .env("TERM", "xterm-256color")
-        .env("RUST_LOG", "trace")
+        .env("RUST_LOG", "debug")
         .file(
             "payload.json",
             &json!({ "source": object.to_string() }).to_string(),
@@ -256,10 +258,30 @@ async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
         "--output-dir",
         "out",
     ];
-    let handle = program.start_with(&args, Stdio::piped(), terminal.into());
-    let ended = in_time(handle.ended()).await;
-    assert_eq!(ended.code, Some(0));
-    assert!(ended.stdout.contains("\"bytes\": 5"), "{}", ended.stdout);
+    for stopped in [true, false] {
+        let (terminal, outside) = terminal();
+        let reading = (!stopped).then(|| {
+            let mut outside = File::from(outside.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let mut shown = Vec::new();
+                // Ends with an error once the terminal is closed.
+                let _ = outside.read_to_end(&mut shown);
+                String::from_utf8(shown).unwrap()
+            })
+        });
+        let handle = program.start_with(&args, Stdio::piped(), terminal.into());
+        let ended = in_time(handle.ended()).await;
+        assert_eq!(ended.code, Some(0));
+        assert!(
+            ended.stdout.contains("\"bytes\": 400000"),
+            "{}",
+            ended.stdout
+        );
+        if let Some(reading) = reading {
+            let shown = reading.join().unwrap();
+            assert!(shown.contains("of 391 KiB"), "{shown}");
+        }
+    }
 }
 
 /// An API whose connections are taken and never answered.

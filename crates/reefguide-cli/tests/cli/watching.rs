@@ -1,7 +1,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
 
-use reefguide_lab::{Fault, Route};
+use reefguide_lab::{Fault, Lab, Route};
 use reefguide_worker::job::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -85,4 +86,30 @@ async fn a_signal_ends_watching_with_the_code_of_the_signal() {
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_command_whose_output_is_not_read() {
+    let desk = Desk::with(Lab::builder().any_job_type()).await;
+    desk.log_in_as("user@email.com");
+    // More than the pipe and the reader here hold.
+    let payload = json!({ "note": "reef ".repeat(19_000) });
+    desk.lab.submit("NOTE", payload).unwrap();
+    let (mut child, mut out) = spawn(&desk, &["show", "1", "--json"]);
+    assert_eq!(next(&mut out), "{");
+    let patience = Instant::now() + Duration::from_secs(30);
+    let ended = loop {
+        // Two that come at once are one.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        match child.try_wait().unwrap() {
+            Some(ended) => break ended.code(),
+            None if Instant::now() > patience => {
+                child.kill().unwrap();
+                panic!("it still waits for its reader");
+            }
+            None => {}
+        }
+    };
+    assert_eq!(ended, Some(143));
 }

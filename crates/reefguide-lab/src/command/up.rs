@@ -5,12 +5,16 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::process;
 use std::str::FromStr;
 
 use crate::{JobTypeSpec, Lab, RequestRecord};
 use clap::Args;
 use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
+#[cfg(unix)]
+use tokio::sync::oneshot;
 
 /// Start a lab and show its requests until Ctrl-C
 #[derive(Debug, Args)]
@@ -158,8 +162,8 @@ impl Up {
     }
 }
 
-/// Listens for SIGINT, SIGTERM and SIGHUP from now on; the future ends at the first. A SIGHUP that is ignored, as by
-/// `nohup`, stays so.
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on; the future ends at the first, and the process at the second. A
+/// SIGHUP that is ignored, as by `nohup`, stays so.
 #[cfg(unix)]
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     use signal::unix::{SignalKind, signal};
@@ -169,12 +173,22 @@ fn stopped() -> io::Result<impl Future<Output = ()>> {
         true => None,
         false => Some(signal(SignalKind::hangup())?),
     };
-    Ok(async move {
+    let mut next = async move || {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            Some(_) = async { hangup.as_mut()?.recv().await } => {}
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+            Some(_) = async { hangup.as_mut()?.recv().await } => 129,
         }
+    };
+    let (tell, told) = oneshot::channel();
+    // A task for it: the one that prints waits for a reader.
+    tokio::spawn(async move {
+        next().await;
+        let _ = tell.send(());
+        process::exit(next().await);
+    });
+    Ok(async move {
+        let _ = told.await;
     })
 }
 

@@ -11,7 +11,7 @@ use crate::storage::TransferProgress;
 
 /// How often the bar is drawn.
 const REFRESH: Duration = Duration::from_millis(200);
-/// How often the bar library may draw in a second: it takes what it is given, and draws for log lines between.
+/// How often the library draws in a second at the most, which is its default.
 const DRAWS: u8 = 20;
 /// How long to wait at the end until nothing of the bar is left.
 const GONE: Duration = Duration::from_millis(100);
@@ -120,7 +120,7 @@ impl Bar {
     }
 }
 
-/// A bar that is gone from the terminal before anybody else writes there.
+/// Removes the bar from the terminal when dropped, before anything else is written there.
 struct Shown(ProgressBar);
 
 impl Drop for Shown {

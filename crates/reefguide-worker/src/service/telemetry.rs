@@ -122,7 +122,7 @@ impl Drop for LogGuard {
 /// Sets up logging to stderr for the whole process, panics included: each becomes one error event
 /// in place of the standard text.
 ///
-/// Logging blocks nobody. Up to 20,000 lines (8 MiB) wait to be written; further ones are dropped, and once half of
+/// Logging never blocks. Up to 20,000 lines (8 MiB) wait to be written; further ones are dropped, and once half of
 /// them are written a warning says how many. The guard is for the end of the program.
 ///
 /// # Errors

@@ -33,6 +33,13 @@ fn child(test: &str) -> Command {
     command
 }
 
+/// Never returns.
+fn stuck() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// A log that is not read: to write to it takes for ever.
 struct Unread;
 
@@ -46,9 +53,7 @@ impl Unread {
 
 impl io::Write for Unread {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        loop {
-            std::thread::park();
-        }
+        stuck()
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reefguide_worker::service::signals::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Unread, child, is_child};
+use crate::{Unread, child, is_child, stuck};
 
 const SCRATCH: &str = "REEFGUIDE_WORKER_TEST_SCRATCH";
 
@@ -25,14 +25,14 @@ fn child_that_waits_for_signals() {
     });
     let scratch = std::env::var_os(SCRATCH).unwrap();
     let stop = CancellationToken::new();
-    let stuck = std::env::var_os("STUCK").is_some();
-    if stuck {
+    let is_stuck = std::env::var_os("STUCK").is_some();
+    if is_stuck {
         Unread::log();
     }
     let clean_up = move || {
         fs::remove_dir_all(scratch).unwrap();
-        while stuck {
-            std::thread::park();
+        if is_stuck {
+            stuck();
         }
     };
     let signals = watch(stop.clone(), clean_up).unwrap();
@@ -44,9 +44,7 @@ fn child_that_waits_for_signals() {
         stop.cancelled().await;
         println!("stopping on {}", signals.first().unwrap());
         if std::env::var_os("POLITE").is_none() {
-            loop {
-                std::thread::park();
-            }
+            stuck();
         }
     });
 }

@@ -13,7 +13,7 @@ use super::{
     start_logging, storage,
 };
 use crate::Chain;
-use crate::handler::kill_all;
+use crate::handler::{kill_all, reap_orphans};
 use crate::health::{Health, Phase};
 use crate::job::JobType;
 use crate::metrics::{Metrics, Operation};
@@ -78,6 +78,7 @@ impl Program {
         signals::watch(stop.clone(), clean_up)
             .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))?;
 
+        let _reaping = AbortOnDropHandle::new(tokio::spawn(reap_orphans()));
         let health = Health::new(config.max_concurrent_jobs);
         let metrics = Metrics::new();
         let _monitor = monitor(config.port, &health, &metrics)?;

@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) extensions: Extensions,
     pub(super) options: RunOptions,
     /// This run's own folder, removed with it.
-    pub(super) scratch: Arc<RunFolder>,
+    pub(super) scratch: RunFolder,
     pub(super) troubles: Troubles,
     pub(super) health: Health,
     pub(super) metrics: Metrics,

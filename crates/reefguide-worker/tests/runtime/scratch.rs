@@ -323,6 +323,55 @@ async fn a_full_disk_or_one_without_inodes_is_waited_out() {
     }
 }
 
+/// Set for the process that may have few files open.
+const FEW_FILES: &str = "RUNTIME_SCRATCH_FEW_FILES";
+
+/// What runs where few files can be open, and a program is to be started when they are.
+#[tokio::test]
+async fn child_with_few_files() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    if std::env::var_os(FEW_FILES).is_none() {
+        return;
+    }
+    let few = Rlimit {
+        current: Some(100),
+        maximum: Some(100),
+    };
+    setrlimit(Resource::Nofile, few).unwrap();
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let again = std::sync::atomic::AtomicBool::new(false);
+    let worker = rig.worker().await;
+    let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
+        let first = !again.swap(true, std::sync::atomic::Ordering::Relaxed);
+        async move {
+            let open = || fs::File::open("/dev/null").ok();
+            let held: Vec<_> = std::iter::from_fn(|| open().filter(|_| first)).collect();
+            let program = Program::new("true");
+            let done = program.run::<_, Value>(&(), &ctx).await;
+            drop(held);
+            done
+        }
+    });
+    let log = Log::new();
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    let said = log.lines("attempt cannot begin");
+    assert!(said[0].contains("Too many open files"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_for_which_there_is_no_room_is_started_later() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "scratch::child_with_few_files"])
+        .env(FEW_FILES, "1");
+    let ended = tokio::task::block_in_place(|| child.output()).unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
 /// The folder that the scratch of a worker without rights is in.
 const UNPRIVILEGED: &str = "RUNTIME_SCRATCH_UNPRIVILEGED";
 

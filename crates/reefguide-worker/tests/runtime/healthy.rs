@@ -252,6 +252,8 @@ async fn an_assignment_whose_storage_uri_cannot_be_read_does_not_empty_the_queue
     let mut options = RunOptions::default();
     options.scratch = scratch.path().to_owned();
     options.slots = 2;
+    // So that the test has an end if it does.
+    options.max_jobs = Some(50);
     let (health, stop) = (Health::new(2), CancellationToken::new());
     let worker = Worker::builder()
         .source(source)

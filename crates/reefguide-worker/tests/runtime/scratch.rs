@@ -278,24 +278,47 @@ async fn child_on_a_small_disk() {
     let mut options = rig.options();
     options.scratch = folder.join("scratch");
     options.idle_timeout = None;
-    fill_up(fill, &folder);
-    // At the start already.
+    // At the start already, where that is no matter of a setting.
+    if fill != "nothing" {
+        spoil(fill, &folder);
+    }
     let worker = Running::start(worker_with(&rig, options, &health).await);
+    let says = match fill {
+        "nothing" => "Read-only file system",
+        _ => "No space left on device",
+    };
     for round in 0..2 {
-        let job = rig.submit_test(round);
+        spoil(fill, &folder);
         let reason = unready(&health, true).await;
-        assert!(reason.contains("No space left on device"), "{reason}");
+        let job = rig.submit_test(round);
+        assert!(reason.contains(says), "{reason}");
         tokio::time::sleep(POLLS).await;
         assert_eq!(rig.status(job), "PENDING");
-        fs::remove_dir_all(folder.join("full")).unwrap();
+        mend(fill, &folder);
         assert_eq!(rig.ended(job).await, "SUCCEEDED");
         unready(&health, false).await;
-        fill_up(fill, &folder);
     }
     worker.stop().await;
 }
 
-fn fill_up(with: &str, folder: &Path) {
+fn mount(options: &str, folder: &Path) {
+    let mut mount = std::process::Command::new("mount");
+    let mounted = mount.args(["-o", options]).arg(folder).status();
+    assert!(mounted.unwrap().success());
+}
+
+fn mend(with: &str, folder: &Path) {
+    match with {
+        "nothing" => mount("remount,rw", folder),
+        _ => fs::remove_dir_all(folder.join("full")).unwrap(),
+    }
+}
+
+/// Takes the room on a disk, or makes it read-only.
+fn spoil(with: &str, folder: &Path) {
+    if with == "nothing" {
+        return mount("remount,ro", folder);
+    }
     let folder = folder.join("full");
     fs::create_dir_all(&folder).unwrap();
     for number in 0.. {
@@ -311,8 +334,12 @@ fn fill_up(with: &str, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_or_one_without_inodes_is_waited_out() {
-    for (fill, size) in [("bytes", "2m"), ("files", "2m,nr_inodes=40")] {
+async fn a_disk_that_is_full_or_has_no_inodes_or_is_read_only_is_waited_out() {
+    for (fill, size) in [
+        ("bytes", "2m"),
+        ("files", "2m,nr_inodes=40"),
+        ("nothing", "2m"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let given = format!("{fill} {}", folder.path().display());
         let test = "scratch::child_on_a_small_disk";

@@ -244,14 +244,8 @@ async fn attempt(
         }
     };
     let started = Instant::now();
-    let handled = handle(
-        shared,
-        &storage,
-        (handling, &mut trouble),
-        claim,
-        run.scratch.take(),
-    )
-    .await;
+    let prepared = run.scratch.take();
+    let handled = handle(shared, &storage, handling, &mut trouble, claim, prepared).await;
     run.handle_s = Some(started.elapsed().as_secs_f64());
     let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
@@ -370,7 +364,8 @@ async fn take_back(shared: &Shared, destination: &StorageUri) {
 async fn handle(
     shared: &Shared,
     storage: &Storage,
-    (limit, trouble): (Limit<'_>, &mut Trouble<'_>),
+    limit: Limit<'_>,
+    trouble: &mut Trouble<'_>,
     claim: &Claim,
     mut prepared: Option<Scratch>,
 ) -> Result<(Value, Scratch), Failure> {
@@ -417,7 +412,7 @@ async fn handle(
         let called = trouble.during(calling.instrument(span.clone())).await;
         let seconds = started.elapsed().as_secs_f64();
         let error = match called {
-            Ok(result) if scratch.is_there() => {
+            Ok(result) if scratch.outputs().is_dir() => {
                 tracing::info!(attempt, seconds, "handler returned");
                 return Ok((result, scratch));
             }

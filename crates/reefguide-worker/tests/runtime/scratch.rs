@@ -262,6 +262,22 @@ async fn a_job_whose_outputs_were_removed_while_it_ran_is_not_taken_for_done() {
     assert_eq!(rig.outputs(job).await, ["output"]);
 }
 
+#[tokio::test]
+async fn a_handler_may_remove_its_own_scratch_files() {
+    let rig = Rig::start().await;
+    let worker = rig.worker().await;
+    let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        assert_eq!(ctx.attempt(), 1);
+        fs::remove_dir_all(ctx.scratch())?;
+        Ok(())
+    });
+    let worker = Running::start(worker);
+    let job = rig.submit_test(1);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert!(rig.scratch_is_empty());
+}
+
 /// The folder that is a small file system, and what fills it.
 const SMALL: &str = "RUNTIME_SCRATCH_SMALL";
 

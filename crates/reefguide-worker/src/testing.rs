@@ -41,7 +41,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +49,7 @@ use crate::handler::{
 };
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, Reached, call, temporary_folder};
+use crate::scratch::Folder;
 use crate::storage::{Outputs, Storage, StorageUri};
 
 /// Runs one handler, as the worker would.
@@ -67,7 +67,7 @@ pub struct Harness {
 #[derive(Debug)]
 pub struct Finished {
     result: Value,
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Harness {
@@ -132,7 +132,7 @@ impl Harness {
     /// What the handler returns, a payload that does not fit its input, a panic in it, an object that
     /// could not be put.
     pub async fn run(&self, payload: impl Serialize) -> Result<Finished, JobError> {
-        let folder = tempfile::tempdir_in(temporary_folder())?;
+        let folder = Folder::new_in(&temporary_folder(), "harness-")?;
         let paths = Paths(folder.path());
         for path in [paths.scratch(), paths.outputs(), paths.objects()] {
             std::fs::create_dir(path)?;

@@ -260,3 +260,25 @@ fn every_promise_has_its_tests() {
     }
     assert!(promises > 10, "{promises} promises were found");
 }
+
+#[test]
+fn every_container_of_the_template_has_an_init_process() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template");
+    let text = |file: &str| std::fs::read_to_string(template.join(file)).unwrap();
+    for (file, container, init) in [
+        ("compose.yaml.liquid", "    build:", "    init: true"),
+        (
+            "deploy/ecs.yaml.liquid",
+            "          Image:",
+            "            InitProcessEnabled: true",
+        ),
+    ] {
+        let text = text(file);
+        let lines = |begin: &str| text.lines().filter(|line| line.starts_with(begin)).count();
+        assert!(lines(container) > 0, "{file}");
+        assert_eq!(lines(init), lines(container), "{file}");
+        // Whatever the handlers are.
+        let conditional = format!("{init}\n{{%");
+        assert!(!text.contains(&conditional), "{file}");
+    }
+}

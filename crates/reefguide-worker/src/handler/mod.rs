@@ -27,7 +27,7 @@ pub(crate) use context::ContextParts;
 pub(crate) use error::Cause;
 pub(crate) use finite::not_json;
 pub(crate) use isolation::{Call, Launcher, LogLines, answer, begin};
-pub(crate) use process::kill_all;
+pub(crate) use process::{kill_all, reap_orphans};
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

@@ -1,7 +1,6 @@
 //! One claimed job, from its payload to its outcome.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -48,6 +47,10 @@ impl Failure {
         let reason = reason.into();
         Self { cause, reason }
     }
+
+    fn workers(reason: String) -> Self {
+        Self::new(Cause::Worker, reason)
+    }
 }
 
 impl From<JobError> for Failure {
@@ -58,7 +61,7 @@ impl From<JobError> for Failure {
 
 /// Runs a claimed job in the folders that were prepared for it, delivers its outcome and closes its record.
 pub(super) async fn work(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     shutdown: &Shutdown,
     claim: Claim,
     record: OpenRecord,
@@ -178,7 +181,7 @@ struct Run {
 
 /// What came of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
 async fn watched(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     run: &mut Run,
@@ -201,7 +204,7 @@ async fn watched(
 
 /// Runs the handler and publishes its outputs.
 async fn attempt(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
@@ -211,10 +214,6 @@ async fn attempt(
         let reason = format!("the job cannot be read: {why}");
         return Err(Failure::new(Cause::Payload, reason));
     }
-    let destination: StorageUri = claim.assignment.storage_uri.parse().map_err(|error| {
-        let reason = format!("storage URI of the assignment: {}", Chain(&error));
-        Failure::new(Cause::Worker, reason)
-    })?;
     let margin = shared.options.deadline_margin;
     let before_lease_ends = |margin| {
         let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
@@ -240,10 +239,17 @@ async fn attempt(
         ended: Some(ended),
     };
 
-    let storage = noting(&shared.storage, claim)
-        .map_err(|error| Failure::new(Cause::Worker, Chain(&error).to_string()))?;
+    let mut trouble = Trouble::new(&shared.troubles, &claim.job.job_type, handling);
+    let (storage, destination) = loop {
+        match destination(shared, claim) {
+            Ok(found) => break found,
+            // It stays as it is. But a worker that failed the job at once would claim the next one and fail that.
+            Err(reason) => trouble.wait(reason).await.map_err(Failure::workers)?,
+        }
+    };
     let started = Instant::now();
-    let handled = handle(shared, &storage, handling, claim, run.scratch.take()).await;
+    let prepared = run.scratch.take();
+    let handled = handle(shared, &storage, handling, &mut trouble, claim, prepared).await;
     run.handle_s = Some(started.elapsed().as_secs_f64());
     let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
@@ -288,6 +294,14 @@ async fn attempt(
         run.log = None;
     }
     Ok(result)
+}
+
+/// Where the outputs of a job go.
+fn destination(shared: &Shared, claim: &Claim) -> Result<(Storage, StorageUri), String> {
+    let storage = noting(&shared.storage, claim).map_err(|error| Chain(&error).to_string())?;
+    let uri = claim.assignment.storage_uri.parse();
+    let uri = uri.map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
+    Ok((storage, uri))
 }
 
 /// A storage that notes with each object whose it is.
@@ -352,9 +366,10 @@ async fn take_back(shared: &Shared, destination: &StorageUri) {
 /// Calls the handler, again while its errors are retryable, each time with an empty scratch folder. What is the
 /// worker's own trouble is no attempt: it is waited out.
 async fn handle(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     storage: &Storage,
     limit: Limit<'_>,
+    trouble: &mut Trouble<'_>,
     claim: &Claim,
     mut prepared: Option<Scratch>,
 ) -> Result<(Value, Scratch), Failure> {
@@ -363,17 +378,15 @@ async fn handle(
     let time = reserve(options.shutdown_grace).min(options.deadline_margin);
     let cooperation = COOPERATION.min(time / 4);
     let mut delays = options.retry_of(&claim.job.job_type).delays();
-    let mut trouble = Trouble::new(&shared.troubles, &claim.job.job_type, limit);
-    let in_vain = |reason| Failure::new(Cause::Worker, reason);
     let mut attempt = 1;
     loop {
         let scratch = match prepared.take().filter(Scratch::is_there) {
             Some(scratch) => scratch,
-            None => match scratch::make(shared).await {
+            None => match scratch::make(&shared.scratch) {
                 Ok(scratch) => scratch,
                 Err(error) => {
                     let reason = Chain(&error).to_string();
-                    trouble.wait(reason).await.map_err(in_vain)?;
+                    trouble.wait(reason).await.map_err(Failure::workers)?;
                     continue;
                 }
             },
@@ -403,7 +416,7 @@ async fn handle(
         let called = trouble.during(calling.instrument(span.clone())).await;
         let seconds = started.elapsed().as_secs_f64();
         let error = match called {
-            Ok(result) if scratch.is_there() => {
+            Ok(result) if scratch.outputs().is_dir() => {
                 tracing::info!(attempt, seconds, "handler returned");
                 return Ok((result, scratch));
             }
@@ -415,7 +428,7 @@ async fn handle(
         drop(scratch);
         if error.is_retryable() && error.cause() == Cause::Worker {
             let waited = trouble.wait(error.to_string()).await;
-            waited.map_err(in_vain)?;
+            waited.map_err(Failure::workers)?;
             continue;
         }
         trouble.over();

@@ -308,7 +308,7 @@ impl WorkerBuilder {
             registry,
             extensions,
             options,
-            scratch: Arc::new(scratch),
+            scratch,
             troubles: Troubles::new(&health, job_types.len()),
             health,
             metrics,

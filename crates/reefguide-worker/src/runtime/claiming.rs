@@ -114,7 +114,7 @@ impl Claiming {
                 idle_since = Instant::now();
             }
             self.shared.health.polled();
-            let round = match self.prepared.ready(&self.shared).await {
+            let round = match self.prepared.ready(&self.shared) {
                 Ok(()) => self.round().await,
                 Err((error, wait)) => Round::NoScratch(error, wait),
             };

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::trouble::WAITS;
@@ -64,30 +63,13 @@ impl Scratch {
     }
 }
 
-/// Makes the folders of an attempt. Waits for the file system on a thread for that.
-pub(super) async fn make(shared: &Arc<Shared>) -> Result<Scratch, ScratchError> {
-    try_on_disk(shared, None).await
-}
-
-/// The same, or tries once more the folders that there are.
-async fn try_on_disk(
-    shared: &Arc<Shared>,
-    known: Option<Scratch>,
-) -> Result<Scratch, ScratchError> {
-    let run = Arc::clone(&shared.scratch);
-    let trying = tokio::task::spawn_blocking(move || {
-        let good = known.filter(|scratch| scratch.is_there() && scratch.probe().is_ok());
-        good.map_or_else(|| Scratch::create(&run), Ok)
-    });
-    let tried = trying.await.unwrap_or_else(|error| Err(error.into()));
-    tried.map_err(|source| ScratchError {
-        folder: parent(shared.scratch.path()).to_owned(),
+/// Makes the folders of an attempt.
+pub(super) fn make(run: &RunFolder) -> Result<Scratch, ScratchError> {
+    let path = run.path();
+    Scratch::create(run).map_err(|source| ScratchError {
+        folder: path.parent().unwrap_or(path).to_owned(),
         source,
     })
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
 }
 
 /// The folders for the job that is claimed next, so that no job is claimed that could not be begun.
@@ -106,11 +88,10 @@ impl Prepared {
     }
 
     /// Makes the folders or tries them again. If that fails, no job must be claimed for as long as is returned.
-    pub(super) async fn ready(
-        &mut self,
-        shared: &Arc<Shared>,
-    ) -> Result<(), (ScratchError, Duration)> {
-        match try_on_disk(shared, self.scratch.take()).await {
+    pub(super) fn ready(&mut self, shared: &Shared) -> Result<(), (ScratchError, Duration)> {
+        let good = |scratch: &Scratch| scratch.is_there() && scratch.probe().is_ok();
+        let known = self.scratch.take().filter(good);
+        match known.map_or_else(|| make(&shared.scratch), Ok) {
             Ok(scratch) => {
                 self.scratch = Some(scratch);
                 if self.waits.take().is_some() {

@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) extensions: Extensions,
     pub(super) options: RunOptions,
     /// This run's own folder, removed with it.
-    pub(super) scratch: Arc<RunFolder>,
+    pub(super) scratch: RunFolder,
     pub(super) troubles: Troubles,
     pub(super) health: Health,
     pub(super) metrics: Metrics,
@@ -72,8 +72,8 @@ impl Worker {
 
     /// Works until there is a reason to stop, then lets running jobs finish within the grace.
     ///
-    /// Stops when the builder's token fires, when there was no job for the idle time, or when the
-    /// source refuses the worker's account. Installs no signal handlers;
+    /// Stops when the builder's token fires, when there was no job for the idle time, when source or disk
+    /// were in trouble for as long, or when the source refuses the worker's account. Installs no signal handlers;
     /// [`WorkerBuilder::main`](super::WorkerBuilder::main) does.
     ///
     /// Not cancel safe: dropped, it leaves claimed jobs without a result. Cancel the token instead.

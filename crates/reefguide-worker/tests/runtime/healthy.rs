@@ -34,6 +34,7 @@ struct Source {
     standing: Answer,
     deliver: Answer,
     has_job: bool,
+    storage_uri: &'static str,
 }
 
 const USUAL: Source = Source {
@@ -41,6 +42,7 @@ const USUAL: Source = Source {
     standing: AT_ONCE,
     deliver: AT_ONCE,
     has_job: false,
+    storage_uri: "file:///outputs",
 };
 
 async fn answered<T>(answer: Answer, value: T) -> Result<T, SourceError> {
@@ -82,7 +84,7 @@ impl JobSource for Source {
             job: job.clone(),
             assignment: Assignment {
                 id: 1.into(),
-                storage_uri: "file:///outputs".into(),
+                storage_uri: self.storage_uri.into(),
                 expires_at: None,
             },
             claimed_at: Instant::now(),
@@ -238,4 +240,39 @@ async fn a_worker_that_is_to_ask_seldom_is_healthy_between_its_questions() {
         });
         assert_eq!(unhealthy.await, None);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assignment_whose_storage_uri_cannot_be_read_does_not_empty_the_queue() {
+    let source = Source {
+        has_job: true,
+        storage_uri: "outputs of the job",
+        ..USUAL
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let mut options = RunOptions::default();
+    options.scratch = scratch.path().to_owned();
+    options.slots = 2;
+    // So that the test has an end if it does.
+    options.max_jobs = Some(50);
+    let (health, stop) = (Health::new(2), CancellationToken::new());
+    let worker = Worker::builder()
+        .source(source)
+        .storage(Storage::folder(scratch.path()))
+        .options(options)
+        .health(health.clone())
+        .stop(stop.clone())
+        .handler_fn("REEF", |_: Value, _| async { Ok(()) });
+    let running = tokio::spawn(worker.build().unwrap().run());
+    sleep(HOUR / 60).await;
+    let unready = health.report().unready().unwrap();
+    assert!(
+        unready.starts_with("storage URI of the assignment: "),
+        "{unready}"
+    );
+    sleep(HOUR).await;
+    stop.cancel();
+    let jobs = running.await.unwrap().jobs;
+    // Those that it had claimed before it knew.
+    assert!(jobs.failed <= 2, "{jobs:?}");
 }

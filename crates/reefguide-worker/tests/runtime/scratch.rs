@@ -262,6 +262,22 @@ async fn a_job_whose_outputs_were_removed_while_it_ran_is_not_taken_for_done() {
     assert_eq!(rig.outputs(job).await, ["output"]);
 }
 
+#[tokio::test]
+async fn a_handler_may_remove_its_own_scratch_files() {
+    let rig = Rig::start().await;
+    let worker = rig.worker().await;
+    let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+        assert_eq!(ctx.attempt(), 1);
+        fs::remove_dir_all(ctx.scratch())?;
+        Ok(())
+    });
+    let worker = Running::start(worker);
+    let job = rig.submit_test(1);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert!(rig.scratch_is_empty());
+}
+
 /// The folder that is a small file system, and what fills it.
 const SMALL: &str = "RUNTIME_SCRATCH_SMALL";
 
@@ -278,24 +294,47 @@ async fn child_on_a_small_disk() {
     let mut options = rig.options();
     options.scratch = folder.join("scratch");
     options.idle_timeout = None;
-    fill_up(fill, &folder);
-    // At the start already.
+    // At the start already, where that is no matter of a setting.
+    if fill != "nothing" {
+        spoil(fill, &folder);
+    }
     let worker = Running::start(worker_with(&rig, options, &health).await);
+    let says = match fill {
+        "nothing" => "Read-only file system",
+        _ => "No space left on device",
+    };
     for round in 0..2 {
-        let job = rig.submit_test(round);
+        spoil(fill, &folder);
         let reason = unready(&health, true).await;
-        assert!(reason.contains("No space left on device"), "{reason}");
+        let job = rig.submit_test(round);
+        assert!(reason.contains(says), "{reason}");
         tokio::time::sleep(POLLS).await;
         assert_eq!(rig.status(job), "PENDING");
-        fs::remove_dir_all(folder.join("full")).unwrap();
+        mend(fill, &folder);
         assert_eq!(rig.ended(job).await, "SUCCEEDED");
         unready(&health, false).await;
-        fill_up(fill, &folder);
     }
     worker.stop().await;
 }
 
-fn fill_up(with: &str, folder: &Path) {
+fn mount(options: &str, folder: &Path) {
+    let mut mount = std::process::Command::new("mount");
+    let mounted = mount.args(["-o", options]).arg(folder).status();
+    assert!(mounted.unwrap().success());
+}
+
+fn mend(with: &str, folder: &Path) {
+    match with {
+        "nothing" => mount("remount,rw", folder),
+        _ => fs::remove_dir_all(folder.join("full")).unwrap(),
+    }
+}
+
+/// Takes the room on a disk, or makes it read-only.
+fn spoil(with: &str, folder: &Path) {
+    if with == "nothing" {
+        return mount("remount,ro", folder);
+    }
     let folder = folder.join("full");
     fs::create_dir_all(&folder).unwrap();
     for number in 0.. {
@@ -311,8 +350,12 @@ fn fill_up(with: &str, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_or_one_without_inodes_is_waited_out() {
-    for (fill, size) in [("bytes", "2m"), ("files", "2m,nr_inodes=40")] {
+async fn a_disk_that_is_full_or_has_no_inodes_or_is_read_only_is_waited_out() {
+    for (fill, size) in [
+        ("bytes", "2m"),
+        ("files", "2m,nr_inodes=40"),
+        ("nothing", "2m"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let given = format!("{fill} {}", folder.path().display());
         let test = "scratch::child_on_a_small_disk";
@@ -321,6 +364,55 @@ async fn a_full_disk_or_one_without_inodes_is_waited_out() {
             return;
         }
     }
+}
+
+/// Set for the process that may have few files open.
+const FEW_FILES: &str = "RUNTIME_SCRATCH_FEW_FILES";
+
+/// What runs where few files can be open, and a program is to be started when they are.
+#[tokio::test]
+async fn child_with_few_files() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    if std::env::var_os(FEW_FILES).is_none() {
+        return;
+    }
+    let few = Rlimit {
+        current: Some(100),
+        maximum: Some(100),
+    };
+    setrlimit(Resource::Nofile, few).unwrap();
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let again = std::sync::atomic::AtomicBool::new(false);
+    let worker = rig.worker().await;
+    let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
+        let first = !again.swap(true, std::sync::atomic::Ordering::Relaxed);
+        async move {
+            let open = || fs::File::open("/dev/null").ok();
+            let held: Vec<_> = std::iter::from_fn(|| open().filter(|_| first)).collect();
+            let program = Program::new("true");
+            let done = program.run::<_, Value>(&(), &ctx).await;
+            drop(held);
+            done
+        }
+    });
+    let log = Log::new();
+    let worker = Running::start(worker);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    let said = log.lines("attempt cannot begin");
+    assert!(said[0].contains("Too many open files"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_for_which_there_is_no_room_is_started_later() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "scratch::child_with_few_files"])
+        .env(FEW_FILES, "1");
+    let ended = tokio::task::block_in_place(|| child.output()).unwrap();
+    assert!(ended.status.success(), "{ended:?}");
 }
 
 /// The folder that the scratch of a worker without rights is in.

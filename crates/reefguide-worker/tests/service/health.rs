@@ -210,9 +210,17 @@ async fn a_worker_that_listens_at_ipv6_only_is_found() {
 #[tokio::test]
 async fn what_keeps_jobs_from_being_begun_is_said_to_whoever_asks() {
     let (listener, port) = listen();
-    let health = Health::new(1);
-    let metrics = Metrics::new();
-    let _monitor = Monitor::start(Some(listener), health.clone(), metrics.clone()).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let (health, metrics) = (Health::new(1), Metrics::new());
+    // On this clock, which is moved.
+    let serving = serve(
+        listener,
+        health.clone(),
+        metrics.clone(),
+        CancellationToken::new(),
+    );
+    tokio::spawn(serving);
     health.enter(Phase::Working);
     health.hindered(Some("the disk is full".to_owned()));
     let unready = json!({ "status": "not ready", "reason": "the disk is full" });

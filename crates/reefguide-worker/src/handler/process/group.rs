@@ -170,6 +170,11 @@ pub(crate) fn kill_all() {
     }
 }
 
+/// Whether this process has started the group, and waits for its end.
+pub(super) fn is_running(id: Pid) -> bool {
+    running().contains(&id)
+}
+
 fn running() -> MutexGuard<'static, Vec<Pid>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }

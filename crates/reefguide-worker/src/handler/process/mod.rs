@@ -3,9 +3,11 @@
 mod group;
 mod guard;
 mod lines;
+mod orphans;
 
 pub(crate) use group::{Adopted, Group, kill_all, on_change};
 pub(crate) use lines::{Tail, log};
+pub(crate) use orphans::reap_orphans;
 
 use std::io;
 use std::pin::pin;

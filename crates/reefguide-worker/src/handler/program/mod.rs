@@ -92,7 +92,9 @@ use super::{JobContext, JobError};
 /// It runs in a process group of its own. When the job is cancelled the group gets SIGTERM, and 0.7 s
 /// later SIGKILL, or earlier if the worker is short of time. When the program has ended, whatever it
 /// left running in its group is killed, and when the future is dropped the whole group is killed at
-/// once. Only a process that leaves the group escapes this; its output is read for a second more.
+/// once. Only a process that leaves the group escapes this; its output is read for a second more. When the
+/// worker is killed, the group is killed by a shell that stands by for that, and so is what has left the group, as long
+/// as it keeps the variable `REEFGUIDE_WORKER_GUARD`; where there is no `/bin/sh` it runs on.
 #[derive(Clone)]
 #[must_use = "a program does nothing until it is run"]
 pub struct Program {
@@ -139,7 +141,7 @@ impl Program {
     /// Runs the program on an input and returns its result.
     ///
     /// # Errors
-    /// A program that cannot be started, or fails; a result that is not JSON, or does not fit, with
+    /// A program that cannot be started, which in a worker fails no job but is waited out; one that fails; a result that is not JSON, or does not fit, with
     /// the place; an output that cannot be published ([`Outputs::files`]); cancellation.
     ///
     /// # Cancel safety

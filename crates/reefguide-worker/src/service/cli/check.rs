@@ -1,5 +1,7 @@
 //! `check`: everything a worker needs, tried one by one.
 
+use std::io::Write as _;
+
 use super::{
     Problem, Program, api_problem, bucket_problem, cache_problem, client, listen, say,
     scratch_problem, storage,
@@ -105,7 +107,9 @@ fn scratch(config: &Config) -> Result<Good<()>, Problem> {
     let folder = &config.data_scratch_space;
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::tempfile_in(folder))
-        .map(|_| Good {
+        // A full disk takes a file, and nothing in it.
+        .and_then(|mut file| file.write_all(&[0; 64 << 10]))
+        .map(|()| Good {
             value: (),
             said: format!("{} can be written", folder.display()),
         })

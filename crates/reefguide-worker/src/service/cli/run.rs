@@ -13,7 +13,7 @@ use super::{
     scratch_problem, start_logging, storage,
 };
 use crate::Chain;
-use crate::handler::kill_all;
+use crate::handler::{kill_all, reap_orphans};
 use crate::health::{Health, Phase};
 use crate::job::JobType;
 use crate::metrics::{Metrics, Operation};
@@ -87,6 +87,7 @@ impl Program {
             );
         }
 
+        let reaping = AbortOnDropHandle::new(tokio::spawn(reap_orphans()));
         let health = Health::new(config.max_concurrent_jobs);
         let metrics = Metrics::new();
         let monitor = monitor(config.port, &health, &metrics)?;
@@ -133,7 +134,7 @@ impl Program {
             kill_all();
             crate::scratch::remove(&scratch);
         });
-        Ok((worker, (monitor, protection)))
+        Ok((worker, (monitor, protection, reaping)))
     }
 }
 

@@ -252,7 +252,7 @@ fn every_promise_has_its_tests() {
         let names: Vec<_> = row.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test: {row}");
         for name in names {
-            let test = format!("async fn {name}()");
+            let test = format!("fn {name}()");
             assert!(tests.contains(&test), "there is no test `{name}`: {row}");
         }
         promises += 1;

@@ -15,6 +15,7 @@ mod killing;
 #[path = "../../../reefguide-worker/tests/lab_storage/mod.rs"]
 mod lab_storage;
 mod logging;
+mod network;
 mod panics;
 mod pipe;
 mod program;

@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::{StorageUri, Tried};
 use crate::NoCertificates;
 
@@ -162,14 +164,16 @@ pub enum StorageError {
     },
     /// The proxy was not reached, or did not connect to the server.
     #[error(
-        "cannot {action} {uri}: no connection through {proxy} ({tried}): check {variable}, or name the \
-         server in NO_PROXY"
+        "cannot {action} {uri}: no connection to {endpoint} through {proxy} ({tried}): check {variable}, or \
+         name the server's host in NO_PROXY"
     )]
     Proxy {
         /// What was being done.
         action: Action,
         /// Where.
         uri: StorageUri,
+        /// The server.
+        endpoint: Arc<str>,
         /// The proxy, without user and password, and the variable that names it.
         proxy: Box<str>,
         /// That variable.
@@ -371,6 +375,11 @@ impl StorageError {
             | Self::Broken { .. } => true,
             Self::Server { status, .. } => *status >= 500 || matches!(status, 408 | 409 | 429),
             Self::Publish { source, .. } => source.is_retryable(),
+            // Others have too many files open, and will close some.
+            Self::Local { source, .. } => matches!(
+                Errno::from_io_error(source),
+                Some(Errno::MFILE | Errno::NFILE)
+            ),
             _ => false,
         }
     }

@@ -14,6 +14,7 @@ mod hex;
 mod landing;
 mod metadata;
 mod object_path;
+mod open_files;
 mod options;
 mod outputs;
 mod pool;
@@ -210,6 +211,10 @@ impl Storage {
     }
 
     async fn put(&self, to: &StorageUri, content: Source) -> Result<ObjectInfo, StorageError> {
+        let _open = match &content {
+            Source::File(_) => open_files::transfer().await,
+            Source::Memory(_) => None,
+        };
         let progress = self.progress.within(&self.uploaded);
         let _under_way = progress.begin();
         let stored = self
@@ -256,6 +261,7 @@ impl Storage {
 
     async fn get(&self, from: &StorageUri, to: Destination) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Read, from)?;
+        let _open = open_files::transfer().await;
         let progress = self.downloading();
         let _under_way = progress.begin();
         let written = self.backend.get(from, to, &progress).await?;

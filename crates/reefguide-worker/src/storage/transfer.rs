@@ -12,12 +12,15 @@ use tracing::Instrument;
 
 use super::content::blocking;
 use super::landing::Destination;
+use super::open_files;
 use super::s3;
 use super::walk::{self, OutputFile};
 use super::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
 
 /// How many files of a folder are under way at once. The backend may bound it further.
-const FILES_AT_ONCE: usize = s3::MANY;
+fn files_at_once() -> usize {
+    open_files::at_once(s3::MANY)
+}
 
 /// What a transfer of a folder moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +77,7 @@ pub(crate) async fn upload(
             });
             async move { on_task(work?).await }
         })
-        .buffer_unordered(FILES_AT_ONCE);
+        .buffer_unordered(files_at_once());
     let mut uploads = pin!(uploads);
     let mut done = Ok(FolderTransfer::default());
     while let Some(upload) = uploads.next().await {
@@ -123,7 +126,7 @@ pub(crate) async fn download(
             let to = Destination::Below(to.to_owned(), path);
             Ok(on_task(download_one(storage.clone(), uri, to)))
         })
-        .try_buffer_unordered(FILES_AT_ONCE);
+        .try_buffer_unordered(files_at_once());
     FolderTransfer::sum(sizes).await
 }
 
@@ -138,7 +141,7 @@ pub(crate) async fn delete(storage: &Storage, folder: &StorageUri) -> Result<u64
             let storage = storage.clone();
             async move { storage.delete(&object.uri).await }
         })
-        .try_buffer_unordered(FILES_AT_ONCE)
+        .try_buffer_unordered(files_at_once())
         .try_fold(0, |deleted, ()| async move { Ok(deleted + 1) })
         .await
 }

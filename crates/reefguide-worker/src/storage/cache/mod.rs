@@ -18,7 +18,7 @@ pub use self::input::InputFile;
 use self::entries::{Entries, Found, Unfinished, Version};
 use super::content::blocking;
 use super::landing::Destination;
-use super::{ObjectInfo, Storage, StorageError, StorageUri};
+use super::{ObjectInfo, Storage, StorageError, StorageUri, open_files};
 use crate::retry::RetryPolicy;
 
 /// How often it is looked whether another has finished. Nobody tells: it may be on another machine.
@@ -152,6 +152,7 @@ impl InputCache {
         version: &Version,
         unfinished: Unfinished,
     ) -> Result<Option<std::fs::File>, StorageError> {
+        let _open = open_files::transfer().await;
         let progress = storage.downloading();
         let _under_way = progress.begin();
         let written = storage.backend.get(

@@ -16,7 +16,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::foreign::{self, Asked};
+use super::limits::MANY;
 use crate::http_client::{NoCertificates, certificates, needs_certificates, no_proxies};
+use crate::storage::open_files::at_once;
 
 /// Connections by their timeouts: to connect, and to read.
 type Made = HashMap<(Option<Duration>, Option<Duration>), SharedHttpConnector>;
@@ -84,6 +86,7 @@ impl Connection {
         let mut connector = Connector::builder()
             .connector_settings(self.settings.clone())
             .proxy_config(proxies)
+            .pool_max_idle_per_host(at_once(MANY))
             .tls_provider(Provider::rustls(CryptoMode::AwsLc));
         // It never fails.
         if let Ok(tls) = tls {

@@ -35,6 +35,10 @@ impl S3 {
             };
         }
         if let Some(answer) = find::<Foreign>(&error) {
+            let endpoint = match Proxy::of(&self.url()) {
+                Some(proxy) => format!("{endpoint}, through {proxy},").into(),
+                None => endpoint,
+            };
             return StorageError::Foreign {
                 action,
                 uri,
@@ -47,6 +51,7 @@ impl S3 {
             return StorageError::Proxy {
                 action,
                 uri,
+                endpoint,
                 proxy: proxy.to_string().into(),
                 variable: proxy.variable(),
                 tried: tries.tried(None),

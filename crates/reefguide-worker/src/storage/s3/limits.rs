@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::HELD;
+use crate::storage::open_files::at_once;
 
 /// How many requests there may be to a server that is near: more would only wait for its processor or ours.
 pub(super) const FEW: usize = 16;
@@ -34,6 +35,8 @@ pub(super) struct Limits {
 struct Pace {
     /// How many requests are allowed.
     allowed: usize,
+    /// How many may be in the end.
+    most: usize,
     /// The shortest round trip, forgotten slowly.
     fastest: Duration,
     /// How many answers are still to come of the requests that had to connect first.
@@ -75,11 +78,14 @@ impl Limits {
     /// The bounds of requests over connections that are encrypted or not. An encrypted one takes so much to
     /// begin that its first request tells nothing of how far the server is.
     pub(super) fn new(encrypted: bool) -> Self {
+        let most = at_once(MANY);
+        let allowed = FEW.min(most);
         Self {
-            requests: Arc::new(Semaphore::new(FEW)),
+            requests: Arc::new(Semaphore::new(allowed)),
             bytes: Arc::new(Semaphore::new(BYTES as usize)),
             pace: Mutex::new(Pace {
-                allowed: FEW,
+                allowed,
+                most,
                 fastest: Duration::MAX,
                 connecting: if encrypted { FEW } else { 0 },
                 step: FEW,
@@ -113,6 +119,7 @@ impl Limits {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let Pace {
             allowed,
+            most,
             fastest,
             connecting,
             step,
@@ -121,7 +128,7 @@ impl Limits {
         if *connecting > 0 {
             *connecting -= 1;
         } else if busy && (FAR..*fastest * 2).contains(&time) {
-            let more = (*step).min(MANY - *allowed);
+            let more = (*step).min(*most - *allowed);
             self.requests.add_permits(more);
             *allowed += more;
         } else if time > *fastest * 4 {
@@ -188,7 +195,7 @@ mod tests {
             held.extend(take(&limits).await);
             limits.took(far);
         }
-        assert_eq!(held.len(), MANY);
+        assert_eq!(held.len(), at_once(MANY));
         drop(held);
         for _ in 0..1000 {
             limits.took(far * 8);

@@ -18,7 +18,7 @@ use crate::http_client::{self, Proxy, certificates, needs_certificates};
 use crate::retry::Delays;
 use crate::storage::content::blocking;
 use crate::storage::landing::{Destination, Landing};
-use crate::storage::{ObjectPath, StorageError, TransferProgress};
+use crate::storage::{ObjectPath, StorageError, TransferProgress, open_files};
 use crate::{HttpClientError, NoCertificates};
 
 /// How much of a file is gathered before it is written, in bytes.
@@ -106,7 +106,7 @@ pub enum LinkError {
     /// The proxy was not reached, or did not connect to the server.
     #[error(
         "cannot download {path}: no connection to {server} through {proxy}: check {variable}, or name the \
-         server in NO_PROXY"
+         server's host in NO_PROXY"
     )]
     Proxy {
         /// The file.
@@ -227,6 +227,7 @@ impl Links {
         folder: &Path,
         path: &ObjectPath,
     ) -> Result<LinkedFile, LinkError> {
+        let _open = open_files::transfer().await;
         let _under_way = self.progress.begin();
         let unusable = |source: Box<dyn Error + Send + Sync>| LinkError::Url {
             path: path.clone(),

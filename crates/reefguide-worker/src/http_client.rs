@@ -117,11 +117,6 @@ impl Proxy {
     pub(crate) fn failed(url: &str, error: &(dyn Error + 'static)) -> Option<Self> {
         not_connected(error).then(|| Self::of(url)).flatten()
     }
-
-    /// The variable that names it.
-    pub(crate) fn variable(&self) -> &'static str {
-        self.variable
-    }
 }
 
 impl fmt::Display for Proxy {

@@ -12,7 +12,7 @@ use reqwest::{Client, ClientBuilder};
 
 use crate::Chain;
 
-/// The certificates of certificate authorities that this system trusts, `https` needs at least one.
+/// This system trusts no certificate authority, and an `https` address was to be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an https address needs certificates of certificate authorities, and this system has none ({reason}): \

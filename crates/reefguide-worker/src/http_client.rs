@@ -12,7 +12,7 @@ use reqwest::{Client, ClientBuilder};
 
 use crate::Chain;
 
-/// The certificates of certificate authorities that this system trusts, `https` needs at least one.
+/// This system trusts no certificate authority, and an `https` address was to be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an https address needs certificates of certificate authorities, and this system has none ({reason}): \
@@ -116,11 +116,6 @@ impl Proxy {
     /// The proxy for a server at `url`, if `error` says that no connection was made.
     pub(crate) fn failed(url: &str, error: &(dyn Error + 'static)) -> Option<Self> {
         not_connected(error).then(|| Self::of(url)).flatten()
-    }
-
-    /// The variable that names it.
-    pub(crate) fn variable(&self) -> &'static str {
-        self.variable
     }
 }
 

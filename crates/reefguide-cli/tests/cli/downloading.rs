@@ -165,3 +165,51 @@ async fn an_interrupted_download_leaves_nothing_unfinished() {
     assert_eq!(desk.told(&output), "exit 130\n");
     assert_eq!(desk.files("out"), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_place_of_a_file_is_no_file() {
+    let desk = Desk::logged_in().await;
+    let job = desk.done(&[("a.json", b"{}".to_vec())]).await;
+    let faults = desk.lab.faults();
+    for fault in [
+        Fault::page(Route::S3Get, 200),
+        Fault::page(Route::S3Get, 404),
+        Fault::redirect(Route::S3Get, 302, "https://login.example/in?token=secret"),
+    ] {
+        faults.add(fault.clone().times(1));
+        let download = ["download", &job, "--to", "out", "--force"];
+        desk.reefguide(&download).assert().success();
+        assert_eq!(std::fs::read(desk.path("out/a.json")).unwrap(), b"{}");
+        faults.clear();
+
+        faults.add(fault);
+        let said = desk.said(&["download", &job, "--to", "none"]);
+        assert!(said.starts_with("exit 69\n"), "{said}");
+        assert!(said.contains("does not answer as S3 does"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+        assert!(desk.files("none").is_empty());
+        faults.clear();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_certificates_an_https_api_is_refused_with_the_remedy() {
+    let desk = Desk::new().await;
+    let login = [
+        "login",
+        "--api",
+        "https://127.0.0.1:1",
+        "--email",
+        "user@email.com",
+    ];
+    let mut login = desk.reefguide(&login);
+    let login = login
+        .env("REEFGUIDE_PASSWORD", "password")
+        .env("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .env("SSL_CERT_DIR", "/nowhere");
+    let said = desk.told(&login.output().unwrap());
+    assert!(
+        said.contains("name a file of certificates in SSL_CERT_FILE"),
+        "{said}"
+    );
+}

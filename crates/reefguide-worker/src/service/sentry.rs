@@ -23,6 +23,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::handler::Cause;
+use crate::{HttpClientError, http_client};
 
 /// The time limit of one request to Sentry.
 const TIMEOUT: Duration = Duration::from_secs(10);

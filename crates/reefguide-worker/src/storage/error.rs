@@ -164,7 +164,7 @@ pub enum StorageError {
     },
     /// The proxy was not reached, or did not connect to the server.
     #[error(
-        "cannot {action} {uri}: no connection to {endpoint} through {proxy} ({tried}): check {variable}, or \
+        "cannot {action} {uri}: no connection to {endpoint} through {proxy} ({tried}): check it, or \
          name the server's host in NO_PROXY"
     )]
     Proxy {
@@ -176,8 +176,6 @@ pub enum StorageError {
         endpoint: Arc<str>,
         /// The proxy, without user and password, and the variable that names it.
         proxy: Box<str>,
-        /// That variable.
-        variable: &'static str,
         /// The request.
         tried: Box<Tried>,
         /// What the connection said.

@@ -272,6 +272,47 @@ async fn a_worker_claims_nothing_while_its_storage_is_away() {
 }
 
 #[tokio::test]
+async fn a_page_in_place_of_the_storage_is_no_written_record_and_no_refusal() {
+    for status in [200, 403] {
+        let rig = Rig::start().await;
+        let job = rig.submit_test(1);
+        let page = rig.lab.faults().add(Fault::page(Route::S3Put, status));
+        let worker = Running::start(storing(&rig).await);
+        // More than are tried for one record.
+        answered(&rig, 6, |request| request.route == Route::S3Put).await;
+        assert_eq!(rig.status(job), "PENDING");
+        rig.lab.faults().remove(page);
+        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        worker.stop().await;
+        assert_eq!(rig.unsettled().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_says_not_found_does_not_drop_the_record_of_a_success() {
+    let rig = Rig::start().await;
+    let job = rig.submit_test(1);
+    let outage = rig.lab.faults().add(Fault::status(Route::Result, 503));
+    let doomed = Doomed::start(storing(&rig).await);
+    answered(&rig, 1, |request| request.route == Route::Result).await;
+    doomed.kill();
+    rig.lab.faults().remove(outage);
+
+    let page = rig.lab.faults().add(Fault::page(Route::S3Get, 404));
+    let worker = Running::start(storing(&rig).await);
+    answered(&rig, 6, |request| request.route == Route::S3Get).await;
+    assert_eq!(
+        (rig.status(job).as_str(), rig.unsettled().await),
+        ("IN_PROGRESS", 1)
+    );
+    rig.lab.faults().remove(page);
+    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    worker.stop().await;
+    assert_eq!(rig.outputs(job).await, ["a.txt"]);
+    assert_eq!(rig.unsettled().await, 0);
+}
+
+#[tokio::test]
 async fn a_worker_that_may_not_write_records_works_without_them() {
     let rig = Rig::start().await;
     let job = rig.submit_test(1);

@@ -38,7 +38,7 @@ pub enum ApiError {
     },
     /// The proxy was not reached, or did not connect to the API.
     #[error(
-        "{call}: no connection to {endpoint} through {proxy}: check {variable}, or name the API's host in \
+        "{call}: no connection to {endpoint} through {proxy}: check it, or name the API's host in \
          NO_PROXY"
     )]
     Proxy {
@@ -48,8 +48,6 @@ pub enum ApiError {
         endpoint: String,
         /// The proxy, without user and password, and the variable that names it.
         proxy: String,
-        /// That variable.
-        variable: &'static str,
         /// What happened.
         source: reqwest::Error,
     },

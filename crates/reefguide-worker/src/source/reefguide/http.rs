@@ -83,7 +83,6 @@ impl Http {
                     call,
                     endpoint,
                     proxy: proxy.to_string(),
-                    variable: proxy.variable(),
                     source,
                 },
                 None => ApiError::Transport {

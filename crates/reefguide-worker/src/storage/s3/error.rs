@@ -53,7 +53,6 @@ impl S3 {
                 uri,
                 endpoint,
                 proxy: proxy.to_string().into(),
-                variable: proxy.variable(),
                 tried: tries.tried(None),
                 source: cause(error),
             };

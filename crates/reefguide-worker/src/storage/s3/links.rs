@@ -105,7 +105,7 @@ pub enum LinkError {
     },
     /// The proxy was not reached, or did not connect to the server.
     #[error(
-        "cannot download {path}: no connection to {server} through {proxy}: check {variable}, or name the \
+        "cannot download {path}: no connection to {server} through {proxy}: check it, or name the \
          server's host in NO_PROXY"
     )]
     Proxy {
@@ -115,8 +115,6 @@ pub enum LinkError {
         server: String,
         /// The proxy, without user and password, and the variable that names it.
         proxy: String,
-        /// That variable.
-        variable: &'static str,
         /// What happened.
         source: reqwest::Error,
     },
@@ -452,7 +450,6 @@ impl Link<'_> {
                 path,
                 server,
                 proxy: proxy.to_string(),
-                variable: proxy.variable(),
                 source,
             },
             None => LinkError::Unreachable {

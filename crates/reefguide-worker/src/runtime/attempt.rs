@@ -417,6 +417,7 @@ async fn handle(
         let seconds = started.elapsed().as_secs_f64();
         let error = match called {
             Ok(result) if scratch.outputs().is_dir() => {
+                trouble.over();
                 tracing::info!(attempt, seconds, "handler returned");
                 return Ok((result, scratch));
             }

@@ -212,8 +212,12 @@ fn sessions(case: &Case, requests: &[RequestRecord], violations: &mut Vec<Violat
     }
 }
 
-/// The processes that this one has started and that still run.
+/// The processes that this one has started and that still run, but for the shell that would end programs with it.
 pub(crate) fn children() -> Vec<String> {
+    let is_guard = |id: &String| {
+        let command = std::fs::read_to_string(format!("/proc/{id}/cmdline"));
+        command.is_ok_and(|command| command.contains("REEFGUIDE_WORKER_GUARD="))
+    };
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     let children = threads
         .flatten()
@@ -224,5 +228,6 @@ pub(crate) fn children() -> Vec<String> {
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         })
+        .filter(|id| !is_guard(id))
         .collect()
 }

@@ -10,7 +10,8 @@ use reefguide_worker::source::reefguide::{ApiError, Client, JobDetails, JobFilte
 use serde_json::json;
 
 use crate::error::CliError;
-use crate::{output, session};
+use crate::output::{self, Output};
+use crate::session;
 
 const STATUSES: [JobStatus; 6] = [
     JobStatus::Pending,
@@ -53,8 +54,8 @@ struct LeftOut {
 }
 
 impl Jobs {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
-        let mut list = self.listed(&session::client()?).await?;
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
+        let mut list = self.listed(&session::client(out)?).await?;
         let mut left_out = LeftOut {
             unlisted: list.total.saturating_sub(list.jobs.len() as u64),
             hidden: 0,
@@ -66,7 +67,7 @@ impl Jobs {
             left_out.hidden = list.jobs.len().saturating_sub(self.limit);
             list.jobs.truncate(self.limit);
         }
-        output::print(json, &list, |list| table(list, &left_out));
+        out.print(&list, |list| table(list, &left_out))?;
         Ok(true)
     }
 

@@ -1,10 +1,11 @@
 //! What the API says of jobs that have not ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_worker::job::{JobId, JobStatus};
+use reefguide_worker::job::{JobId, JobStatus, JobType};
 use reefguide_worker::source::reefguide::{
     ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord,
 };
@@ -60,13 +61,14 @@ pub(super) async fn stuck(
         if let Some(newer) = reason(&details, recorded.is_some(), now) {
             why = newer;
         }
-        found.push(Finding {
-            jobs: vec![details.job.id],
-            job_type: details.job.job_type,
-            status: Some(details.job.status),
-            since: details.job.updated_at.or(details.job.created_at),
-            why,
-        });
+        let JobRecord {
+            id,
+            job_type,
+            status,
+            ..
+        } = details.job;
+        let since = details.job.updated_at.or(details.job.created_at);
+        found.push(Finding::new(id, job_type, Some(status), since, why));
     }
     Ok(found)
 }
@@ -101,19 +103,22 @@ pub(super) fn waiting_long(
     now: Timestamp,
     limit: Duration,
 ) -> Vec<Finding> {
-    let mut types = BTreeMap::<_, Finding>::new();
+    let mut types = BTreeMap::<JobType, Finding>::new();
     let is_old = |job: &JobRecord| job.created_at.is_some_and(|at| is_over(at, now, limit));
     for job in waiting.into_iter().filter(is_old) {
-        let found = types.entry(job.job_type.clone());
-        let found = found.or_insert_with(|| Finding {
-            jobs: Vec::new(),
-            job_type: job.job_type,
-            status: Some(job.status),
-            since: job.created_at,
-            why: Why::Unclaimed,
-        });
-        found.since = found.since.min(job.created_at);
-        found.jobs.push(job.id);
+        let since = job.created_at;
+        match types.entry(job.job_type.clone()) {
+            Entry::Vacant(new) => {
+                let status = Some(job.status);
+                let why = Why::Unclaimed;
+                new.insert(Finding::new(job.id, job.job_type, status, since, why));
+            }
+            Entry::Occupied(found) => {
+                let found = found.into_mut();
+                found.since = found.since.min(since);
+                found.jobs.push(job.id);
+            }
+        }
     }
     types.into_values().collect()
 }

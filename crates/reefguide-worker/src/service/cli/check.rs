@@ -1,31 +1,33 @@
 //! `check`: everything a worker needs, tried one by one.
 
 use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client, say, scratch_problem,
-    storage,
+    Problem, Program, api_problem, bucket_problem, cache_problem, client, scratch_problem, storage,
 };
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
+use crate::service::stdout::{StdoutError, answer};
 use crate::source::reefguide::Client;
 use crate::storage::{InputCache, Storage, StorageUri};
 
 impl Program {
     pub(super) async fn check(self) -> Result<Exit, Problem> {
         let mut report = Report { exit: Exit::Done };
-        let Some(config) = report.note("configuration", self.loaded()) else {
+        let Some(config) = report.note("configuration", self.loaded())? else {
             return Ok(report.exit);
         };
-        report.note("scratch", scratch(&config));
+        report.note("scratch", scratch(&config))?;
         if let Some(cache) = config.input_cache() {
-            report.note("cache", prepared(&cache).await);
+            report.note("cache", prepared(&cache).await)?;
         }
-        report.note("task", Ok(task(&config).await));
+        report.note("task", Ok(task(&config).await))?;
         match client(&config) {
-            Err(error) => drop(report.note::<()>("account", Err(api_problem(&config, &error)))),
+            Err(error) => {
+                report.note::<()>("account", Err(api_problem(&config, &error)))?;
+            }
             Ok(client) => {
                 if report
-                    .note("account", account(&config, &client).await)
+                    .note("account", account(&config, &client).await)?
                     .is_some()
                 {
                     for job_type in &config.job_types {
@@ -36,12 +38,12 @@ impl Program {
                                 said: said_waiting(jobs.len()),
                             })
                             .map_err(|error| api_problem(&config, &error));
-                        report.note(job_type.as_str(), waiting);
+                        report.note(job_type.as_str(), waiting)?;
                     }
                 }
             }
         }
-        report.note("bucket", bucket(&config, &storage(&config).await).await);
+        report.note("bucket", bucket(&config, &storage(&config).await).await)?;
         Ok(report.exit)
     }
 
@@ -70,18 +72,22 @@ struct Report {
 }
 
 impl Report {
-    fn note<T>(&mut self, part: &str, tried: Result<Good<T>, Problem>) -> Option<T> {
+    fn note<T>(
+        &mut self,
+        part: &str,
+        tried: Result<Good<T>, Problem>,
+    ) -> Result<Option<T>, StdoutError> {
         match tried {
             Ok(Good { value, said }) => {
-                say(&format!("good  {part}: {said}"));
-                Some(value)
+                answer(format_args!("good  {part}: {said}"))?;
+                Ok(Some(value))
             }
             Err(problem) => {
-                say(&format!("BAD   {part}: {}", problem.message));
+                answer(format_args!("BAD   {part}: {}", problem.message))?;
                 if self.exit == Exit::Done {
                     self.exit = problem.exit;
                 }
-                None
+                Ok(None)
             }
         }
     }

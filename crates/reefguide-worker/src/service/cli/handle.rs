@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, say, scratch_problem, storage_in, telemetry_options};
+use super::{Problem, Program, scratch_problem, storage_in, telemetry_options};
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::bar::Bar;
 use crate::service::exit::Exit;
 use crate::service::reporting::Reporting;
+use crate::service::stdout::answer;
 use crate::service::{signals, telemetry};
 use crate::storage::Outputs;
 
@@ -102,7 +103,7 @@ impl Program {
             .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
         let text = serde_json::to_string_pretty(&result)
             .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
-        say(&text);
+        answer(text)?;
         Ok(Exit::Done)
     }
 }

@@ -1,11 +1,13 @@
 //! Why a command did not do its work, with what to do about it.
 
+use std::io::Write;
 use std::path::Path;
 
 use crate::Chain;
 use crate::service::config::{Config, ConfigError};
 use crate::service::exit::Exit;
 use crate::service::reporting::ReportingError;
+use crate::service::stdout::StdoutError;
 use crate::service::telemetry::TelemetryError;
 use crate::source::reefguide::ApiError;
 use crate::storage::{InputCache, StorageError};
@@ -24,11 +26,23 @@ impl Problem {
             message: message.into(),
         }
     }
+
+    /// Prints it; nobody may be reading.
+    pub(super) fn told(self) -> Exit {
+        let _ = writeln!(std::io::stderr(), "error: {}", self.message);
+        self.exit
+    }
 }
 
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
         Self::new(Exit::Config, error.to_string())
+    }
+}
+
+impl From<StdoutError> for Problem {
+    fn from(error: StdoutError) -> Self {
+        Self::new(Exit::Unwritten, Chain(&error).to_string())
     }
 }
 

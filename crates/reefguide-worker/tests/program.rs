@@ -163,6 +163,12 @@ async fn an_output_that_cannot_be_published_fails_the_job() {
     );
 }
 
+#[tokio::test]
+async fn a_result_may_begin_with_a_byte_order_mark() {
+    let script = r#"printf '\357\273\277{"reef": 7}\r\n' >"$JOB_RESULT""#;
+    assert_eq!(run(script).await.unwrap().result(), &json!({ "reef": 7 }));
+}
+
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 struct Counts {
     corals: Vec<u32>,
@@ -186,6 +192,7 @@ async fn a_result_that_is_wrong_fails_the_job_with_the_place() {
         r#"echo '{"corals":[1,"two"]}' >"$JOB_RESULT""#,
         r#"echo '{"corals":[NaN]}' >"$JOB_RESULT""#,
         r#": >"$JOB_RESULT""#,
+        r#"printf '{\0"\0c\0' >"$JOB_RESULT""#,
         r#"mkdir "$JOB_RESULT""#,
         r#"head -c 17000000 /dev/zero >"$JOB_RESULT""#,
     ] {

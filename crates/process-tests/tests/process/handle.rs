@@ -92,3 +92,15 @@ async fn an_input_that_is_not_in_the_folder_is_named() {
     assert_eq!(ended.code, Some(1));
     assert_shown!(ended.shown());
 }
+
+#[tokio::test]
+async fn a_payload_may_come_from_an_editor_of_windows() {
+    let input = "\u{feff}{\r\n  \"id\": 7\r\n}\r\n";
+    let ended = handle_test(&Program::bare(), input).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.shown());
+    let program = Program::bare().file("payload.json", input);
+    let args = "handle TEST --input payload.json --output-dir out";
+    let args: Vec<_> = args.split(' ').collect();
+    let ended = program.run(&args).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.shown());
+}

@@ -13,6 +13,7 @@ use super::Program;
 use crate::handler::JobError;
 use crate::handler::process::{Tail, ended_by};
 use crate::handler::registry::fitting;
+use crate::text;
 
 /// The largest result that is read.
 const RESULT_LIMIT: u64 = 16 << 20;
@@ -71,7 +72,7 @@ impl Program {
             );
             return Err(JobError::permanent(said));
         }
-        let result = serde_json::from_slice(&fs::read(file)?)
+        let result = text::json(&fs::read(file)?)
             .map_err(|error| JobError::permanent(error).context(format!("{what} is not JSON")))?;
         fitting(result, &what, "output")
     }

@@ -1,7 +1,7 @@
 //! `handle`: one handler on one payload, without the API.
 
-use std::io::{IsTerminal, Read, stderr};
-use std::path::PathBuf;
+use std::io::{IsTerminal, Read, stderr, stdin};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::service::reporting::Reporting;
 use crate::service::stdout::answer;
 use crate::service::{signals, telemetry};
 use crate::storage::Outputs;
+use crate::text::{self, TextError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Handle {
@@ -108,23 +109,23 @@ impl Program {
     }
 }
 
-fn read_payload(path: &PathBuf) -> Result<Value, Problem> {
-    let read = || {
-        let mut text = String::new();
-        if path.as_os_str() == "-" {
-            std::io::stdin().read_to_string(&mut text)?;
-        } else {
-            text = std::fs::read_to_string(path)?;
-        }
-        std::io::Result::Ok(text)
-    };
+fn read_payload(path: &Path) -> Result<Value, Problem> {
+    let from_stdin = path.as_os_str() == "-";
     let unusable = |error: String| {
-        let place = match path.to_str() {
-            Some("-") => "on stdin".into(),
-            _ => format!("in {}", path.display()),
+        let place = match from_stdin {
+            true => "on stdin".into(),
+            false => format!("in {}", path.display()),
         };
         Problem::new(Exit::Usage, format!("payload {place}: {error}"))
     };
-    let text = read().map_err(|error| unusable(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| unusable(format!("not JSON: {error}")))
+    let mut bytes = Vec::new();
+    let read = match from_stdin {
+        true => stdin().read_to_end(&mut bytes).map(drop),
+        false => std::fs::read(path).map(|read| bytes = read),
+    };
+    read.map_err(|error| unusable(error.to_string()))?;
+    text::json(&bytes).map_err(|error| match error {
+        TextError::Json(error) => unusable(format!("not JSON: {error}")),
+        error => unusable(error.to_string()),
+    })
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use http::HeaderValue;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::watch;
 
 use crate::route::Route;
@@ -17,14 +19,41 @@ use crate::route::Route;
     rename_all_fields = "camelCase"
 )]
 pub enum FaultKind {
-    /// The request is answered with this status, in the shape the server (or a load balancer, for 502 to 504) would
-    /// give it, and does nothing.
+    /// The request is answered with this status, in the shape the server would give it, and does nothing. Below 400
+    /// and, on the API, from 502 to 504 that is a proxy's page.
     Status {
-        /// The status, 400 to 599.
+        /// The status, 200 to 599.
+        #[serde(deserialize_with = "status")]
         status: u16,
         /// `Retry-After` in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
+    },
+    /// The request is answered by an HTML page with this status, as by a proxy that stands before the server, and does
+    /// nothing. The page has no header of the server's.
+    Page {
+        /// The status, 200 to 599.
+        #[serde(deserialize_with = "status")]
+        status: u16,
+    },
+    /// The request is handled and its effects stay, but the answer is the page of [`FaultKind::Page`].
+    SwappedAnswer {
+        /// The status, 200 to 599.
+        #[serde(deserialize_with = "status")]
+        status: u16,
+    },
+    /// The request is answered by a proxy's page that points to another address, and does nothing.
+    Redirect {
+        /// The status: 301, 302, 303, 307 or 308.
+        #[serde(deserialize_with = "redirect_status")]
+        status: u16,
+        /// The `Location`. Without one, it is the same address with `https`, as load balancers answer plain HTTP.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "location"
+        )]
+        location: Option<String>,
     },
     /// The request is handled after a wait, unless its client hangs up before. That is not noticed while its body
     /// is still to be read.
@@ -73,10 +102,46 @@ pub enum FaultKind {
     },
 }
 
+fn status<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    let status = u16::deserialize(from)?;
+    if (200..600).contains(&status) {
+        Ok(status)
+    } else {
+        let problem = format!("status {status} cannot be answered: it must be from 200 to 599");
+        Err(D::Error::custom(problem))
+    }
+}
+
+fn redirect_status<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
+    let status = u16::deserialize(from)?;
+    if matches!(status, 301 | 302 | 303 | 307 | 308) {
+        Ok(status)
+    } else {
+        let problem = format!("status {status} does not redirect: 301, 302, 303, 307 and 308 do");
+        Err(D::Error::custom(problem))
+    }
+}
+
+fn location<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let location = Option::<String>::deserialize(from)?;
+    match location.as_deref().map(HeaderValue::from_str) {
+        Some(Err(_)) => Err(D::Error::custom("the location cannot be sent in a header")),
+        _ => Ok(location),
+    }
+}
+
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status { status, .. } => write!(f, "status {status}"),
+            Self::Page { status } => write!(f, "page with status {status}"),
+            Self::SwappedAnswer { status } => {
+                write!(f, "answer swapped for a page with status {status}")
+            }
+            Self::Redirect { status, location } => {
+                let to = location.as_deref().unwrap_or("the same address with https");
+                write!(f, "redirect {status} to {to}")
+            }
             Self::Delay { ms } => write!(f, "delay of {ms} ms"),
             Self::LostAnswer => f.write_str("lost answer"),
             Self::Reset => f.write_str("reset"),
@@ -142,6 +207,22 @@ impl Fault {
                 retry_after: Some(retry_after.as_secs()),
             },
         )
+    }
+
+    /// Answers a proxy's page with `status`, which may be 200 or 404; see [`FaultKind::Page`].
+    pub fn page(route: Route, status: u16) -> Self {
+        Self::new(route, FaultKind::Page { status })
+    }
+
+    /// Handles and answers a proxy's page with `status`; see [`FaultKind::SwappedAnswer`].
+    pub fn swapped_answer(route: Route, status: u16) -> Self {
+        Self::new(route, FaultKind::SwappedAnswer { status })
+    }
+
+    /// Points to `location` with `status`; see [`FaultKind::Redirect`].
+    pub fn redirect(route: Route, status: u16, location: impl Into<String>) -> Self {
+        let location = Some(location.into());
+        Self::new(route, FaultKind::Redirect { status, location })
     }
 
     /// Waits before handling, in whole milliseconds.

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tokio::time::sleep;
 
 use crate::body::{AnswerBody, AnyBody, BoxError, Harm, Harmed, RequestBody};
 use crate::fault::{FaultKind, Faults};
+use crate::refusal;
 use crate::request_log::{RequestLog, RequestRecord};
 use crate::route::{Route, Side};
 use crate::server::{Connection, Connections};
@@ -157,7 +158,16 @@ impl Gate {
                 retry_after,
             }) => {
                 drain(request.into_body()).await;
-                return (Ok(refusal(self.side, *status, *retry_after)), None);
+                return (Ok(refusal::own(self.side, *status, *retry_after)), None);
+            }
+            Some(FaultKind::Page { status }) => {
+                drain(request.into_body()).await;
+                return (Ok(refusal::page(*status)), None);
+            }
+            Some(FaultKind::Redirect { status, location }) => {
+                let answer = refusal::redirect(*status, location.as_deref(), &request);
+                drain(request.into_body()).await;
+                return (Ok(answer), None);
             }
             Some(FaultKind::Reset) => return reset(),
             Some(FaultKind::StaleKeepAlive) => return (Err(Cut), None),
@@ -175,7 +185,7 @@ impl Gate {
             Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(error) => {
                 tracing::error!(?error, "a request could not be handled");
-                refusal(self.side, 500, None)
+                refusal::own(self.side, 500, None)
             }
         };
         if connection.is_cut() {
@@ -183,6 +193,9 @@ impl Gate {
         }
         let harm = match fault {
             Some(FaultKind::LostAnswer) => return reset(),
+            Some(FaultKind::SwappedAnswer { status }) => {
+                return (Ok(refusal::page(*status)), None);
+            }
             Some(FaultKind::SlowBody { ms }) => Some(Harm::late(Duration::from_millis(*ms))),
             Some(FaultKind::SlowPieces { ms }) => Some(Harm::slow(Duration::from_millis(*ms))),
             Some(FaultKind::CutBody { bytes }) => Some(Harm::Cut { left: *bytes }),
@@ -210,59 +223,6 @@ fn shown_path(path: &str, query: &str) -> String {
         format!("{path}?{}", plain.join("&"))
     }
 }
-
-/// The answer of a server in trouble, in its own shape.
-fn refusal(side: Side, status: u16, retry_after: Option<u64>) -> Response<AnyBody> {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let reason = status.canonical_reason().unwrap_or("Error");
-    let (content_type, body) = match (side, status.as_u16()) {
-        (Side::S3, code) => {
-            let name = match code {
-                400 => "BadRequest",
-                401 | 403 => "AccessDenied",
-                404 => "NoSuchKey",
-                429 | 503 => "SlowDown",
-                _ => "InternalError",
-            };
-            let xml = format!(
-                r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>{name}</Code><Message>{reason}</Message></Error>"#
-            );
-            ("application/xml", xml)
-        }
-        (Side::Api, 401) => ("", "Unauthorized".to_owned()),
-        (Side::Api, 502..=504) => {
-            let html = format!(
-                "<html>\r\n<head><title>{status}</title></head>\r\n<body>{status}</body>\r\n</html>\r\n"
-            );
-            ("text/html", html)
-        }
-        (Side::Api, 429) => (JSON, r#"{"error":"Too many attempts."}"#.to_owned()),
-        (Side::Api, 500) => (
-            JSON,
-            r#"{"status":500,"message":"An unexpected error occurred"}"#.to_owned(),
-        ),
-        (Side::Api, code) => (JSON, format!(r#"{{"status":{code},"message":"{reason}"}}"#)),
-    };
-    let mut answer = Response::new(
-        Full::new(Bytes::from(body))
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-    );
-    *answer.status_mut() = status;
-    if !content_type.is_empty() {
-        answer
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    }
-    if let Some(seconds) = retry_after {
-        answer
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    answer
-}
-
-const JSON: &str = "application/json; charset=utf-8";
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod gate;
 mod job_type;
 mod jsonb;
 mod lab;
+mod refusal;
 mod request_log;
 mod route;
 mod s3;

@@ -129,6 +129,27 @@ async fn a_lab_shows_its_requests_obeys_its_dials_and_ends_with_ctrl_c() {
     );
     assert!(up.line_with("503").ends_with("[status 503]"));
 
+    let dial = |arguments: &[&str]| {
+        let common = ["fault", "--count", "1", "--lab", &up.endpoint, "health"];
+        run(&[&common, arguments].concat())
+    };
+    let set = |text: &str| (true, text.to_owned());
+    assert_eq!(dial(&["page"]), set("health: page with status 200"));
+    let to = "https://login.example/";
+    assert_eq!(
+        dial(&["redirect", "--location", to]),
+        set("health: redirect 302 to https://login.example/")
+    );
+    let (taken, problem) = dial(&["redirect", "--status", "404"]);
+    assert!(!taken && problem.contains("404 does not redirect: 301, 302, 303, 307 and 308 do"));
+    let health = || async {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let asked = client.build().unwrap().get(format!("{}/api/", up.endpoint));
+        asked.send().await.unwrap()
+    };
+    assert_eq!(health().await.headers()["content-type"], "text/html");
+    assert_eq!(health().await.headers()["location"], to);
+
     assert!(up.stop("INT"));
 }
 
@@ -308,7 +329,10 @@ fn help_says_what_each_option_does() {
               What goes wrong
 
               Possible values:
-              - status:           Answered with `--status`, undone
+              - status:           Answered with `--status` as the server would, undone
+              - page:             Answered by a proxy's HTML page with `--status`, undone
+              - swapped-answer:   Handled, but a proxy's HTML page with `--status` is the answer
+              - redirect:         Answered by a redirect to `--location`, undone
               - delay:            Handled after `--ms`
               - lost-answer:      Handled, but the connection is reset instead of an answer
               - reset:            The connection is reset, nothing done
@@ -323,9 +347,10 @@ fn help_says_what_each_option_does() {
 
     Options:
           --status <STATUS>
-              The status to answer with
+              The status to answer with, 200 to 599 [default: 500 for status, 200 for page and swapped-answer, 302 for redirect]
 
-              [default: 500]
+          --location <URL>
+              Where a redirect points to; without it, to the same address with https
 
           --retry-after <SECONDS>
               Seconds of `Retry-After`, with a status

@@ -165,6 +165,10 @@ pub struct Job {
     pub payload: Value,
     /// When it was submitted, by the server's clock; for display and metrics only.
     pub created_at: Option<Timestamp>,
+    /// Why the job cannot be run, if its source could read no more than its id. Such a job is claimed and fails with
+    /// this reason, as nobody would otherwise report it.
+    #[serde(default)]
+    pub unreadable: Option<String>,
 }
 
 /// A job given to this worker for a while.

@@ -151,6 +151,7 @@ impl Harness {
                 job_type: job_type.unwrap_or_else(|| "NONE".into()),
                 payload: serde_json::to_value(payload)?,
                 created_at: None,
+                unreadable: None,
             },
             assignment: Assignment {
                 id: AssignmentId::from(1),

@@ -19,9 +19,13 @@ pub(super) struct SetFault {
     /// What goes wrong
     #[arg(required_unless_present = "clear")]
     kind: Option<Kind>,
-    /// The status to answer with
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(400..600))]
-    status: u16,
+    /// The status to answer with, 200 to 599 [default: 500 for status, 200 for page and swapped-answer, 302 for
+    /// redirect]
+    #[arg(long)]
+    status: Option<u16>,
+    /// Where a redirect points to; without it, to the same address with https
+    #[arg(long, value_name = "URL")]
+    location: Option<String>,
     /// Seconds of `Retry-After`, with a status
     #[arg(long, value_name = "SECONDS")]
     retry_after: Option<u64>,
@@ -47,8 +51,14 @@ pub(super) struct SetFault {
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
-    /// Answered with `--status`, undone
+    /// Answered with `--status` as the server would, undone
     Status,
+    /// Answered by a proxy's HTML page with `--status`, undone
+    Page,
+    /// Handled, but a proxy's HTML page with `--status` is the answer
+    SwappedAnswer,
+    /// Answered by a redirect to `--location`, undone
+    Redirect,
     /// Handled after `--ms`
     Delay,
     /// Handled, but the connection is reset instead of an answer
@@ -98,8 +108,18 @@ impl SetFault {
     fn kind_of(&self, kind: Kind) -> FaultKind {
         match kind {
             Kind::Status => FaultKind::Status {
-                status: self.status,
+                status: self.status.unwrap_or(500),
                 retry_after: self.retry_after,
+            },
+            Kind::Page => FaultKind::Page {
+                status: self.status.unwrap_or(200),
+            },
+            Kind::SwappedAnswer => FaultKind::SwappedAnswer {
+                status: self.status.unwrap_or(200),
+            },
+            Kind::Redirect => FaultKind::Redirect {
+                status: self.status.unwrap_or(302),
+                location: self.location.clone(),
             },
             Kind::Delay => FaultKind::Delay { ms: self.ms },
             Kind::LostAnswer => FaultKind::LostAnswer,

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
-use reefguide_lab::{Fault, Lab, Route};
-use reqwest::StatusCode;
+use reefguide_lab::{Fault, FaultKind, Lab, Route};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::session::{HEALTHY, Session, Wire, json_of};
@@ -24,6 +24,7 @@ async fn a_status_is_answered_in_its_servers_shape_and_nothing_is_done() {
             Some(json),
             r#"{"status":500,"message":"An unexpected error occurred"}"#,
         ),
+        (200, Some("text/html"), "<title>200 OK</title>"),
         (502, Some("text/html"), "<title>502 Bad Gateway</title>"),
         (
             503,
@@ -50,9 +51,177 @@ async fn a_status_is_answered_in_its_servers_shape_and_nothing_is_done() {
     }
     assert_eq!(
         (session.status(job), session.lab.faults().fired()),
-        ("PENDING".into(), 6)
+        ("PENDING".into(), 7)
     );
     assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+}
+
+/// Status, content type and text of a proxy's page, which has no header of either server's.
+async fn page_of(answer: reqwest::Response) -> (u16, String) {
+    let headers = answer.headers();
+    assert_eq!(headers["content-type"], "text/html");
+    for own in ["etag", "x-amz-request-id", "x-amz-id-2"] {
+        assert!(!headers.contains_key(own), "{own}");
+    }
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_proxys_page_has_any_status_and_nothing_is_done() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    for (status, title) in [
+        (200, "200 OK"),
+        (201, "201 Created"),
+        (404, "404 Not Found"),
+        (401, "401 Unauthorized"),
+        (500, "500 Internal Server Error"),
+        (599, "599"),
+    ] {
+        let faults = session.lab.faults();
+        faults.add(Fault::page(Route::Assign, status).times(1));
+        let (answered, page) = page_of(session.assign(job).await.unwrap()).await;
+        assert_eq!(answered, status);
+        assert!(page.contains(&format!("<title>{title}")), "{page}");
+    }
+    assert_eq!(session.status(job), "PENDING");
+}
+
+#[tokio::test]
+async fn a_proxys_page_comes_on_every_route_of_both_servers() {
+    let session = Session::calm().await;
+    for route in Route::ALL {
+        let (path, method) = a_request_to(*route);
+        let server = match path.starts_with("/api") {
+            true => session.lab.api_endpoint(),
+            false => session.lab.s3_endpoint(),
+        };
+        for status in [200, 404] {
+            session
+                .lab
+                .faults()
+                .add(Fault::page(*route, status).times(1));
+            let request = session
+                .http
+                .request(method.clone(), format!("{server}{path}"));
+            let answer = request.bearer_auth(&session.token).send().await.unwrap();
+            assert_eq!(page_of(answer).await.0, status, "{route}");
+        }
+    }
+}
+
+fn a_request_to(route: Route) -> (&'static str, Method) {
+    match route {
+        Route::Login => ("/api/auth/login", Method::POST),
+        Route::Token => ("/api/auth/token", Method::POST),
+        Route::Profile => ("/api/auth/profile", Method::GET),
+        Route::Create => ("/api/jobs", Method::POST),
+        Route::Poll => ("/api/jobs/poll", Method::GET),
+        Route::Assign => ("/api/jobs/assign", Method::POST),
+        Route::Job => ("/api/jobs/1", Method::GET),
+        Route::List => ("/api/jobs/mine", Method::GET),
+        Route::Result => ("/api/jobs/assignments/1/result", Method::POST),
+        Route::Cancel => ("/api/jobs/1/cancel", Method::POST),
+        Route::Download => ("/api/jobs/1/download", Method::GET),
+        Route::DataSpecification => ("/api/admin/data-specification", Method::POST),
+        Route::TimeoutJobs => ("/api/admin/timeout-jobs", Method::POST),
+        Route::Health | Route::AnyApi | Route::Any => ("/api/", Method::GET),
+        Route::ApiOther => ("/api/nowhere", Method::GET),
+        Route::S3Put => ("/b/k", Method::PUT),
+        Route::S3CreateUpload => ("/b/k?uploads", Method::POST),
+        Route::S3UploadPart => ("/b/k?partNumber=1&uploadId=u", Method::PUT),
+        Route::S3CompleteUpload => ("/b/k?uploadId=u", Method::POST),
+        Route::S3AbortUpload => ("/b/k?uploadId=u", Method::DELETE),
+        Route::S3Get => ("/b/k", Method::GET),
+        Route::S3Head => ("/b/k", Method::HEAD),
+        Route::S3Delete => ("/b/k", Method::DELETE),
+        Route::S3List | Route::AnyS3 => ("/b?list-type=2", Method::GET),
+        Route::S3Other => ("/", Method::GET),
+    }
+}
+
+#[tokio::test]
+async fn a_swapped_answer_is_a_deed_done_under_a_proxys_page() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let faults = session.lab.faults();
+    faults.add(Fault::swapped_answer(Route::Assign, 200).times(1));
+    let (status, page) = page_of(session.assign(job).await.unwrap()).await;
+    assert_eq!(status, 200);
+    assert!(page.starts_with("<html>"), "{page}");
+    assert_eq!(session.status(job), "IN_PROGRESS");
+
+    let object = || session.s3().put_object().bucket("reefguide-dev").key("k");
+    faults.add(Fault::swapped_answer(Route::S3Put, 502).times(1));
+    assert!(object().send().await.is_err());
+    let head = session.s3().head_object().bucket("reefguide-dev").key("k");
+    head.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_points_where_it_is_told_and_nothing_is_done() {
+    let mut session = Session::calm().await;
+    session.http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let job = session.submit(1);
+    for status in [301, 302, 303, 307, 308] {
+        let to = "https://login.example/?from=lab";
+        let fault = Fault::redirect(Route::Assign, status, to).times(1);
+        session.lab.faults().add(fault);
+        let answer = session.assign(job).await.unwrap();
+        assert_eq!(answer.headers()["location"], to);
+        assert_eq!(page_of(answer).await.0, status);
+    }
+    assert_eq!(session.status(job), "PENDING");
+
+    let kind = FaultKind::Redirect {
+        status: 308,
+        location: None,
+    };
+    session.lab.faults().add(Fault::new(Route::Any, kind));
+    for server in [session.lab.api_endpoint(), session.lab.s3_endpoint()] {
+        let asked = format!("{server}/b/k%20?a=b");
+        let answer = session.http.get(&asked).send().await.unwrap();
+        assert_eq!(
+            answer.headers()["location"],
+            asked.replace("http:", "https:")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_is_none_is_refused() {
+    let session = Session::calm().await;
+    for (fault, problem) in [
+        (
+            json!({"route": "any", "kind": "page", "status": 199}),
+            "from 200 to 599",
+        ),
+        (
+            json!({"route": "any", "kind": "status", "status": 600}),
+            "from 200 to 599",
+        ),
+        (
+            json!({"route": "any", "kind": "swapped-answer", "status": 0}),
+            "from 200 to 599",
+        ),
+        (
+            json!({"route": "any", "kind": "redirect", "status": 304}),
+            "does not redirect",
+        ),
+        (
+            json!({"route": "any", "kind": "redirect", "status": 302, "location": "a\nb"}),
+            "header",
+        ),
+    ] {
+        let refused = session.post("/lab/faults", &fault).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        let text = refused.text().await.unwrap();
+        assert!(text.contains(problem), "{text}");
+    }
+    assert_eq!(session.lab.faults().all().len(), 0);
 }
 
 #[tokio::test]

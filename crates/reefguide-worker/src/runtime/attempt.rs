@@ -197,6 +197,10 @@ async fn attempt(
     ended: &CancellationToken,
     run: &mut Run,
 ) -> Result<Value, Failure> {
+    if let Some(why) = &claim.job.unreadable {
+        let reason = format!("the job cannot be read: {why}");
+        return Err(Failure::new(Cause::Payload, reason));
+    }
     let destination: StorageUri = claim.assignment.storage_uri.parse().map_err(|error| {
         let reason = format!("storage URI of the assignment: {}", Chain(&error));
         Failure::new(Cause::Worker, reason)

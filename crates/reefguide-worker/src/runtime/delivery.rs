@@ -198,6 +198,7 @@ mod tests {
                 job_type: "TEST".into(),
                 payload: json!({}),
                 created_at: None,
+                unreadable: None,
             },
             assignment: Assignment {
                 id: 1.into(),

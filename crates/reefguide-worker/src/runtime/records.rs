@@ -410,6 +410,7 @@ mod tests {
             job_type: "TEST".into(),
             payload: serde_json::Value::Null,
             created_at: None,
+            unreadable: None,
         };
         let open = records.open(&job, "me", Duration::from_secs(60)).await;
         assert!(open.unwrap().is_some());

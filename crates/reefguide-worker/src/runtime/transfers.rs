@@ -154,6 +154,7 @@ mod tests {
                 job_type: "TEST".into(),
                 payload: serde_json::Value::Null,
                 created_at: None,
+                unreadable: None,
             },
             assignment: Assignment {
                 id: 1.into(),

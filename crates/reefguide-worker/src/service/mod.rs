@@ -24,20 +24,26 @@ pub mod telemetry;
 
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
+
 /// A client for plain HTTP to this machine or its host: it uses no proxy, and it needs no root
 /// certificates, which a minimal image may not have.
 fn plain_http_client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
+        .redirect(Policy::none())
         .tls_certs_only([])
         .timeout(timeout)
         .build()
 }
 
-/// A client for whoever is at `endpoint`. Over plain HTTP it needs no root certificates.
+/// A client for whoever is at `endpoint`. Over plain HTTP it needs no root certificates. Like the other it follows no
+/// redirect: what it sends is for that address only.
 #[cfg(any(feature = "otel", feature = "sentry"))]
 fn http_client(endpoint: &str, timeout: Duration) -> reqwest::Result<reqwest::Client> {
-    let client = reqwest::Client::builder().timeout(timeout);
+    let client = reqwest::Client::builder()
+        .timeout(timeout)
+        .redirect(Policy::none());
     if endpoint.starts_with("http:") {
         client.tls_certs_only([]).build()
     } else {

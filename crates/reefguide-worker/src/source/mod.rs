@@ -96,6 +96,9 @@ pub enum Standing {
         /// What happened, such as `the job is CANCELLED`.
         reason: String,
     },
+    /// The source says that it does not know the job. As that is the end of hours of work, it is believed only when the
+    /// next answer says so, too.
+    Gone,
 }
 
 /// What became of a delivered outcome.

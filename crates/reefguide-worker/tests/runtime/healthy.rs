@@ -66,6 +66,7 @@ fn job() -> Job {
         job_type: "REEF".into(),
         payload: Value::Null,
         created_at: None,
+        unreadable: None,
     }
 }
 

@@ -79,6 +79,7 @@ fn job() -> Job {
         job_type: "B".into(),
         payload: Value::Null,
         created_at: None,
+        unreadable: None,
     }
 }
 

@@ -43,6 +43,7 @@ impl Mute {
             job_type: "TEST".into(),
             payload: json!({}),
             created_at: None,
+            unreadable: None,
         };
         let mute = Self {
             late,
@@ -94,6 +95,7 @@ impl JobSource for Mute {
                 job_type: "TEST".into(),
                 payload: json!({}),
                 created_at: None,
+                unreadable: None,
             },
             assignment: Assignment {
                 id: 1.into(),

@@ -77,6 +77,7 @@ impl Program {
                 job_type,
                 payload,
                 created_at: None,
+                unreadable: None,
             },
             assignment: Assignment {
                 id: AssignmentId::from(0),

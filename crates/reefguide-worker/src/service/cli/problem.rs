@@ -61,13 +61,24 @@ impl From<ReportingError> for Problem {
 /// What to do about an error of the API, by the names of the settings.
 pub(super) fn api_problem(config: &Config, error: &ApiError) -> Problem {
     let cause = match error {
-        ApiError::Login(error) => error,
+        ApiError::Login(error) => &**error,
         error => error,
     };
     let (exit, remedy) = if error.is_denied() {
         (
             Exit::Refused,
             "check WORKER_USERNAME and WORKER_PASSWORD, and that the account may work on jobs",
+        )
+    } else if let ApiError::Redirected {
+        endpoint: Some(_), ..
+    } = cause
+    {
+        (Exit::Config, "set it to the address that is named here")
+    } else if error.is_foreign() {
+        (
+            Exit::Config,
+            "check that it is the address of a ReefGuide API, with no proxy, login portal or \
+             maintenance page before it",
         )
     } else if error.is_retryable() {
         (Exit::Unreachable, "check it, and that the API is up")

@@ -235,8 +235,16 @@ fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
         | StopReason::MaxJobs(_) => return Ok(Exit::Done),
         StopReason::Unreachable(error) | StopReason::Denied(error) => error,
     };
-    match error.source().and_then(<dyn Error>::downcast_ref) {
-        Some(error) => Err(api_problem(config, error)),
+    match error
+        .source()
+        .and_then(<dyn Error>::downcast_ref::<ApiError>)
+    {
+        // It was the address of an API at the start.
+        Some(api_error) if api_error.is_foreign() => Err(Problem {
+            exit: Exit::Unreachable,
+            ..api_problem(config, api_error)
+        }),
+        Some(api_error) => Err(api_problem(config, api_error)),
         // Of the storage, without which nothing is claimed.
         None if error.is_retryable() => {
             Err(Problem::new(Exit::Unreachable, Chain(&error).to_string()))

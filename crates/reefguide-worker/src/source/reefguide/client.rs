@@ -1,17 +1,22 @@
 //! The API's calls, typed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Method;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::answer::Answer;
 use super::clock::Clock;
 use super::error::ApiError;
-use super::http::{Answer, Http, encode, with_json};
+use super::http::{Http, encode, with_json};
+use super::raw;
 use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
@@ -36,6 +41,8 @@ pub struct Client {
 struct Inner {
     http: Http,
     session: Session,
+    /// What the last poll for each type skipped.
+    skipped: Mutex<BTreeMap<Option<JobType>, BTreeSet<String>>>,
 }
 
 /// Sets up a [`Client`].
@@ -126,6 +133,8 @@ impl ClientBuilder {
             .user_agent(&self.user_agent)
             .timeout(self.timeout)
             .connect_timeout(self.timeout.min(Duration::from_secs(10)))
+            // Account and token are for the API only, and a POST would turn into a GET.
+            .redirect(reqwest::redirect::Policy::none())
             // The server closes idle connections after 5 s; one reused at that moment is reset
             // (contract, section 4).
             .pool_idle_timeout(Duration::from_secs(4));
@@ -147,6 +156,7 @@ impl ClientBuilder {
                     clock: Clock::default(),
                 },
                 session: Session::new(self.email, self.credential, self.health),
+                skipped: Mutex::default(),
             }),
         })
     }
@@ -211,15 +221,19 @@ impl Client {
         let http = &self.inner.http;
         let answer = http
             .send(http.request(Method::GET, "/"), "GET /", self.email())
-            .await?;
-        answer.success().map(drop)
+            .await?
+            .success()?;
+        let health: Greeting = answer.json()?;
+        match health.message.as_str() {
+            "API healthy." => Ok(()),
+            _ => Err(answer.foreign("another greeting")),
+        }
     }
 
     /// Who the account is.
     pub async fn profile(&self) -> Result<Profile, ApiError> {
-        self.get::<Field<Profile>>("GET /auth/profile", "/auth/profile", &[])
-            .await
-            .map(|f| f.value)
+        let answer = self.get("GET /auth/profile", "/auth/profile", &[]).await?;
+        Ok(answer.json::<OfUser>()?.user)
     }
 
     /// Submits a job. An equal payload may be answered by a job that exists ([`CreatedJob::cached`]).
@@ -241,15 +255,29 @@ impl Client {
         encode("POST /jobs", &job_body(job_type, payload)).map(drop)
     }
 
-    /// The oldest jobs that wait for a worker, at most ten, of one type or of any.
+    /// The oldest jobs that wait for a worker, at most ten, of one type or of any. What is no job that could be named is
+    /// skipped with a warning.
     pub async fn poll(&self, job_type: Option<&JobType>) -> Result<Vec<JobRecord>, ApiError> {
         let query: Vec<_> = job_type
             .iter()
             .map(|job_type| ("jobType", job_type.to_string()))
             .collect();
-        let answer: Field<Vec<JobRecord>> =
-            self.get("GET /jobs/poll", "/jobs/poll", &query).await?;
-        Ok(answer.value)
+        let answer = self.get("GET /jobs/poll", "/jobs/poll", &query).await?;
+        let (jobs, skipped) = raw::each(&answer.json::<Jobs>()?.jobs);
+        self.warn_of(job_type, skipped);
+        Ok(jobs.into_iter().map(|details| details.job).collect())
+    }
+
+    /// Warns of what polls for a type skip, each time that it is new.
+    fn warn_of(&self, job_type: Option<&JobType>, skipped: Vec<String>) {
+        let skipped = BTreeSet::from_iter(skipped);
+        let known = &self.inner.skipped;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(job_type.cloned()).or_default();
+        for what in skipped.difference(known) {
+            tracing::warn!(error = what, "polled what is no job, skipped");
+        }
+        *known = skipped;
     }
 
     /// Assigns a job to a task. Several callers may each get an assignment (contract, section 3):
@@ -268,7 +296,11 @@ impl Client {
         let answer = self
             .post("POST /jobs/assign", "/jobs/assign", Some(&body))
             .await?;
-        answer.json::<Field<AssignmentRecord>>().map(|f| f.value)
+        let OfAssignment { assignment } = answer.json()?;
+        match assignment.job_id == *job {
+            true => Ok(assignment),
+            false => Err(answer.foreign("an assignment of another job")),
+        }
     }
 
     /// Posts the result of an assignment.
@@ -287,26 +319,38 @@ impl Client {
             &path,
             Some(&result_body(status, payload)),
         )
-        .await?;
-        Ok(())
+        .await?
+        .empty()
     }
 
-    /// Whether [`post_result`](Self::post_result) could send this: its size, and NUL characters.
+    /// Whether [`post_result`](Self::post_result) could send this and the API would check it: its size, NUL characters,
+    /// nesting, and that it is none of the values that the API takes for any type.
     pub(super) fn check_result(status: &JobStatus, payload: &Value) -> Result<(), ApiError> {
-        encode("POST result", &result_body(status, Some(payload))).map(drop)
+        if is_falsy(payload) {
+            let value = payload.to_string();
+            return Err(ApiError::Unchecked { value });
+        }
+        encode("POST result", &result_body(status, Some(payload)))?;
+        match raw::is_too_deep(&payload.to_string()) {
+            true => Err(ApiError::TooDeep),
+            false => Ok(()),
+        }
     }
 
     /// One job with its assignments.
     pub async fn job(&self, job: &JobId) -> Result<JobDetails, ApiError> {
         let path = format!("/jobs/{}", number(job.as_number(), job)?);
-        self.get::<Field<JobDetails>>(&format!("GET {path}"), &path, &[])
-            .await
-            .map(|f| f.value)
+        let answer = self.get(&format!("GET {path}"), &path, &[]).await?;
+        let details: JobDetails = answer.json::<OfJob<_>>()?.job;
+        // Who was given a job decides who runs it: without that, it says nothing.
+        answer.json::<OfJob<Assigned>>()?;
+        answer.expect_job(&details.job, job)?;
+        Ok(details)
     }
 
     /// Jobs, at most 50: everybody's for an administrator, otherwise the account's own.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<JobList, ApiError> {
-        self.get("GET /jobs", "/jobs", &query(filter)).await
+        self.list("GET /jobs", "/jobs", filter).await
     }
 
     /// The account's own jobs, at most 50.
@@ -315,15 +359,27 @@ impl Client {
             status,
             user_id: None,
         };
-        self.get("GET /jobs/mine", "/jobs/mine", &query(&filter))
-            .await
+        self.list("GET /jobs/mine", "/jobs/mine", &filter).await
+    }
+
+    async fn list(&self, call: &str, path: &str, filter: &JobFilter) -> Result<JobList, ApiError> {
+        let answer = self.get(call, path, &query(filter)).await?;
+        let Listed { jobs, total } = answer.json()?;
+        let (jobs, skipped) = raw::each(&jobs);
+        Ok(JobList {
+            jobs,
+            total,
+            skipped,
+        })
     }
 
     /// Withdraws a job that no worker has claimed.
     pub async fn cancel(&self, job: &JobId) -> Result<JobRecord, ApiError> {
         let path = format!("/jobs/{}/cancel", number(job.as_number(), job)?);
         let answer = self.post(&format!("POST {path}"), &path, None).await?;
-        answer.json::<Field<JobRecord>>().map(|f| f.value)
+        let record: JobRecord = answer.json::<OfJob<_>>()?.job;
+        answer.expect_job(&record, job)?;
+        Ok(record)
     }
 
     /// Presigned URLs of a job's outputs, those whose path begins with `prefix`, for `expiry`.
@@ -337,7 +393,13 @@ impl Client {
         let mut query = Vec::new();
         query.extend(expiry.map(|expiry| ("expirySeconds", expiry.as_secs().to_string())));
         query.extend(prefix.map(|prefix| ("filterPrefix", prefix.to_owned())));
-        self.get(&format!("GET {path}"), &path, &query).await
+        let answer = self.get(&format!("GET {path}"), &path, &query).await?;
+        // What it is about, and the files.
+        let (OfJob::<Named> { job: named }, files) = (answer.json()?, answer.json()?);
+        match named.id == *job {
+            true => Ok(files),
+            false => Err(answer.foreign("the files of another job")),
+        }
     }
 
     /// Replaces the data specification (administrators): regions and their criteria, as the API wants
@@ -350,7 +412,8 @@ impl Client {
         let answer = self
             .post("POST /admin/data-specification", path, Some(specification))
             .await?;
-        answer.json::<Field<Value>>().map(|f| f.value)
+        let updated = answer.json::<Updated>()?.updated;
+        Ok(Value::Object(updated))
     }
 
     /// Sets jobs older than `threshold` to `TIMED_OUT` (administrators): of some types, or of all.
@@ -372,17 +435,16 @@ impl Client {
         .json()
     }
 
-    async fn get<T: DeserializeOwned>(
+    async fn get(
         &self,
         call: &str,
         path: &str,
         query: &[(&str, String)],
-    ) -> Result<T, ApiError> {
+    ) -> Result<Answer, ApiError> {
         self.authorized(call, || {
             self.inner.http.request(Method::GET, path).query(query)
         })
-        .await?
-        .json()
+        .await
     }
 
     async fn post(&self, call: &str, path: &str, body: Option<&Value>) -> Result<Answer, ApiError> {
@@ -403,7 +465,7 @@ impl Client {
         call: &str,
         request: impl Fn() -> reqwest::RequestBuilder,
     ) -> Result<Answer, ApiError> {
-        let Inner { http, session } = &*self.inner;
+        let Inner { http, session, .. } = &*self.inner;
         let token = session.token(http).await?;
         let answer = http
             .send(request().bearer_auth(token.access()), call, self.email())
@@ -419,17 +481,75 @@ impl Client {
     }
 }
 
-/// The API wraps what it returns in an object with one field.
-#[derive(serde::Deserialize)]
-struct Field<T> {
-    #[serde(
-        alias = "user",
-        alias = "jobs",
-        alias = "job",
-        alias = "assignment",
-        alias = "updated"
-    )]
-    value: T,
+/// The API wraps what it returns in an object.
+#[derive(Deserialize)]
+struct OfJob<T> {
+    job: T,
+}
+
+#[derive(Deserialize)]
+struct OfUser {
+    user: Profile,
+}
+
+#[derive(Deserialize)]
+struct OfAssignment {
+    assignment: AssignmentRecord,
+}
+
+#[derive(Deserialize)]
+struct Jobs {
+    jobs: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    jobs: Vec<Box<RawValue>>,
+    total: u64,
+}
+
+#[derive(Deserialize)]
+struct Updated {
+    updated: serde_json::Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Greeting {
+    message: String,
+}
+
+/// A job of which the id will do.
+#[derive(Deserialize)]
+struct Named {
+    id: JobId,
+}
+
+/// A job that says who was given it.
+#[derive(Deserialize)]
+struct Assigned {
+    #[serde(rename = "assignments")]
+    _assignments: Vec<IgnoredAny>,
+}
+
+impl Answer {
+    /// Makes sure that the answer is about the job that was asked for, and not a cached one about another.
+    fn expect_job(&self, record: &JobRecord, job: &JobId) -> Result<(), ApiError> {
+        match record.id == *job {
+            true => Ok(()),
+            false => Err(self.foreign("another job")),
+        }
+    }
+}
+
+/// Whether the API takes a result without checking it, as JavaScript has it.
+fn is_falsy(result: &Value) -> bool {
+    match result {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(value) => value.as_f64() == Some(0.0),
+        Value::String(value) => value.is_empty(),
+        Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 fn job_body(job_type: &JobType, payload: &Value) -> Value {

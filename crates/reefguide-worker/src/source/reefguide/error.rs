@@ -1,14 +1,16 @@
-//! The API's five shapes of error, as one type (contract, section 1).
+//! Why a call failed, as one type.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::source::SourceError;
+
+/// How deeply a payload or a result may be nested. JSON libraries stop somewhere, `serde_json` at 128, and on its way
+/// it is wrapped into other objects: answers, records of claims, calls of isolated handlers.
+pub(super) const DEPTH_LIMIT: usize = 100;
 
 /// Largest request body the API takes, in bytes (contract, section 3).
 pub(super) const BODY_LIMIT: usize = 102_400;
@@ -35,13 +37,11 @@ pub enum ApiError {
         /// What happened.
         source: reqwest::Error,
     },
-    /// The service refused the request (400, or another 4xx).
-    #[error("{call}: refused with {status}: {message}")]
+    /// The service refused the request.
+    #[error("{call}: refused: {message}")]
     Refused {
         /// The call.
         call: String,
-        /// The answer's status.
-        status: u16,
         /// What the API said.
         message: String,
     },
@@ -69,7 +69,7 @@ pub enum ApiError {
         /// What the API said.
         message: String,
     },
-    /// No such job, assignment or route.
+    /// No such job or assignment, in the service's own words; see [`is_gone`](Self::is_gone).
     #[error("{call}: {message}")]
     NotFound {
         /// The call.
@@ -97,14 +97,46 @@ pub enum ApiError {
         /// How long to wait.
         retry_after: Option<Duration>,
     },
-    /// The answer is not what the contract says.
-    #[error("{call}: the answer could not be understood")]
-    Answer {
+    /// The answer does not have the form that the service gives it: something in between has answered, such as a
+    /// proxy, a login portal or a maintenance page. It says nothing about what was asked.
+    #[error("{call}: {status} with {what}; that is not the API's own answer")]
+    Foreign {
         /// The call.
         call: String,
-        /// Where it went wrong.
-        source: serde_json::Error,
+        /// The answer's status.
+        status: u16,
+        /// What it held, shortened.
+        what: String,
+        /// How long to wait.
+        retry_after: Option<Duration>,
+        /// Where it is not the JSON it should be.
+        source: Option<serde_json::Error>,
     },
+    /// The answer is a redirect, which is never followed: account and token are for the API only.
+    #[error("{call}: {}", Redirect(.endpoint.as_deref(), .to))]
+    Redirected {
+        /// The call.
+        call: String,
+        /// The answer's status.
+        status: u16,
+        /// The endpoint to write instead, if that is what the redirect is about.
+        endpoint: Option<String>,
+        /// Where it leads to, without a query.
+        to: String,
+        /// How long to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The API would not check this result against the schema of its type, and it was not sent.
+    #[error("the API does not check `{value}`: return an object")]
+    Unchecked {
+        /// The result.
+        value: String,
+    },
+    /// The result is nested deeper than what reads it later takes, and it was not sent.
+    #[error(
+        "the result is nested deeper than {DEPTH_LIMIT} levels; write it to an output file and return its path"
+    )]
+    TooDeep,
     /// The request is larger than the API takes, and was not sent.
     #[error(
         "{call}: the request has {size} bytes, the API takes {BODY_LIMIT}; \
@@ -183,86 +215,42 @@ impl fmt::Display for Wait<'_> {
     }
 }
 
-/// What an error answer may hold; every field is some shape's.
-#[derive(Deserialize)]
-struct Message {
-    message: String,
-}
+/// What to make of a redirect.
+struct Redirect<'a>(Option<&'a str>, &'a str);
 
-#[derive(Deserialize)]
-struct Schema {
-    errors: SchemaErrors,
-}
-
-#[derive(Deserialize)]
-struct SchemaErrors {
-    issues: Vec<Issue>,
+impl fmt::Display for Redirect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(Some(endpoint), _) => write!(f, "the API redirects to {endpoint}: write that"),
+            Self(None, to) => write!(
+                f,
+                "redirected to {to}, which is no address of an API; redirects are not followed"
+            ),
+        }
+    }
 }
 
 impl ApiError {
-    /// Reads an answer that is no success. `email` is the account the call was made for.
-    pub(super) fn from_answer(
-        call: &str,
-        email: &str,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Self {
-        let call = call.to_owned();
-        let said = serde_json::from_slice::<Message>(body).map(|said| said.message);
-        let retry_after = retry_after(headers);
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => match said {
-                Ok(message) => Self::Denied {
-                    call,
-                    email: email.to_owned(),
-                    message,
-                },
-                Err(_) => Self::TokenRejected { call },
-            },
-            StatusCode::NOT_FOUND => Self::NotFound {
-                call,
-                message: said.unwrap_or_else(|_| "no such route".into()),
-            },
-            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited { call, retry_after },
-            _ if status.is_server_error() => Self::Server {
-                call,
-                status: status.as_u16(),
-                message: said.unwrap_or_else(|_| excerpt(body)),
-                retry_after,
-            },
-            _ => match serde_json::from_slice::<Vec<Schema>>(body) {
-                Ok(schemas) => Self::Invalid {
-                    call,
-                    issues: schemas
-                        .into_iter()
-                        .flat_map(|schema| schema.errors.issues)
-                        .collect(),
-                },
-                Err(_) => Self::Refused {
-                    call,
-                    status: status.as_u16(),
-                    message: said.unwrap_or_else(|_| excerpt(body)),
-                },
-            },
-        }
-    }
-
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Transport { .. } | Self::RateLimited { .. } | Self::Server { .. } => true,
+            Self::Transport { .. }
+            | Self::RateLimited { .. }
+            | Self::Server { .. }
+            | Self::Foreign { .. }
+            | Self::Redirected { .. } => true,
             Self::Login(error) => error.is_retryable(),
             _ => false,
         }
     }
 
-    /// How long the API asked to be left alone.
+    /// How long the API asked to be left alone: an hour at most, whatever it said.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after, .. } | Self::Server { retry_after, .. } => {
-                *retry_after
-            }
+            Self::RateLimited { retry_after, .. }
+            | Self::Server { retry_after, .. }
+            | Self::Foreign { retry_after, .. }
+            | Self::Redirected { retry_after, .. } => *retry_after,
             Self::Login(error) => error.retry_after(),
             _ => None,
         }
@@ -286,11 +274,26 @@ impl ApiError {
         }
     }
 
+    /// Whether the service itself says that there is no such job or assignment. Another 404 may be a proxy's.
+    pub fn is_gone(&self) -> bool {
+        let gone = ["Job not found", "Assignment not found"];
+        matches!(self, Self::NotFound { message, .. } if gone.contains(&message.as_str()))
+    }
+
+    /// Whether the answer came from something in between.
+    pub fn is_foreign(&self) -> bool {
+        match self {
+            Self::Foreign { .. } | Self::Redirected { .. } => true,
+            Self::Login(error) => error.is_foreign(),
+            _ => false,
+        }
+    }
+
     /// Whether the API may have done what it was asked although it did not say so.
     pub(super) fn may_have_acted(&self) -> bool {
         match self {
             Self::Transport { source, .. } => !source.is_connect() && !source.is_builder(),
-            Self::Server { .. } | Self::Answer { .. } => true,
+            Self::Server { .. } | Self::Foreign { .. } | Self::Redirected { .. } => true,
             _ => false,
         }
     }
@@ -311,7 +314,15 @@ impl From<ApiError> for SourceError {
             _ if error.is_denied() => Self::Denied {
                 source: source(error),
             },
-            ApiError::TooLarge { .. } | ApiError::Nul { .. } => Self::ResultRefused {
+            ApiError::TooLarge { .. }
+            | ApiError::Nul { .. }
+            | ApiError::Unchecked { .. }
+            | ApiError::TooDeep => Self::ResultRefused {
+                source: source(error),
+            },
+            // Not what the service says of a job that is gone.
+            ApiError::NotFound { .. } if !error.is_gone() => Self::Unavailable {
+                retry_after: None,
                 source: source(error),
             },
             _ => Self::Refused {
@@ -321,113 +332,9 @@ impl From<ApiError> for SourceError {
     }
 }
 
-/// The wait a `Retry-After` header asks for: seconds, or a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    let wait = date.duration_since(jiff::Timestamp::now());
-    Some(wait.try_into().unwrap_or(Duration::ZERO))
-}
-
-/// The beginning of a body that is not JSON, such as a load balancer's HTML, on one line.
-fn excerpt(body: &[u8]) -> String {
-    const LONGEST: usize = 120;
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * LONGEST)]);
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.is_empty() {
-        return "an empty body".into();
-    }
-    match words.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &words[..end]),
-        None => words,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderValue;
-
-    fn read(status: u16, body: &str) -> ApiError {
-        let status = StatusCode::from_u16(status).unwrap();
-        ApiError::from_answer("POST /x", "w@x", status, &HeaderMap::new(), body.as_bytes())
-    }
-
-    #[test]
-    fn each_shape_of_error_is_told_apart() {
-        let shapes = [
-            (
-                400,
-                r#"{"status":400,"message":"Job is not available for assignment"}"#,
-            ),
-            (
-                400,
-                r#"[{"type":"Body","errors":{"issues":[{"code":"invalid_type","path":["jobId"],"message":"Required"},{"code":"x","path":["regions",0,"description"],"message":"Expected string, received null"}],"name":"ZodError"}}]"#,
-            ),
-            (401, "Unauthorized"),
-            (
-                401,
-                r#"{"status":401,"message":"You are not authorised to access this service."}"#,
-            ),
-            (404, r#"{"status":404,"message":"Job not found"}"#),
-            (
-                404,
-                "<!DOCTYPE html>\n<html><pre>Cannot GET /api/health</pre></html>",
-            ),
-            (429, r#"{"error":"Too many attempts."}"#),
-            (
-                500,
-                r#"{"status":500,"message":"An unexpected error occurred"}"#,
-            ),
-            (502, "<html>\n<head><title>502 Bad Gateway</title></head>"),
-            (503, ""),
-        ];
-        let read = shapes
-            .map(|(status, body)| {
-                let error = read(status, body);
-                format!("{status} retryable={:<5} {error}", error.is_retryable())
-            })
-            .join("\n");
-        insta::assert_snapshot!(read);
-    }
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let with = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
-            retry_after(&headers)
-        };
-        assert_eq!(with("900"), Some(Duration::from_secs(900)));
-        assert_eq!(with("Sun, 22 Nov 2020 21:22:43 GMT"), Some(Duration::ZERO));
-        assert!(with("Sun, 22 Nov 2099 21:22:43 GMT").unwrap() > Duration::from_secs(900));
-        assert_eq!(with("soon"), None);
-    }
-
-    #[test]
-    fn too_many_attempts_are_told_from_other_trouble_whoever_logged_in() {
-        let others = |error| ApiError::Login(Arc::new(error));
-        assert!(read(429, "").is_rate_limited());
-        assert!(others(read(429, "")).is_rate_limited());
-        assert!(!read(503, "").is_rate_limited());
-        assert!(!others(read(503, "")).is_rate_limited());
-    }
-
-    #[test]
-    fn only_a_request_that_was_sent_and_not_refused_may_have_acted() {
-        let never_sent = ApiError::Transport {
-            call: "POST /x".into(),
-            endpoint: "http://api".into(),
-            source: reqwest::Client::new().get("no URL").build().unwrap_err(),
-        };
-        assert!(!never_sent.may_have_acted());
-        assert!(!read(400, r#"{"message":"taken"}"#).may_have_acted());
-        assert!(!read(429, "").may_have_acted());
-        assert!(read(500, "").may_have_acted());
-    }
 
     #[test]
     fn a_result_that_the_api_cannot_store_is_refused_as_a_result() {
@@ -437,6 +344,8 @@ mod tests {
         for error in [
             ApiError::TooLarge { call: call(), size },
             ApiError::Nul { call: call(), path },
+            ApiError::Unchecked { value: "0".into() },
+            ApiError::TooDeep,
         ] {
             let error = SourceError::from(error);
             assert!(

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::Retryable;
 use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -29,8 +30,13 @@ const READ_BACK: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(15))
     .unlimited();
 
-/// How many answers that cannot be read are enough.
+/// How many answers that will not change are enough.
 const READ_BACK_REFUSALS: usize = 5;
+
+/// For learning who reported a job.
+const REPORTED: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
+    .cap(Duration::from_secs(2))
+    .tries(4);
 
 /// With more files than that, the API lets users download none of them (contract, section 3).
 const MOST_OUTPUTS: usize = 25;
@@ -105,17 +111,32 @@ impl ReefGuide {
         &self.client
     }
 
-    /// Reads the job back, again and again while the API is away, until the lease has run out; a few
-    /// times only when it answers with something else.
-    async fn read_back(&self, job: &Job, claimed_at: Instant) -> Result<JobDetails, ApiError> {
+    /// Reads the job back, again and again while the API is away or something in between answers, until the lease has
+    /// run out; a few times only when the API itself says something else, or leaves out the assignment `made`.
+    async fn read_back(
+        &self,
+        job: &Job,
+        made: Option<&AssignmentId>,
+        claimed_at: Instant,
+    ) -> Result<JobDetails, ApiError> {
         let mut delays = READ_BACK.delays();
         let mut refusals = 0;
         loop {
             let error = match self.client.job(&job.id).await {
-                Ok(details) => return Ok(details),
+                Ok(details) if made.is_none_or(|made| lists(&details, made)) => return Ok(details),
+                Ok(_) => {
+                    refusals += 1;
+                    ApiError::Foreign {
+                        call: format!("GET /jobs/{}", job.id),
+                        status: 200,
+                        what: "the job as it was before it was claimed".into(),
+                        retry_after: None,
+                        source: None,
+                    }
+                }
                 Err(error) => error,
             };
-            let hopeless = error.is_denied() || matches!(error, ApiError::NotFound { .. });
+            let hopeless = error.is_denied() || error.is_gone();
             refusals += usize::from(!error.is_retryable());
             if hopeless || refusals == READ_BACK_REFUSALS || claimed_at.elapsed() >= DEFAULT_LEASE {
                 return Err(error);
@@ -132,6 +153,11 @@ impl ReefGuide {
     fn passes(&self, details: &JobDetails, ours: &AssignmentRecord) -> bool {
         !self.fenced || may_go_on(details, ours)
     }
+}
+
+fn lists(details: &JobDetails, assignment: &AssignmentId) -> bool {
+    let mut records = details.assignments.iter();
+    records.any(|record| record.id == *assignment)
 }
 
 /// The open assignment of a job to `claimant`.
@@ -180,7 +206,20 @@ fn why_ended(details: &JobDetails, ours: &AssignmentId) -> Option<String> {
 impl JobSource for ReefGuide {
     async fn poll(&self, job_type: &JobType) -> Result<Vec<Job>, SourceError> {
         let jobs = self.client.poll(Some(job_type)).await?;
-        Ok(jobs.into_iter().map(Job::from).collect())
+        Ok(jobs
+            .into_iter()
+            .map(|record| match Job::from(record) {
+                // Perhaps its type is what cannot be read, and this one was asked for.
+                job @ Job {
+                    unreadable: Some(_),
+                    ..
+                } => Job {
+                    job_type: job_type.clone(),
+                    ..job
+                },
+                job => job,
+            })
+            .collect())
     }
 
     async fn claim(&self, job: &Job) -> Result<Claimed, SourceError> {
@@ -188,9 +227,14 @@ impl JobSource for ReefGuide {
         let assigned = self
             .client
             .assign(&job.id, &self.task_arn, &self.cluster_arn);
+        let mut made = None;
         let unanswered = match assigned.await {
-            Ok(_) => None,
-            Err(ApiError::Refused { .. } | ApiError::NotFound { .. }) => return Ok(Claimed::Taken),
+            Ok(assignment) => {
+                made = Some(assignment.id);
+                None
+            }
+            Err(ApiError::Refused { .. }) => return Ok(Claimed::Taken),
+            Err(error) if error.is_gone() => return Ok(Claimed::Taken),
             Err(error) if error.may_have_acted() => {
                 tracing::warn!(
                     job_id = %job.id,
@@ -204,11 +248,11 @@ impl JobSource for ReefGuide {
         };
         let settled = async {
             tokio::time::sleep(self.settle).await;
-            self.read_back(job, claimed_at).await
+            self.read_back(job, made.as_ref(), claimed_at).await
         };
         let details = match settled.instrument(tracing::debug_span!("fence")).await {
             Ok(details) => details,
-            Err(ApiError::NotFound { .. }) => return Ok(Claimed::Taken),
+            Err(error) if error.is_gone() => return Ok(Claimed::Taken),
             Err(error) => return Ok(Claimed::Unknown(error.into())),
         };
         let Some(record) = held_by(&details, &self.task_arn) else {
@@ -244,7 +288,7 @@ impl JobSource for ReefGuide {
     async fn recover(&self, job: &JobId, claimant: &str) -> Result<Option<Claim>, SourceError> {
         let details = match self.client.job(job).await {
             Ok(details) => details,
-            Err(ApiError::NotFound { .. }) => return Ok(None),
+            Err(error) if error.is_gone() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let held = held_by(&details, claimant).filter(|record| self.passes(&details, record));
@@ -260,7 +304,7 @@ impl JobSource for ReefGuide {
     async fn standing(&self, claim: &Claim) -> Result<Standing, SourceError> {
         let ended = match self.client.job(&claim.job.id).await {
             Ok(details) => why_ended(&details, &claim.assignment.id),
-            Err(ApiError::NotFound { .. }) => Some("the job is gone".to_owned()),
+            Err(error) if error.is_gone() => return Ok(Standing::Gone),
             Err(error) => return Err(error.into()),
         };
         Ok(ended.map_or(Standing::Held, |reason| Standing::Ended { reason }))
@@ -280,6 +324,8 @@ impl JobSource for ReefGuide {
     }
 
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError> {
+        // Perhaps it is of a record, and whoever wrote that did not check it.
+        self.check(outcome)?;
         // The types' schemas are strict and have no place for a reason: a failure has no payload.
         let payload = match outcome {
             Outcome::Succeeded { result } => Some(present(result)),
@@ -294,7 +340,10 @@ impl JobSource for ReefGuide {
             Err(ApiError::Refused { message, .. })
                 if message == "Assignment already completed!" =>
             {
-                let details = self.client.job(&claim.job.id).await;
+                let details = (|| self.client.job(&claim.job.id))
+                    .retry(REPORTED)
+                    .when(ApiError::is_retryable)
+                    .await;
                 Ok(Delivery::AlreadyRecorded(
                     details.ok().map(|details| details.job.status),
                 ))

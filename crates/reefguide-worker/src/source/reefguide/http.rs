@@ -1,11 +1,12 @@
-//! Requests and answers, without a token or a type.
+//! Requests, without a token or a type.
 
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{Instrument, field};
 
+use super::answer::Answer;
 use super::clock::Clock;
 use super::error::{ApiError, BODY_LIMIT};
 use crate::{Chain, trace};
@@ -55,7 +56,7 @@ impl Http {
         match &answered {
             Ok(Answer { status, .. }) => {
                 span.record("http.response.status_code", i64::from(status.as_u16()));
-                if status.is_client_error() || status.is_server_error() {
+                if !status.is_success() {
                     trace::failed(&span, status);
                 }
             }
@@ -82,11 +83,14 @@ impl Http {
         let sent = Instant::now();
         let response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers().clone());
+        let url = response.url().clone();
         self.clock.compare(&headers, sent.elapsed());
         let body = response.bytes().await.map_err(no_answer)?;
         Ok(Answer {
             call: call.to_owned(),
             email: email.to_owned(),
+            endpoint: self.endpoint.clone(),
+            url,
             status,
             headers,
             body,
@@ -100,39 +104,6 @@ fn template(call: &str) -> String {
     let parts = call.split('/');
     let parts = parts.map(|part| if is_id(part) { "{id}" } else { part });
     parts.collect::<Vec<_>>().join("/")
-}
-
-/// An answer of the API, whatever it says.
-pub(super) struct Answer {
-    call: String,
-    email: String,
-    status: StatusCode,
-    headers: reqwest::header::HeaderMap,
-    body: bytes::Bytes,
-}
-
-impl Answer {
-    /// The answer, unless it is an error.
-    pub(super) fn success(self) -> Result<Self, ApiError> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let Self {
-            call,
-            email,
-            status,
-            headers,
-            body,
-        } = &self;
-        Err(ApiError::from_answer(call, email, *status, headers, body))
-    }
-
-    pub(super) fn json<T: DeserializeOwned>(self) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.body).map_err(|source| ApiError::Answer {
-            call: self.call,
-            source,
-        })
-    }
 }
 
 pub(super) fn with_json(

@@ -10,7 +10,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -90,13 +91,25 @@ impl Token {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoginAnswer {
+    #[serde(deserialize_with = "sendable")]
     token: SecretString,
+    #[serde(deserialize_with = "sendable")]
     refresh_token: SecretString,
 }
 
 #[derive(Deserialize)]
 struct RefreshAnswer {
+    #[serde(deserialize_with = "sendable")]
     token: SecretString,
+}
+
+/// A token, if it could be sent in a header.
+fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    let token = String::deserialize(deserializer)?;
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(D::Error::custom("a token that is none"));
+    }
+    Ok(token.into())
 }
 
 impl Session {
@@ -260,7 +273,7 @@ fn life(jwt: &str, sent: Instant) -> Option<Life> {
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
     let life = Duration::from_secs(claims.exp.checked_sub(claims.iat)?);
     Some(Life {
-        renew: sent.checked_add(life * 4 / 5)?,
+        renew: sent.checked_add(life / 5 * 4)?,
         end: sent.checked_add(life)?,
     })
 }

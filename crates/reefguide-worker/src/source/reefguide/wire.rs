@@ -1,4 +1,5 @@
-//! What the API says, as it says it. Fields it may add are ignored, fields it may drop have defaults.
+//! What the API says, as it says it. Fields it may add are ignored, fields it may drop have defaults, and what cannot be
+//! read is left out as long as nothing depends on it.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +7,37 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::raw::{self, RawJob, RawResult};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobStatus, JobType};
 
 /// A job.
+///
+/// What cannot be read of one job keeps no other from being read: what is not needed to run it, such as a date, is left
+/// out, and of the rest [`unreadable`](Self::unreadable) says what is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawJob")]
 #[non_exhaustive]
 pub struct JobRecord {
     /// Which job.
     pub id: JobId,
-    /// What it asks for.
+    /// What it asks for; `?` if that cannot be read.
     #[serde(rename = "type")]
     pub job_type: JobType,
     /// Where it stands.
     pub status: JobStatus,
     /// When it was submitted.
-    #[serde(default)]
     pub created_at: Option<Timestamp>,
     /// When it changed last.
-    #[serde(default)]
     pub updated_at: Option<Timestamp>,
     /// The server's hash of type and payload: equal jobs share results.
-    #[serde(default)]
     pub hash: Option<String>,
     /// Who submitted it.
-    #[serde(default)]
     pub user_id: Option<i64>,
-    /// What its submitter sent.
-    #[serde(default)]
+    /// What its submitter sent; `null` if that cannot be read.
     pub input_payload: Value,
+    /// What cannot be read of it that a worker needs, and why. Such a job cannot be run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 impl From<JobRecord> for Job {
@@ -43,6 +47,7 @@ impl From<JobRecord> for Job {
             job_type: record.job_type,
             payload: whole_numbers(record.input_payload),
             created_at: record.created_at,
+            unreadable: record.unreadable,
         }
     }
 }
@@ -69,13 +74,13 @@ fn whole_number(number: &serde_json::Number) -> Option<serde_json::Number> {
 
 /// A job with everybody who was given it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawJob")]
 #[non_exhaustive]
 pub struct JobDetails {
     /// The job.
     #[serde(flatten)]
     pub job: JobRecord,
     /// Its assignments, in no particular order.
-    #[serde(default)]
     pub assignments: Vec<AssignmentRecord>,
 }
 
@@ -88,7 +93,7 @@ pub struct AssignmentRecord {
     /// Of which job.
     pub job_id: JobId,
     /// When it was made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "raw::date")]
     pub created_at: Option<Timestamp>,
     /// The task it was made for, as the worker called itself.
     #[serde(default)]
@@ -97,11 +102,11 @@ pub struct AssignmentRecord {
     #[serde(default)]
     pub ecs_cluster_arn: String,
     /// When the lease ends.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "raw::date")]
     pub expires_at: Option<Timestamp>,
     /// Where the outputs go.
     pub storage_uri: String,
-    /// When a result was posted.
+    /// When a result was posted. One that cannot be read is an error: whether there is a result decides who runs the job.
     #[serde(default)]
     pub completed_at: Option<Timestamp>,
     /// That result.
@@ -121,19 +126,20 @@ impl From<AssignmentRecord> for Assignment {
 
 /// The result of an assignment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "RawResult")]
 #[non_exhaustive]
 pub struct ResultRecord {
     /// Which result.
     pub id: i64,
     /// When it was posted.
-    #[serde(default)]
     pub created_at: Option<Timestamp>,
-    /// What the worker posted.
-    #[serde(default)]
+    /// What the worker posted; `null` if that cannot be read.
     pub result_payload: Value,
     /// Where the outputs are.
-    #[serde(default)]
     pub storage_uri: String,
+    /// Why the payload cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// The answer to a submission.
@@ -150,13 +156,16 @@ pub struct CreatedJob {
 }
 
 /// A page of jobs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JobList {
     /// At most 50 jobs.
     pub jobs: Vec<JobDetails>,
     /// How many there are in all.
     pub total: u64,
+    /// What else is in the list, which is no job that could be named, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
 }
 
 /// A job's outputs.

@@ -5,12 +5,16 @@ import { ask } from "./lab.js";
 
 const COLUMNS = ["Route", "What goes wrong", "Struck", ""];
 
-const STATUS = { name: "status", label: "Status", min: 400, max: 599, value: 500 };
+const status = (value, min = 200, max = 599) => ({ name: "status", label: "Status", min, max, value });
+const LOCATION = { name: "location", label: "Location (without one: the same address with https)", type: "text", optional: true };
 const RETRY_AFTER = { name: "retryAfter", label: "Retry-After in seconds", min: 0, optional: true };
 const MS = { name: "ms", label: "Milliseconds", min: 0, value: 1000 };
 const BYTES = { name: "bytes", label: "Bytes before", min: 0, value: 0 };
 const KINDS = {
-  status: { says: "answered with a status, nothing done", asks: [STATUS, RETRY_AFTER] },
+  status: { says: "answered with a status as the server would, nothing done", asks: [status(500), RETRY_AFTER] },
+  page: { says: "answered by a proxy's page, nothing done", asks: [status(200)] },
+  "swapped-answer": { says: "handled, but a proxy's page is the answer", asks: [status(200)] },
+  redirect: { says: "sent to another address, nothing done", asks: [status(302, 301, 308), LOCATION] },
   delay: { says: "handled late", asks: [MS] },
   "lost-answer": { says: "handled, then the connection is reset", asks: [] },
   reset: { says: "the connection is reset, nothing done", asks: [] },
@@ -27,6 +31,7 @@ const KINDS = {
 function describe(dial) {
   const details = [
     dial.status,
+    dial.location !== undefined && `to ${dial.location}`,
     dial.retryAfter !== undefined && `Retry-After ${dial.retryAfter} s`,
     dial.ms !== undefined && `${dial.ms} ms`,
     dial.bytes !== undefined && `after ${dial.bytes} bytes`,
@@ -35,8 +40,9 @@ function describe(dial) {
   return [el("strong", {}, dial.kind), details.length ? ` ${details.join(", ")}` : ""];
 }
 
-function number({ name, label, min, max, value, optional }) {
-  const input = el("input", { type: "number", id: newId(), name, min, max, value, step: 1, required: !optional });
+function field({ name, label, type = "number", min, max, value, optional }) {
+  const bounds = type === "number" ? { min, max, step: 1 } : {};
+  const input = el("input", { type, id: newId(), name, ...bounds, value, required: !optional });
   return el("div", { class: "field" }, el("label", { for: input.id }, label), input);
 }
 
@@ -80,7 +86,7 @@ export function dialsView() {
   const kinds = Object.entries(KINDS).map(([kind, { says }]) => el("option", { value: kind }, `${kind}: ${says}`));
   const kind = select("What goes wrong", kinds, "status");
   const asks = el("div", { class: "asks" });
-  const askFor = () => asks.replaceChildren(...KINDS[kind.input.value].asks.map(number));
+  const askFor = () => asks.replaceChildren(...KINDS[kind.input.value].asks.map(field));
   kind.input.addEventListener("change", askFor);
   askFor();
   ask("GET", "/lab/routes").then(
@@ -93,9 +99,9 @@ export function dialsView() {
 
   function submit(event) {
     event.preventDefault();
-    const numbers = [...form.querySelectorAll("input[name]")].filter((input) => input.value !== "");
+    const given = [...form.querySelectorAll("input[name]")].filter((input) => input.value !== "");
     const dial = { route: route.input.value, kind: kind.input.value };
-    for (const input of numbers) dial[input.name] = input.valueAsNumber;
+    for (const input of given) dial[input.name] = input.type === "number" ? input.valueAsNumber : input.value;
     turn("POST", "/lab/faults", dial, `The dial ${dial.kind} on ${dial.route} is set.`);
   }
 
@@ -106,8 +112,8 @@ export function dialsView() {
     route.node,
     kind.node,
     asks,
-    number({ name: "count", label: "How often (without a number: until it is removed)", min: 1, optional: true }),
-    number({ name: "skip", label: "Requests that pass before", min: 0, value: 0 }),
+    field({ name: "count", label: "How often (without a number: until it is removed)", min: 1, optional: true }),
+    field({ name: "skip", label: "Requests that pass before", min: 0, value: 0 }),
     el("button", { type: "submit", class: "primary" }, "Set dial"),
   );
 

@@ -34,12 +34,17 @@ pub(crate) enum CliError {
     File(#[from] FileError),
     #[error(transparent)]
     Stdout(#[from] StdoutError),
-    #[error("this is done: {done}")]
+    #[error("{done}, which could not be printed")]
     Untold { done: String, source: StdoutError },
     #[error("not logged in; run `reefguide login --api URL --email EMAIL`")]
     NotLoggedIn,
     #[error("the session in {} is of no use; run `reefguide login` again", .path.display())]
     Session { path: PathBuf, source: SessionError },
+    #[error(
+        "the session cannot be kept as {}; set REEFGUIDE_CONFIG_DIR to a folder that can be written",
+        .path.display()
+    )]
+    Unkept { path: PathBuf, source: io::Error },
     #[error(
         "there is no folder for configuration: set REEFGUIDE_CONFIG_DIR, or HOME to an absolute path"
     )]
@@ -73,7 +78,8 @@ impl CliError {
             Self::Records(error) if error.is_retryable() => UNREACHABLE,
             Self::Download(DownloadError::Link(error)) => link(error),
             Self::Records(_) | Self::Download(_) => FAILED,
-            Self::File(_) | Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
+            Self::File(_) | Self::Unkept { .. } => UNWRITTEN,
+            Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
             Self::Batch(BatchError::Untold { .. }) | Self::Schema(SchemaError::File(_)) => {
                 UNWRITTEN
             }
@@ -89,8 +95,6 @@ fn api(error: &ApiError) -> u8 {
         ApiError::Login(error) => api(error),
         ApiError::Endpoint { .. } | ApiError::TooLarge { .. } => USAGE,
         ApiError::Nul { .. } | ApiError::ForeignId { .. } => USAGE,
-        // What is there is not the API.
-        ApiError::Answer { .. } => UNREACHABLE,
         _ if error.is_denied() => DENIED,
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,

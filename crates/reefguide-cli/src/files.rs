@@ -51,6 +51,7 @@ fn write(target: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
         // Less what the umask takes.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(target.parent().unwrap_or(target))?;
-    file.write_all(bytes)?;
+    // Not by way of the file's name, which would be in an error.
+    file.as_file_mut().write_all(bytes)?;
     Ok(file)
 }

@@ -5,20 +5,19 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use reefguide_worker::text::{self, TextError};
 
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TextError {
+pub(crate) enum InputError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("it is UTF-16: save it as UTF-8")]
-    Utf16,
-    #[error("it is not UTF-8, at byte {at}: save it as UTF-8")]
-    NotUtf8 { at: usize },
+    #[error(transparent)]
+    Text(#[from] TextError),
 }
 
 /// What is in a file, or comes from stdin (`-`).
-pub(crate) fn text(from: &str) -> Result<String, TextError> {
+pub(crate) fn text(from: &str) -> Result<String, InputError> {
     let bytes = match from {
         "-" => {
             let mut bytes = Vec::new();
@@ -27,25 +26,7 @@ pub(crate) fn text(from: &str) -> Result<String, TextError> {
         }
         file => std::fs::read(at_home(file.into()))?,
     };
-    decoded(bytes)
-}
-
-/// A text without the mark that some programs put before it.
-pub(crate) fn decoded(bytes: Vec<u8>) -> Result<String, TextError> {
-    match *bytes {
-        // With its mark, or ASCII without.
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
-            return Err(TextError::Utf16);
-        }
-        _ => {}
-    }
-    let mut text = String::from_utf8(bytes).map_err(|error| TextError::NotUtf8 {
-        at: error.utf8_error().valid_up_to() + 1,
-    })?;
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    Ok(text)
+    Ok(text::decode(&bytes)?.to_owned())
 }
 
 /// The path of an option, in which a shell leaves `~` as it is: `--to=~/files`.
@@ -71,42 +52,4 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 /// A value that may come from an environment variable, where an empty one is none.
 pub(crate) fn filled(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.trim().is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_text_is_read_as_editors_save_it() {
-        let read = |bytes: &[u8]| decoded(bytes.to_vec()).map_err(|error| error.to_string());
-        assert_eq!(read(b"\xef\xbb\xbf{}").unwrap(), "{}");
-        assert_eq!(read(b"\xef\xbb\xbf").unwrap(), "");
-        assert_eq!(read(b"5").unwrap(), "5");
-        assert_eq!(read("\"å\"".as_bytes()).unwrap(), "\"å\"");
-        let utf16 = "it is UTF-16: save it as UTF-8";
-        for bytes in [
-            b"\xff\xfe{\0}\0" as &[u8],
-            b"\xfe\xff\0{\0}",
-            b"{\0}\0",
-            b"\0{\0}",
-        ] {
-            assert_eq!(read(bytes).unwrap_err(), utf16);
-        }
-        assert_eq!(
-            read(b"{\"a\": \"\xe5\"}").unwrap_err(),
-            "it is not UTF-8, at byte 8: save it as UTF-8"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_read_with_its_mark_and_without(text in "[^\\u{feff}\\x00]{0,20}") {
-            prop_assert_eq!(&decoded(text.clone().into_bytes()).unwrap(), &text);
-            let marked = format!("\u{feff}{text}").into_bytes();
-            prop_assert_eq!(decoded(marked).unwrap(), text);
-        }
-    }
 }

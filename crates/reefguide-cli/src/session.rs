@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use reefguide_worker::source::reefguide::Client;
+use reefguide_worker::text::{self, TextError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -49,8 +50,10 @@ impl Place {
     /// Finds out whether a session can be kept, before a login is spent on one.
     pub(crate) fn prepare() -> Result<Self, CliError> {
         let path = path()?;
-        let file = reserve(&path).map_err(unwritable(&path))?;
-        Ok(Self { path, file })
+        match reserve(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(CliError::Unkept { path, source }),
+        }
     }
 
     /// Logs in and keeps the session.
@@ -68,8 +71,7 @@ impl Place {
             refresh_token,
         };
         let Self { path, file } = self;
-        fill(file, &path, &kept).map_err(unwritable(&path))?;
-        Ok(())
+        fill(file, &path, &kept).map_err(|source| CliError::Unkept { path, source })
     }
 }
 
@@ -81,15 +83,16 @@ fn reserve(path: &Path) -> io::Result<NamedTempFile> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(&[b' '; ROOM])?;
+    // Not by way of the file's name, which would be in an error.
+    file.as_file_mut().write_all(&[b' '; ROOM])?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
 fn fill(mut file: NamedTempFile, path: &Path, kept: &Kept) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(kept)?;
-    file.rewind()?;
-    file.write_all(&text)?;
+    file.as_file_mut().rewind()?;
+    file.as_file_mut().write_all(&text)?;
     file.as_file().set_len(text.len() as u64)?;
     file.persist(path)?;
     Ok(())
@@ -117,9 +120,10 @@ fn kept(path: &Path, out: Output) -> Result<Kept, SessionError> {
         ));
     }
     // An error of JSON would quote what is in it.
-    let text = input::decoded(bytes).map_err(|_| SessionError::Damaged { line: 1 })?;
-    let kept: Kept = serde_json::from_str(&text)
-        .map_err(|error| SessionError::Damaged { line: error.line() })?;
+    let kept: Kept = text::json(&bytes).map_err(|error| match error {
+        TextError::Json(error) => SessionError::Damaged { line: error.line() },
+        _ => SessionError::Damaged { line: 1 },
+    })?;
     address::api(&kept.api)?;
     Ok(kept)
 }

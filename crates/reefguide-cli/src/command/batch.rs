@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
-use crate::input::{TextError, text};
+use crate::input::{InputError, text};
 use crate::output::Output;
 use crate::patience::patiently;
 
@@ -24,7 +24,7 @@ const TOLD: usize = 10;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BatchError {
     #[error("batch {from} cannot be read")]
-    Unreadable { from: String, source: TextError },
+    Unreadable { from: String, source: InputError },
     #[error("batch {from}: nothing was submitted{}", WrongLines(.lines))]
     Wrong { from: String, lines: Vec<WrongLine> },
     #[error("batch {from} has {jobs} jobs, of which --skip {skip} leaves none")]
@@ -35,7 +35,7 @@ pub(crate) enum BatchError {
     },
     #[error("line {line}")]
     Refused { line: usize, source: ApiError },
-    #[error("this is done: job {job} of line {line} is submitted")]
+    #[error("job {job} of line {line} is submitted, which could not be printed")]
     Untold {
         line: usize,
         job: JobId,

@@ -82,7 +82,12 @@ impl Cancelled {
         let JobDetails {
             job, assignments, ..
         } = patiently(look, |note| out.note(note)).await?;
-        let claim = assignments.into_iter().min_by_key(|claim| claim.id.clone());
+        // One that has ended was before: its job was put back.
+        let status = &job.status;
+        let claims = assignments.into_iter();
+        let claims =
+            claims.filter(|claim| *status != JobStatus::Cancelled || claim.completed_at.is_none());
+        let claim = claims.min_by_key(|claim| claim.id.clone());
         let claimed_by = claim.map(|claim| claim.ecs_task_arn);
         Ok(Self {
             cancelled: job.status == JobStatus::Cancelled && claimed_by.is_none(),

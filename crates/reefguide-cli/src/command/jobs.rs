@@ -56,8 +56,12 @@ struct LeftOut {
 impl Jobs {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let mut list = self.listed(&session::client(out)?).await?;
+        for what in &list.skipped {
+            out.note(format_args!("not shown, as it is no job: {what}"));
+        }
+        let named = (list.jobs.len() + list.skipped.len()) as u64;
         let mut left_out = LeftOut {
-            unlisted: list.total.saturating_sub(list.jobs.len() as u64),
+            unlisted: list.total.saturating_sub(named),
             hidden: 0,
         };
         if let Some(job_type) = self.job_type.as_ref().map(JobType::from) {
@@ -77,10 +81,14 @@ impl Jobs {
         let mut jobs = by_id(list.jobs);
         if list.total > jobs.len() as u64 && self.status.is_none() {
             for status in STATUSES {
-                jobs.append(&mut by_id(self.ask(client, Some(status)).await?.jobs));
+                let of_status = self.ask(client, Some(status)).await?;
+                jobs.append(&mut by_id(of_status.jobs));
+                list.skipped.extend(of_status.skipped);
             }
         }
         list.jobs = jobs.into_values().rev().collect();
+        list.skipped.sort();
+        list.skipped.dedup();
         Ok(list)
     }
 

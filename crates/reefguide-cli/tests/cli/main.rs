@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cancelling;
 mod desk;
 mod doctor;
 mod downloading;
+mod exit_codes;
+mod input;
 mod listing;
 mod manual;
 mod schemas;
 mod sessions;
 mod submitting;
 mod terminal;
+mod unwritten;
 mod watching;

@@ -80,6 +80,8 @@ pub(super) enum Why {
     NoRecord { worker: String },
     /// Nobody can report it.
     NoAssignment,
+    /// What the API says of it cannot be read.
+    Unreadable { reason: String },
     /// Nobody claims it.
     Unclaimed,
 }
@@ -115,6 +117,9 @@ impl fmt::Display for Why {
                 Worker(worker)
             ),
             Self::NoAssignment => f.write_str("nobody can report it: the API has to time it out"),
+            Self::Unreadable { reason } => {
+                write!(f, "what the API says of it cannot be read: {reason}")
+            }
             Self::Unclaimed => {
                 f.write_str("no worker has claimed it: none does this type, or all are busy")
             }
@@ -183,6 +188,9 @@ impl Why {
             Self::NoRecord { .. } => {
                 "see whether that worker still runs; if it does not, `reefguide doctor --repair \
                  --without-record` reports FAILED once the lease has ended"
+            }
+            Self::Unreadable { .. } => {
+                "see `reefguide show`, and tell those who run the API; nothing is done to it"
             }
             Self::NoAssignment => "wait until the API times it out, or submit it again then",
             Self::Unclaimed => {

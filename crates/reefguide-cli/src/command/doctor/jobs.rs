@@ -5,28 +5,44 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reefguide_worker::Chain;
 use reefguide_worker::job::{JobId, JobStatus, JobType};
 use reefguide_worker::source::reefguide::{
     ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord,
 };
 
 use super::finding::{Finding, Why, is_over};
+use crate::output::Output;
 
 /// Jobs under way, and how many more there are.
-pub(super) async fn running(client: &Client) -> Result<(Vec<JobDetails>, u64), ApiError> {
-    let filter = JobFilter::default().status(JobStatus::InProgress);
-    let list = client.jobs(&filter).await?;
-    let unlisted = list.total.saturating_sub(list.jobs.len() as u64);
-    Ok((list.jobs, unlisted))
+pub(super) async fn running(
+    client: &Client,
+    out: Output,
+) -> Result<(Vec<JobDetails>, u64), ApiError> {
+    listed(client, JobStatus::InProgress, out).await
+}
+
+async fn listed(
+    client: &Client,
+    status: JobStatus,
+    out: Output,
+) -> Result<(Vec<JobDetails>, u64), ApiError> {
+    let list = client.jobs(&JobFilter::default().status(status)).await?;
+    for what in &list.skipped {
+        out.note(format_args!("not looked at, as it is no job: {what}"));
+    }
+    let named = (list.jobs.len() + list.skipped.len()) as u64;
+    Ok((list.jobs, list.total.saturating_sub(named)))
 }
 
 /// Jobs that wait, and how many more there are.
-pub(super) async fn waiting(client: &Client) -> Result<(Vec<JobRecord>, u64), ApiError> {
-    let filter = JobFilter::default().status(JobStatus::Pending);
-    let list = client.jobs(&filter).await?;
-    let jobs = list.jobs.into_iter().map(|details| details.job);
+pub(super) async fn waiting(
+    client: &Client,
+    out: Output,
+) -> Result<(Vec<JobRecord>, u64), ApiError> {
+    let (jobs, mut unlisted) = listed(client, JobStatus::Pending, out).await?;
+    let jobs = jobs.into_iter().map(|details| details.job);
     let mut jobs: BTreeMap<_, _> = jobs.map(|job| (job.id.clone(), job)).collect();
-    let mut unlisted = list.total.saturating_sub(jobs.len() as u64);
     if unlisted > 0 {
         // The list has those that changed last; these are the oldest.
         for job in client.poll(None).await? {
@@ -54,13 +70,24 @@ pub(super) async fn stuck(
             continue;
         };
         // It may have ended since, and its record with it.
-        let details = client.job(&details.job.id).await?;
-        if details.job.status != JobStatus::InProgress {
-            continue;
-        }
-        if let Some(newer) = reason(&details, recorded.is_some(), now) {
-            why = newer;
-        }
+        let details = match client.job(&details.job.id).await {
+            // This one alone.
+            Err(error) if error.is_foreign() => {
+                let reason = Chain(&error).to_string();
+                why = Why::Unreadable { reason };
+                details
+            }
+            newer => {
+                let newer = newer?;
+                if newer.job.status != JobStatus::InProgress {
+                    continue;
+                }
+                if let Some(newer) = reason(&newer, recorded.is_some(), now) {
+                    why = newer;
+                }
+                newer
+            }
+        };
         let JobRecord {
             id,
             job_type,
@@ -76,7 +103,12 @@ pub(super) async fn stuck(
 /// Why nobody will report a job that is under way and has no record.
 fn reason(details: &JobDetails, records_known: bool, now: Timestamp) -> Option<Why> {
     let Some(held) = open(details) else {
-        return Some(Why::NoAssignment);
+        return Some(match &details.job.unreadable {
+            Some(reason) => Why::Unreadable {
+                reason: reason.clone(),
+            },
+            None => Why::NoAssignment,
+        });
     };
     let worker = held.ecs_task_arn.clone();
     match has_ended(held, now) {

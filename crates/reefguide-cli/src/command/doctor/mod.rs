@@ -104,8 +104,8 @@ impl Doctor {
         out: Output,
     ) -> Result<Diagnosis, CliError> {
         // The jobs before the records: a worker records a claim before it makes it.
-        let (running, unlisted_running) = jobs::running(client).await?;
-        let (waiting, unlisted_waiting) = jobs::waiting(client).await?;
+        let (running, unlisted_running) = jobs::running(client, out).await?;
+        let (waiting, unlisted_waiting) = jobs::waiting(client, out).await?;
         let pending_after = Duration::from_secs(self.pending_after.saturating_mul(60));
         let mut diagnosis = Diagnosis {
             unlisted: unlisted_running + unlisted_waiting,

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use reefguide_worker::text::decode;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{SchemaError, Schemas};
-use crate::input::{TextError, decoded, text};
+use crate::input::{InputError, text};
 
 /// How long a worker may take to print its schemas.
 const PRINTS_WITHIN: Duration = Duration::from_secs(60);
@@ -41,8 +42,8 @@ pub(super) fn expected(folder: &Path) -> Result<Schemas, SchemaError> {
             continue;
         };
         let bytes = std::fs::read(&path).map_err(unreadable(&path))?;
-        let text = decoded(bytes).map_err(unreadable(&path))?;
-        schemas.insert(job_type.to_owned(), parse::<Value>(&text, &path)?);
+        let text = decode(&bytes).map_err(unreadable(&path))?;
+        schemas.insert(job_type.to_owned(), parse::<Value>(text, &path)?);
     }
     Ok(schemas)
 }
@@ -78,7 +79,8 @@ async fn printed(worker: &Path) -> Result<String, SchemaError> {
             said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         });
     }
-    decoded(output.stdout).map_err(unreadable(&path))
+    let text = decode(&output.stdout).map_err(unreadable(&path))?;
+    Ok(text.to_owned())
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, SchemaError> {
@@ -88,7 +90,7 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, S
     })
 }
 
-fn unreadable<E: Into<TextError>>(path: &Path) -> impl FnOnce(E) -> SchemaError + use<E> {
+fn unreadable<E: Into<InputError>>(path: &Path) -> impl FnOnce(E) -> SchemaError + use<E> {
     let path: PathBuf = path.to_owned();
     move |source| SchemaError::Unreadable {
         path,

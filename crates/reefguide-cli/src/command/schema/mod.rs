@@ -13,7 +13,7 @@ use serde_json::Value;
 use self::difference::{Difference, differences};
 use crate::error::CliError;
 use crate::files::{FileError, unwritable, write_all};
-use crate::input::{self, TextError};
+use crate::input::{self, InputError};
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -43,7 +43,7 @@ pub(crate) struct Diff {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SchemaError {
     #[error("{} cannot be read", .path.display())]
-    Unreadable { path: PathBuf, source: TextError },
+    Unreadable { path: PathBuf, source: InputError },
     #[error("{} holds no schemas as `worker schema` prints them", .path.display())]
     NoSchemas {
         path: PathBuf,

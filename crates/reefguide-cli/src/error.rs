@@ -1,13 +1,12 @@
 //! Why a command failed.
 
 use std::io;
+use std::path::PathBuf;
 
 use reefguide_worker::runtime::RecordError;
 use reefguide_worker::service::stdout::StdoutError;
 use reefguide_worker::source::reefguide::ApiError;
 use reefguide_worker::storage::{LinkError, StorageError};
-
-use std::path::PathBuf;
 
 use crate::address::AddressError;
 use crate::command::{BatchError, DownloadError, SchemaError};
@@ -70,6 +69,12 @@ pub(crate) const UNWRITTEN: u8 = 74;
 const DENIED: u8 = 77;
 
 impl CliError {
+    /// What makes an answer that is not written tell on stderr what was done.
+    pub(crate) fn untold(done: impl Into<String>) -> impl FnOnce(StdoutError) -> Self {
+        let done = done.into();
+        move |source| Self::Untold { done, source }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NotLoggedIn | Self::Session { .. } => DENIED,
@@ -80,9 +85,7 @@ impl CliError {
             Self::Records(_) | Self::Download(_) => FAILED,
             Self::File(_) | Self::Unkept { .. } => UNWRITTEN,
             Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
-            Self::Batch(BatchError::Untold { .. }) | Self::Schema(SchemaError::File(_)) => {
-                UNWRITTEN
-            }
+            Self::Schema(SchemaError::File(_)) => UNWRITTEN,
             Self::NoConfigFolder | Self::Address(_) | Self::Missing { .. } => USAGE,
             Self::Password(_) | Self::Payload { .. } => USAGE,
             Self::Batch(_) | Self::Schema(_) => USAGE,

@@ -63,6 +63,7 @@ impl Place {
         email: &str,
         password: SecretString,
     ) -> Result<(), CliError> {
+        listen().await;
         let client = Client::builder(api, email, password).build()?;
         let refresh_token = client.log_in().await?.expose_secret().to_owned();
         let kept = Kept {
@@ -98,8 +99,15 @@ fn fill(mut file: NamedTempFile, path: &Path, kept: &Kept) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets signals be listened to, now that all that a terminal is asked for has been read. The API may answer so soon that
+/// a command would not wait once before it says something.
+async fn listen() {
+    tokio::task::yield_now().await;
+}
+
 /// A client that goes on with the session that was kept.
-pub(crate) fn client(out: Output) -> Result<Client, CliError> {
+pub(crate) async fn client(out: Output) -> Result<Client, CliError> {
+    listen().await;
     let path = path()?;
     let kept = match kept(&path, out) {
         Err(SessionError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {

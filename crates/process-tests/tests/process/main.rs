@@ -28,3 +28,4 @@ mod starting;
 mod stopping;
 #[cfg(feature = "otel")]
 mod traces;
+mod unwritten;

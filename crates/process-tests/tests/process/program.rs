@@ -85,12 +85,21 @@ impl Program {
         self.start_with_input(args, "")
     }
 
-    pub(crate) fn start_with_input(&self, args: &[&str], input: &'static str) -> Running<'_> {
-        let mut child = Command::new(self.binary)
+    /// The process, for those who give it other streams.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.binary);
+        command
             .args(args)
             .env_clear()
             .envs(&self.env)
             .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn start_with_input(&self, args: &[&str], input: &'static str) -> Running<'_> {
+        let mut child = self
+            .command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -7,12 +7,13 @@ use std::time::Duration;
 use reefguide_worker::Chain;
 use reefguide_worker::job::{JobId, JobType};
 use reefguide_worker::service::bar::{Bar, Position};
-use reefguide_worker::service::stdout::{StdoutError, answer_on};
+use reefguide_worker::service::stdout::answer_on;
 use reefguide_worker::source::reefguide::{ApiError, Client, CreatedJob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
+use crate::error::CliError;
 use crate::input::{InputError, text};
 use crate::output::Output;
 use crate::patience::patiently;
@@ -35,12 +36,6 @@ pub(crate) enum BatchError {
     },
     #[error("line {line}")]
     Refused { line: usize, source: ApiError },
-    #[error("job {job} of line {line} is submitted, which could not be printed")]
-    Untold {
-        line: usize,
-        job: JobId,
-        source: StdoutError,
-    },
 }
 
 #[derive(Debug)]
@@ -126,7 +121,7 @@ impl Batch {
         client: &Client,
         rate: f64,
         out: Output,
-    ) -> Result<Vec<JobId>, BatchError> {
+    ) -> Result<Vec<JobId>, CliError> {
         let tally = Tally {
             submitted: Cell::new(self.skip),
             of: self.jobs.len(),
@@ -150,11 +145,8 @@ impl Batch {
                     submitted.created.job_id.to_string()
                 });
                 let printed = answer_on(stdout(), said);
-                printed.map_err(|source| BatchError::Untold {
-                    line,
-                    job: job.clone(),
-                    source,
-                })?;
+                let done = format!("job {job} of line {line} is submitted");
+                printed.map_err(CliError::untold(done))?;
                 ids.push(job);
             }
             Ok(ids)

@@ -27,7 +27,7 @@ pub(crate) struct Cancel {
 impl Cancel {
     /// The first job that cannot be withdrawn ends it; what has become of those before is told all the same.
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let client = session::client(out)?;
+        let client = session::client(out).await?;
         let mut untold = Untold {
             jobs: VecDeque::new(),
             out,
@@ -54,10 +54,7 @@ impl Cancel {
             all &= cancelled.cancelled;
             untold.jobs.pop_front();
             let printed = out.print_line(&cancelled, Cancelled::said);
-            printed.map_err(|source| CliError::Untold {
-                done: cancelled.said(),
-                source,
-            })?;
+            printed.map_err(CliError::untold(cancelled.said()))?;
         }
         withdrawn?;
         Ok(all)

@@ -68,7 +68,7 @@ struct File {
 
 impl Download {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let client = session::client(out)?;
+        let client = session::client(out).await?;
         let answer = client
             .download(&JobId::from(self.id), Some(HOLD), self.only.as_deref())
             .await;
@@ -104,7 +104,10 @@ impl Download {
             DownloadError::Link(error)
         })?;
         let downloaded = Downloaded { to: self.to, files };
-        out.print(&downloaded, table)?;
+        let (files, to) = (downloaded.files.len(), downloaded.to.display());
+        let done = format!("{files} files are downloaded to {to}");
+        out.print(&downloaded, table)
+            .map_err(CliError::untold(done))?;
         Ok(true)
     }
 

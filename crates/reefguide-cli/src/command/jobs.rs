@@ -55,7 +55,7 @@ struct LeftOut {
 
 impl Jobs {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let mut list = self.listed(&session::client(out)?).await?;
+        let mut list = self.listed(&session::client(out).await?).await?;
         for what in &list.skipped {
             out.note(format_args!("not shown, as it is no job: {what}"));
         }

@@ -30,15 +30,19 @@ impl Login {
         drop(Place::prepare()?);
         let password = password(email)?;
         Place::prepare()?.log_in(&api, email, password).await?;
+        let done = format!("logged in at {api} as {email}");
         let said = json!({ "api": api, "email": email });
-        out.print(&said, |_| format!("logged in at {api} as {email}"))?;
+        out.print(&said, |_| done.clone())
+            .map_err(CliError::untold(&done))?;
         Ok(true)
     }
 }
 
 pub(super) fn log_out(out: Output) -> Result<bool, CliError> {
     session::log_out()?;
-    out.print(&json!({}), |_| "logged out".to_owned())?;
+    const DONE: &str = "logged out";
+    out.print(&json!({}), |_| DONE.to_owned())
+        .map_err(CliError::untold(DONE))?;
     Ok(true)
 }
 

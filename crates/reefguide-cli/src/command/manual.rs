@@ -40,9 +40,11 @@ impl Man {
         write_pages(&folder).map_err(unwritable(&folder))?;
         let shown = folder.display();
         let said = json!({ "folder": folder });
+        let done = format!("man pages are in {shown}");
         out.print(&said, |_| {
-            format!("man pages are in {shown}; `man {shown}/reefguide.1` shows the first")
-        })?;
+            format!("{done}; `man {shown}/reefguide.1` shows the first")
+        })
+        .map_err(CliError::untold(&done))?;
         Ok(true)
     }
 }

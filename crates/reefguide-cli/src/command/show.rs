@@ -19,7 +19,10 @@ pub(crate) struct Show {
 
 impl Show {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let job = session::client(out)?.job(&JobId::from(self.id)).await?;
+        let job = session::client(out)
+            .await?
+            .job(&JobId::from(self.id))
+            .await?;
         out.print(&job, details)?;
         Ok(true)
     }

@@ -51,14 +51,14 @@ impl Submit {
         let (client, ids) = match (&self.batch, job_type) {
             (None, Some(job_type)) => {
                 let payload = payload(&self.input)?;
-                let client = session::client(out)?;
+                let client = session::client(out).await?;
                 let id = submit(&client, &job_type, &payload, out).await?;
                 (client, vec![id])
             }
             (batch, job_type) => {
                 let from = batch.as_deref().unwrap_or("-");
                 let batch = Batch::read(from, job_type.as_ref(), self.skip)?;
-                let client = session::client(out)?;
+                let client = session::client(out).await?;
                 let ids = batch.submit(&client, self.rate, out).await?;
                 (client, ids)
             }
@@ -83,10 +83,7 @@ async fn submit(
     }
     let id = created.job_id.clone();
     out.print_line(&created, |created| created.job_id.to_string())
-        .map_err(|source| CliError::Untold {
-            done: format!("job {id} is submitted"),
-            source,
-        })?;
+        .map_err(CliError::untold(format!("job {id} is submitted")))?;
     Ok(id)
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let client = session::client(out)?;
+        let client = session::client(out).await?;
         let mut ids: Vec<_> = self.ids.into_iter().map(JobId::from).collect();
         ids.sort();
         ids.dedup();

@@ -55,7 +55,7 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let client = session::client(out)?;
+        let client = session::client(out).await?;
         let mut recovery = self.recovery(&client, out).await?;
         if self.repair {
             let mut repaired = Repaired::default();
@@ -64,10 +64,7 @@ impl Doctor {
             // Of what was done before something went wrong it has to tell, too.
             if done.is_ok() || repaired.has_changed() {
                 let printed = out.print(&repaired, Repaired::said);
-                printed.map_err(|source| CliError::Untold {
-                    done: repaired.said(),
-                    source,
-                })?;
+                printed.map_err(CliError::untold(repaired.said()))?;
             }
             return done.map(|()| repaired.is_complete());
         }

@@ -80,7 +80,11 @@ impl Schema {
         if diff.update {
             write(&diff.expected, &expected, &given)?;
         }
-        out.print(&found, |found| said(found, diff.update))?;
+        let printed = out.print(&found, |found| said(found, diff.update));
+        match diff.update {
+            true => printed.map_err(CliError::untold("the expected schemas are written"))?,
+            false => printed?,
+        }
         Ok(found.is_empty() || diff.update)
     }
 }

@@ -1,72 +1,49 @@
 //! Addresses as people give them, of which no password is shown or kept.
 
-use url::Url;
+use reefguide_worker::address::{AddressError, parse, shown, without_api};
 
-/// Why an address cannot be used. A user name or password in it is not shown.
+/// Why the address that an option has cannot be used. What may be a password is not shown.
 #[derive(Debug, thiserror::Error)]
-#[error("{option} `{shown}` {problem}")]
-pub(crate) struct AddressError {
+#[error("{option} {shown} cannot be used: {reason}")]
+pub(crate) struct BadAddress {
     option: &'static str,
     shown: String,
-    problem: String,
+    reason: String,
 }
 
 /// What hides a user name and password.
-const HIDDEN: &str = "[hidden]@";
+const HIDDEN: &str = "[redacted]@";
 
 /// The API's address, without a slash at its end.
-pub(crate) fn api(address: &str) -> Result<String, AddressError> {
+pub(crate) fn api(address: &str) -> Result<String, BadAddress> {
     const OPTION: &str = "--api";
     let account = "--email names the account, and the password is asked for";
     let url = http(OPTION, address, account)?;
-    match url.rsplit_once('/') {
-        Some((base, last)) if last.eq_ignore_ascii_case("api") => Err(AddressError {
+    match without_api(&url) {
+        Some(base) => Err(BadAddress {
             option: OPTION,
-            shown: url.clone(),
-            problem: format!("has a path of the API itself: write {base}"),
+            shown: shown(address),
+            reason: format!("write {base}, the command adds `/api` itself"),
         }),
-        _ => Ok(url),
+        None => Ok(url),
     }
 }
 
 /// The address of an S3 server, without a slash at its end.
-pub(crate) fn s3(address: &str) -> Result<String, AddressError> {
+pub(crate) fn s3(address: &str) -> Result<String, BadAddress> {
     let keys = "MINIO_USERNAME and MINIO_PASSWORD have the keys";
     http("--s3-endpoint", address, keys)
 }
 
-fn http(option: &'static str, address: &str, instead: &str) -> Result<String, AddressError> {
-    let address = address.trim();
-    let wrong = |shown: &str, problem: String| AddressError {
+fn http(option: &'static str, address: &str, instead: &str) -> Result<String, BadAddress> {
+    parse(address).map_err(|error| BadAddress {
         option,
-        // Whatever it is: before the @ may be a password.
-        shown: match shown.rsplit_once('@') {
-            Some((_, host)) => format!("{HIDDEN}{host}"),
-            None => shown.to_owned(),
+        shown: shown(address),
+        reason: match error {
+            AddressError::Credentials => format!("{error} ({instead})"),
+            error => error.to_string(),
         },
-        problem,
-    };
-    let begins = |scheme: &str| {
-        let begun = address.get(..scheme.len());
-        begun.is_some_and(|begun| begun.eq_ignore_ascii_case(scheme))
-    };
-    if !begins("http://") && !begins("https://") {
-        let problem = "is no address: it has to begin with https:// or http://";
-        return Err(wrong(address, problem.to_owned()));
-    }
-    let mut url =
-        Url::parse(address).map_err(|error| wrong(address, format!("is no address: {error}")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        // Only fails for URLs without a host.
-        let _ = url.set_username("").and_then(|()| url.set_password(None));
-        let problem = format!("would show a user name or password: write {url}; {instead}");
-        return Err(wrong(address, problem));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        let problem = "has something after its path: remove it".to_owned();
-        return Err(wrong(address, problem));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
+    })
 }
 
 /// A text with what stands before the `@` of the URLs in it hidden.
@@ -93,54 +70,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_taken_or_refused_with_what_to_write() {
-        let told: Vec<_> = [
-            "https://reefguide.example.org",
-            " HTTPS://reefguide.example.org/ ",
-            "http://[::1]:5000/base//",
-            "reefguide.example.org",
-            "localhost:5000",
-            "ftp://reefguide.example.org",
-            "https://",
-            "https://host:port",
-            "https://host/API/",
-            "https://host/base/api",
-            "https://host/?page=1",
-            "https://host/#top",
-            "",
-        ]
-        .into_iter()
-        .map(|address| match api(address) {
-            Ok(url) => format!("{address:?} is {url}"),
-            Err(error) => error.to_string(),
-        })
-        .collect();
+    fn an_address_that_cannot_be_used_is_told_with_the_remedy() {
+        let told: Vec<_> = ["reef:5000", "https://reef/API/", "https://me:secret@reef"]
+            .map(|address| api(address).unwrap_err().to_string())
+            .into_iter()
+            .chain([s3("https://me:secret@reef").unwrap_err().to_string()])
+            .collect();
         insta::assert_snapshot!(told.join("\n"));
     }
 
     #[test]
-    fn a_password_in_an_address_is_refused_and_not_shown() {
-        for address in [
+    fn a_user_in_a_url_is_hidden_wherever_it_stands() {
+        for url in [
             "https://user:secret@host",
-            "https://user:secret@host/api?a#b",
-            "https://secret@host",
-            "https://:secret@host",
-            "https://user:sec/secret@host",
-            "https://user:secret@host:port",
-            "user:secret@host",
-            "ftp://user:secret@host",
+            "https://secret@host:port/path",
+            "ftp://user:sec/secret@host",
         ] {
-            for refused in [api(address).unwrap_err(), s3(address).unwrap_err()] {
-                assert!(!refused.to_string().contains("secret"), "{refused}");
-            }
-            let said = format!("error: invalid '{address}' and \"https://b:secret@c\"");
-            if address.contains("://") {
-                let shown = without_user(said);
-                assert!(!shown.contains("secret"), "{shown}");
-                assert!(shown.ends_with("and \"https://[hidden]@c\""), "{shown}");
-            }
+            let said = format!("error: invalid '{url}' and \"https://b:secret@c\"");
+            let shown = without_user(said);
+            assert!(!shown.contains("secret"), "{shown}");
+            assert!(shown.ends_with("and \"https://[redacted]@c\""), "{shown}");
         }
-        insta::assert_snapshot!(api("https://user:secret@host/").unwrap_err(), @"--api `[hidden]@host/` would show a user name or password: write https://host/; --email names the account, and the password is asked for");
     }
 
     proptest! {

@@ -8,9 +8,10 @@ use reefguide_worker::service::stdout::StdoutError;
 use reefguide_worker::source::reefguide::ApiError;
 use reefguide_worker::storage::{LinkError, StorageError};
 
-use crate::address::AddressError;
+use crate::address::BadAddress;
 use crate::command::{BatchError, DownloadError, SchemaError};
 use crate::files::FileError;
+use crate::input::UnknownHome;
 use crate::session::SessionError;
 
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,9 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
     #[error(transparent)]
-    Address(#[from] AddressError),
+    Address(#[from] BadAddress),
+    #[error(transparent)]
+    Home(#[from] UnknownHome),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
@@ -86,7 +89,7 @@ impl CliError {
             Self::File(_) | Self::Unkept { .. } => UNWRITTEN,
             Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
             Self::Schema(SchemaError::File(_)) => UNWRITTEN,
-            Self::NoConfigFolder | Self::Address(_) | Self::Missing { .. } => USAGE,
+            Self::NoConfigFolder | Self::Home(_) | Self::Address(_) | Self::Missing { .. } => USAGE,
             Self::Password(_) | Self::Payload { .. } => USAGE,
             Self::Batch(_) | Self::Schema(_) => USAGE,
         }

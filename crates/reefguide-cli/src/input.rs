@@ -14,6 +14,17 @@ pub(crate) enum InputError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Text(#[from] TextError),
+    #[error(transparent)]
+    Home(#[from] UnknownHome),
+}
+
+/// A `~` that is no folder here.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{path}` begins with a `~` that stands for no known folder: write the whole path, or ./{path}"
+)]
+pub(crate) struct UnknownHome {
+    path: String,
 }
 
 /// What is in a file, or comes from stdin (`-`).
@@ -24,23 +35,28 @@ pub(crate) fn text(from: &str) -> Result<String, InputError> {
             io::stdin().read_to_end(&mut bytes)?;
             bytes
         }
-        file => std::fs::read(at_home(file.into()))?,
+        file => std::fs::read(at_home(file.into())?)?,
     };
     Ok(text::decode(&bytes)?.to_owned())
 }
 
 /// The path of an option, in which a shell leaves `~` as it is: `--to=~/files`.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(at_home)
+    OsStringValueParser::new().try_map(at_home)
 }
 
-/// A path whose `~` is the home folder, if there is one.
-pub(crate) fn at_home(path: OsString) -> PathBuf {
+/// A path whose `~` is the home folder.
+pub(crate) fn at_home(path: OsString) -> Result<PathBuf, UnknownHome> {
     let path = PathBuf::from(path);
+    if !path.as_os_str().as_encoded_bytes().starts_with(b"~") {
+        return Ok(path);
+    }
     let home = std::env::home_dir().filter(|home| home.is_absolute());
     match (path.strip_prefix("~"), home) {
-        (Ok(below), Some(home)) => home.join(below),
-        _ => path,
+        (Ok(below), Some(home)) => Ok(home.join(below)),
+        _ => Err(UnknownHome {
+            path: path.display().to_string(),
+        }),
     }
 }
 

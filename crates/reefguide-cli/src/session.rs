@@ -34,7 +34,7 @@ pub(crate) enum SessionError {
     #[error("line {} has no session", .line)]
     Damaged { line: usize },
     #[error("its address cannot be used")]
-    Address(#[from] address::AddressError),
+    Address(#[from] address::BadAddress),
 }
 
 /// More than a session takes, in bytes.
@@ -147,7 +147,7 @@ pub(crate) fn log_out() -> Result<(), CliError> {
 
 fn path() -> Result<PathBuf, CliError> {
     let folder = match input::variable("REEFGUIDE_CONFIG_DIR") {
-        Some(folder) => input::at_home(folder),
+        Some(folder) => input::at_home(folder)?,
         None => etcetera::choose_base_strategy()
             .map(|strategy| strategy.config_dir().join("reefguide"))
             .ok()

@@ -284,6 +284,31 @@ fn what_goes_wrong_is_named_with_its_remedy() {
 }
 
 #[tokio::test]
+async fn files_are_read_as_editors_save_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let marked = file("marked.json", b"\xef\xbb\xbf{\r\n}\r\n");
+    let utf16 = file("utf16.json", b"\xff\xfe{\0}\0");
+    let latin = file("latin.json", b"{\"reef\": \"\xe9\"}");
+    let mut up = Up::start(&["--schema", &format!("COUNT={marked}")]);
+    let submit = |input: &str| run(&["submit", "COUNT", "--input", input, "--lab", &up.endpoint]);
+    assert_eq!(submit(&marked), (true, "job 1 is submitted".to_owned()));
+    let refused = |(succeeded, said): (bool, String), problem: &str| {
+        assert!(!succeeded && said.ends_with(problem), "{said}");
+    };
+    refused(submit(&utf16), ": it is UTF-16: save it as UTF-8");
+    refused(submit(&latin), ": it is not UTF-8: save it as UTF-8");
+    let schema = format!("COUNT={utf16}");
+    let ports = ["up", "--port", "0", "--s3-port", "0", "--schema", &schema];
+    refused(run(&ports), ": it is UTF-16: save it as UTF-8");
+    assert!(up.stop("TERM"));
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_written_is_an_error() {
     let lab = Lab::builder().any_job_type().start().await.unwrap();
     let endpoint = lab.api_endpoint().to_owned();

@@ -15,6 +15,7 @@
 //! | [`health`], [`metrics`] | what a worker says of itself |
 //! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
 
+pub mod address;
 #[cfg(doctest)]
 mod book;
 mod chain;

@@ -87,7 +87,9 @@ impl Cancelled {
         let claim = claims.min_by_key(|claim| claim.id.clone());
         let claimed_by = claim.map(|claim| claim.ecs_task_arn);
         Ok(Self {
-            cancelled: job.status == JobStatus::Cancelled && claimed_by.is_none(),
+            cancelled: job.status == JobStatus::Cancelled
+                && claimed_by.is_none()
+                && job.unreadable.is_none(),
             job,
             claimed_by,
         })
@@ -96,11 +98,13 @@ impl Cancelled {
     fn said(&self) -> String {
         let JobRecord { id, status, .. } = &self.job;
         let shown = output::status(status);
-        let worker = match self.claimed_by.as_deref() {
-            None if self.cancelled => return format!("job {id} is {shown}"),
-            None => return format!("job {id} is not cancelled, but {shown}"),
-            Some("") => "a worker",
-            Some(worker) => worker,
+        let worker = match (self.claimed_by.as_deref(), &self.job.unreadable) {
+            (None, None) => return format!("job {id} is {shown}"),
+            (None, Some(reason)) => {
+                return format!("job {id} is {shown}, as far as it can be read: {reason}");
+            }
+            (Some(""), _) => "a worker",
+            (Some(worker), _) => worker,
         };
         match status {
             JobStatus::Cancelled => format!(

@@ -127,15 +127,16 @@ async fn no_repair_ends_a_job_whose_worker_renews_its_record() {
     let storage = desk.storage().await;
     let record = format!("s3://{}/reefguide-worker/records/1", desk.lab.bucket());
     let record: StorageUri = record.parse().unwrap();
+    let renewed = record.clone();
     let renewing = tokio::spawn(async move {
         for renewals in 0.. {
-            let renewed = json!({
+            let text = json!({
                 "job_id": 1, "job_type": "SHORT", "claimant": "arn",
                 "written_at": jiff::Timestamp::now().to_string(),
                 "renewals": renewals, "interval_ms": 1_000, "outcome": null,
             });
-            let renewed = renewed.to_string();
-            storage.upload_bytes(renewed, &record).await.unwrap();
+            let text = text.to_string();
+            storage.upload_bytes(text, &renewed).await.unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     });
@@ -146,13 +147,21 @@ async fn no_repair_ends_a_job_whose_worker_renews_its_record() {
             .any(|request| request.method == "PUT")
     })
     .await;
-    let said = doctor(&desk, &["--repair", "--without-record"]);
+    let repair = ["--repair", "--without-record"];
+    let said = doctor(&desk, &repair);
     assert!(
         said.starts_with("exit 0\n0 settled, 0 not settled, 1 held by workers that live\n"),
         "{said}"
     );
-    assert_eq!(desk.lab.job(job).unwrap()["status"], "IN_PROGRESS");
+    // A record that cannot be read may be of any job.
     renewing.abort();
+    let _ = renewing.await;
+    let (storage, record) = (desk.storage().await, record.clone());
+    storage.upload_bytes("{", &record).await.unwrap();
+    insta::with_settings!({ filters => FILTERS }, {
+        insta::assert_snapshot!("doctor_unreadable_record", doctor(&desk, &repair));
+    });
+    assert_eq!(desk.lab.job(job).unwrap()["status"], "IN_PROGRESS");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,9 +107,11 @@ async fn each_command_tells_each_kind_of_failure_by_its_exit_code() {
     let elsewhere = "http://127.0.0.1:1/portal";
     for (args, route, patient) in COMMANDS {
         let trouble = [
+            Fault::status(route, 403),
             Fault::status(route, 503),
             Fault::too_many_requests(route, Duration::from_secs(7)),
             Fault::page(route, 502),
+            Fault::page(route, 403),
             Fault::page(route, 200),
             Fault::page(route, 404),
             Fault::redirect(route, 302, elsewhere),

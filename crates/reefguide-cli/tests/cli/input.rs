@@ -98,4 +98,9 @@ async fn a_folder_may_be_given_from_home_by_a_link_or_with_a_slash() {
     run(&["submit", "TEST", "--input=~/payload.json"]);
     run(&["submit", "TEST", "--batch=~/payload.json"]);
     assert!(!desk.path("~").exists());
+    // Only a shell knows where that is.
+    let unknown = desk.said(&["download", &job, "--to=~reef/out"]);
+    assert!(unknown.starts_with("exit 2\n"), "{unknown}");
+    assert!(unknown.contains("write the whole path"), "{unknown}");
+    assert!(!desk.path("~reef").exists());
 }

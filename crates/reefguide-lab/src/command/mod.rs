@@ -4,6 +4,7 @@ mod client;
 mod fault;
 mod stdout;
 mod submit;
+mod text;
 mod up;
 
 use std::error::Error;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::stdout::{StdoutError, answer};
+use super::text::decoded;
 
 /// Between two looks at a job that is watched.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -95,12 +96,12 @@ fn payload(input: &str) -> Result<Value, SubmitError> {
     };
     let text = match input {
         "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(read)?;
-            text
+            let mut bytes = Vec::new();
+            let taken = std::io::stdin().read_to_end(&mut bytes);
+            taken.and_then(|_| decoded(bytes)).map_err(read)?
         }
         json if json.trim_start().starts_with(['{', '[']) => json.to_owned(),
-        file => std::fs::read_to_string(file).map_err(read)?,
+        file => std::fs::read(file).and_then(decoded).map_err(read)?,
     };
     serde_json::from_str(&text).map_err(|source| SubmitError::NotJson {
         from: input.to_owned(),

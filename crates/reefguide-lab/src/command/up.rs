@@ -13,6 +13,7 @@ use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::stdout::answer;
+use super::text::decoded;
 
 /// Start a lab and show its requests until Ctrl-C
 #[derive(Debug, Args)]
@@ -85,11 +86,12 @@ enum UpError {
 impl SchemaFile {
     fn spec(&self) -> Result<JobTypeSpec, UpError> {
         let file = || self.file.clone();
-        let text = std::fs::read(&self.file).map_err(|source| UpError::Read {
+        let text = std::fs::read(&self.file).and_then(decoded);
+        let text = text.map_err(|source| UpError::Read {
             file: file(),
             source,
         })?;
-        let schema = serde_json::from_slice(&text).map_err(|source| UpError::Json {
+        let schema = serde_json::from_str(&text).map_err(|source| UpError::Json {
             file: file(),
             source,
         })?;

@@ -20,6 +20,8 @@ pub(super) struct Claims {
     pub(super) alive: usize,
     /// The jobs that have a record.
     pub(super) jobs: BTreeSet<JobId>,
+    /// How many records cannot be read, so that it is not known of which jobs they are.
+    pub(super) unreadable: usize,
 }
 
 /// Looks at the records once. By that a worker is taken for dead that has not renewed one for long, by its clock and
@@ -36,6 +38,7 @@ pub(super) async fn look(
             Ok(record) => record,
             Err(error) => {
                 out.note(format_args!("{}", Chain(&error)));
+                claims.unreadable += 1;
                 continue;
             }
         };

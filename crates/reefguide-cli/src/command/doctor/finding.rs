@@ -12,12 +12,15 @@ use crate::output;
 
 /// What a look brought.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Diagnosis {
     pub(super) findings: Vec<Finding>,
     /// How many claims are held by workers that live; `None` if nobody looked.
     pub(super) alive: Option<usize>,
     /// How many jobs the API did not list.
     pub(super) unlisted: u64,
+    /// How many records cannot be read.
+    pub(super) unreadable_records: usize,
 }
 
 /// Jobs that are stuck for the same reason.

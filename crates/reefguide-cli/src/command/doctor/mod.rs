@@ -87,9 +87,14 @@ impl Doctor {
         let mut left = self.look(client, recovery.as_deref(), out).await?;
         // Of these more is known than one look brings: they are settled, failed or live.
         left.findings.retain(|finding| !finding.why.is_recorded());
+        left.alive = None;
         repaired.left = left;
-        if self.without_record {
-            repair::end(client, repaired).await;
+        match (self.without_record, repaired.left.unreadable_records) {
+            (true, 0) => repair::end(client, repaired).await,
+            (true, _) => out.note(format_args!(
+                "no job is ended for want of a record, since it may have one of those that cannot be read"
+            )),
+            (false, _) => {}
         }
         Ok(())
     }
@@ -113,6 +118,7 @@ impl Doctor {
             let dead_after = self.dead_after.map(Duration::from_secs);
             let claims = claims::look(client, recovery, dead_after, out).await?;
             diagnosis.alive = Some(claims.alive);
+            diagnosis.unreadable_records = claims.unreadable;
             diagnosis.findings = claims.silent;
             recorded = Some(claims.jobs);
         }

@@ -139,7 +139,7 @@ impl Repaired {
             self.failed.len(),
             self.alive
         );
-        if !self.left.findings.is_empty() {
+        if !self.left.findings.is_empty() || self.left.unlisted > 0 {
             let _ = write!(text, "\nstill stuck:\n{}", self.left.said());
         }
         text

@@ -1,7 +1,6 @@
 //! Why a command failed.
 
 use std::io;
-use std::path::PathBuf;
 
 use reefguide_worker::runtime::RecordError;
 use reefguide_worker::service::stdout::StdoutError;
@@ -11,7 +10,6 @@ use reefguide_worker::storage::{LinkError, StorageError};
 use crate::address::BadAddress;
 use crate::command::{BatchError, DownloadError, SchemaError};
 use crate::files::FileError;
-use crate::input::UnknownHome;
 use crate::session::SessionError;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,26 +29,13 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Address(#[from] BadAddress),
     #[error(transparent)]
-    Home(#[from] UnknownHome),
-    #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
     Stdout(#[from] StdoutError),
     #[error("{done}, which could not be printed")]
     Untold { done: String, source: StdoutError },
-    #[error("not logged in; run `reefguide login --api URL --email EMAIL`")]
-    NotLoggedIn,
-    #[error("the session in {} is of no use; run `reefguide login` again", .path.display())]
-    Session { path: PathBuf, source: SessionError },
-    #[error(
-        "the session cannot be kept as {}; set REEFGUIDE_CONFIG_DIR to a folder that can be written",
-        .path.display()
-    )]
-    Unkept { path: PathBuf, source: io::Error },
-    #[error(
-        "there is no folder for configuration: set REEFGUIDE_CONFIG_DIR, or HOME to an absolute path"
-    )]
-    NoConfigFolder,
+    #[error(transparent)]
+    Session(#[from] SessionError),
     #[error("{option} is missing, or its variable {variable} is empty")]
     Missing {
         option: &'static str,
@@ -80,19 +65,27 @@ impl CliError {
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotLoggedIn | Self::Session { .. } => DENIED,
+            Self::Session(error) => session(error),
             Self::Api(error) | Self::Batch(BatchError::Refused { source: error, .. }) => api(error),
             Self::Storage(error) | Self::Records(RecordError::Storage(error)) => storage(error),
             Self::Records(error) if error.is_retryable() => UNREACHABLE,
             Self::Download(DownloadError::Link(error)) => link(error),
             Self::Records(_) | Self::Download(_) => FAILED,
-            Self::File(_) | Self::Unkept { .. } => UNWRITTEN,
+            Self::File(_) | Self::Schema(SchemaError::File(_)) => UNWRITTEN,
             Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
-            Self::Schema(SchemaError::File(_)) => UNWRITTEN,
-            Self::NoConfigFolder | Self::Home(_) | Self::Address(_) | Self::Missing { .. } => USAGE,
+            Self::Address(_) | Self::Missing { .. } => USAGE,
             Self::Password(_) | Self::Payload { .. } => USAGE,
             Self::Batch(_) | Self::Schema(_) => USAGE,
         }
+    }
+}
+
+fn session(error: &SessionError) -> u8 {
+    match error {
+        SessionError::NotLoggedIn | SessionError::Useless { .. } => DENIED,
+        SessionError::Unkept { .. } | SessionError::File(_) => UNWRITTEN,
+        SessionError::NoFolder | SessionError::Home(_) => USAGE,
+        SessionError::Api(error) => api(error),
     }
 }
 

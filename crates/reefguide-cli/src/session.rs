@@ -8,16 +8,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use reefguide_worker::source::reefguide::Client;
+use reefguide_worker::source::reefguide::{ApiError, Client};
 use reefguide_worker::text::{self, TextError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use crate::error::CliError;
-use crate::files::unwritable;
+use crate::address::{self, BadAddress};
+use crate::files::{FileError, unwritable};
+use crate::input::{self, UnknownHome};
 use crate::output::Output;
-use crate::{address, input};
 
 #[derive(Deserialize, Serialize)]
 struct Kept {
@@ -26,15 +26,39 @@ struct Kept {
     refresh_token: String,
 }
 
-/// Why a session that is kept cannot be used. What is in it is not shown.
+/// Why there is no session, or none can be kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
+    #[error("not logged in; run `reefguide login --api URL --email EMAIL`")]
+    NotLoggedIn,
+    #[error("the session in {} is of no use; run `reefguide login` again", .path.display())]
+    Useless { path: PathBuf, source: Useless },
+    #[error(
+        "the session cannot be kept as {}; set REEFGUIDE_CONFIG_DIR to a folder that can be written",
+        .path.display()
+    )]
+    Unkept { path: PathBuf, source: io::Error },
+    #[error(
+        "there is no folder for configuration: set REEFGUIDE_CONFIG_DIR, or HOME to an absolute path"
+    )]
+    NoFolder,
+    #[error(transparent)]
+    Home(#[from] UnknownHome),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// Why a session that was kept cannot be used. What is in it is not shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Useless {
     #[error("it cannot be read")]
     Unreadable(#[from] io::Error),
     #[error("line {} has no session", .line)]
     Damaged { line: usize },
     #[error("its address cannot be used")]
-    Address(#[from] address::BadAddress),
+    Address(#[from] BadAddress),
 }
 
 /// More than a session takes, in bytes.
@@ -48,11 +72,11 @@ pub(crate) struct Place {
 
 impl Place {
     /// Finds out whether a session can be kept, before a login is spent on one.
-    pub(crate) fn prepare() -> Result<Self, CliError> {
+    pub(crate) fn prepare() -> Result<Self, SessionError> {
         let path = path()?;
         match reserve(&path) {
             Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(CliError::Unkept { path, source }),
+            Err(source) => Err(SessionError::Unkept { path, source }),
         }
     }
 
@@ -62,7 +86,7 @@ impl Place {
         api: &str,
         email: &str,
         password: SecretString,
-    ) -> Result<(), CliError> {
+    ) -> Result<(), SessionError> {
         listen().await;
         let client = Client::builder(api, email, password).build()?;
         let refresh_token = client.log_in().await?.expose_secret().to_owned();
@@ -72,7 +96,7 @@ impl Place {
             refresh_token,
         };
         let Self { path, file } = self;
-        fill(file, &path, &kept).map_err(|source| CliError::Unkept { path, source })
+        fill(file, &path, &kept).map_err(|source| SessionError::Unkept { path, source })
     }
 }
 
@@ -106,19 +130,19 @@ async fn listen() {
 }
 
 /// A client that goes on with the session that was kept.
-pub(crate) async fn client(out: Output) -> Result<Client, CliError> {
+pub(crate) async fn client(out: Output) -> Result<Client, SessionError> {
     listen().await;
     let path = path()?;
     let kept = match kept(&path, out) {
-        Err(SessionError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(CliError::NotLoggedIn);
+        Err(Useless::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(SessionError::NotLoggedIn);
         }
-        kept => kept.map_err(|source| CliError::Session { path, source })?,
+        kept => kept.map_err(|source| SessionError::Useless { path, source })?,
     };
     Ok(Client::resume(kept.api, kept.email, kept.refresh_token).build()?)
 }
 
-fn kept(path: &Path, out: Output) -> Result<Kept, SessionError> {
+fn kept(path: &Path, out: Output) -> Result<Kept, Useless> {
     let bytes = std::fs::read(path)?;
     let mode = path.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -129,15 +153,15 @@ fn kept(path: &Path, out: Output) -> Result<Kept, SessionError> {
     }
     // An error of JSON would quote what is in it.
     let kept: Kept = text::json(&bytes).map_err(|error| match error {
-        TextError::Json(error) => SessionError::Damaged { line: error.line() },
-        _ => SessionError::Damaged { line: 1 },
+        TextError::Json(error) => Useless::Damaged { line: error.line() },
+        _ => Useless::Damaged { line: 1 },
     })?;
     address::api(&kept.api)?;
     Ok(kept)
 }
 
 /// Forgets the session.
-pub(crate) fn log_out() -> Result<(), CliError> {
+pub(crate) fn log_out() -> Result<(), SessionError> {
     let path = path()?;
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -145,7 +169,7 @@ pub(crate) fn log_out() -> Result<(), CliError> {
     }
 }
 
-fn path() -> Result<PathBuf, CliError> {
+fn path() -> Result<PathBuf, SessionError> {
     let folder = match input::variable("REEFGUIDE_CONFIG_DIR") {
         Some(folder) => input::at_home(folder)?,
         None => etcetera::choose_base_strategy()
@@ -153,7 +177,7 @@ fn path() -> Result<PathBuf, CliError> {
             .ok()
             // Without a home folder it would be below the current one.
             .filter(|folder| folder.is_absolute())
-            .ok_or(CliError::NoConfigFolder)?,
+            .ok_or(SessionError::NoFolder)?,
     };
     Ok(folder.join("session.json"))
 }

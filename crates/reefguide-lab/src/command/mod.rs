@@ -73,7 +73,7 @@ pub async fn main() -> ExitCode {
         let mut causes = std::iter::successors(Some(error.as_ref() as &dyn Error), |error| {
             (*error).source()
         });
-        match causes.any(|cause| cause.is::<StdoutError>()) {
+        match causes.any(<dyn Error>::is::<StdoutError>) {
             true => UNWRITTEN.into(),
             false => ExitCode::FAILURE,
         }

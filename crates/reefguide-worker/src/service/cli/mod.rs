@@ -135,8 +135,9 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
     done.unwrap_or_else(|problem| {
         // Whoever reads the log of a run looks for its end there.
         if is_run && tracing::enabled!(tracing::Level::ERROR) {
-            tracing::error!("{}", problem.message);
-            return problem.exit;
+            let Problem { exit, message } = problem;
+            tracing::error!("{message}");
+            return exit;
         }
         problem.told()
     })

@@ -2,18 +2,18 @@
 
 use reqwest::Url;
 
-/// Why a text is no address of a server. The text itself, which may hold a password, is not in it.
+/// Why a text is not the address of a server. The text itself, which may hold a password, is not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// Not a URL, or one of another scheme.
-    #[error("it is no http or https URL")]
+    #[error("it is not an http or https URL")]
     Unusable,
     /// Such as `localhost:5000`.
     #[error("put http:// or https:// before it")]
     NoScheme,
     /// A user name or password before the host.
-    #[error("remove the user name and password from it: they are given apart from it")]
+    #[error("remove the user name and password before its `@`: they are given apart from it")]
     Credentials,
     /// A query or a fragment.
     #[error("remove what follows the path")]
@@ -45,7 +45,10 @@ impl AddressError {
 /// All of [`AddressError`].
 pub fn parse(text: &str) -> Result<String, AddressError> {
     let text = text.trim();
-    let has_credentials = |url: &Url| !url.username().is_empty() || url.password().is_some();
+    // Also in the path: a password may have a `/`.
+    let has_credentials = |url: &Url| {
+        !url.username().is_empty() || url.password().is_some() || url.path().contains('@')
+    };
     let url = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => url,
         _ if text.contains("//") => return Err(AddressError::Unusable),
@@ -109,6 +112,7 @@ mod tests {
             ("http://:hunter2@reef", Credentials),
             ("me:hunter2@reef:5000", Credentials),
             ("http://me:hun/ter2@reef", Unusable),
+            ("http://me:80/hunter2@reef", Credentials),
             ("http://reef?key=hunter2", AfterPath),
             ("http://reef/#hunter2", AfterPath),
             ("http://reef/?user=me@hunter2", AfterPath),

@@ -2,12 +2,12 @@
 
 use reqwest::Url;
 
-/// Why a text is no address of a server. The text itself, which may hold a password, is not in it.
+/// Why a text is not the address of a server. The text itself, which may hold a password, is not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
     /// Not a URL, or one of another scheme.
-    #[error("it is no http or https URL")]
+    #[error("it is not an http or https URL")]
     Unusable,
     /// Such as `localhost:5000`.
     #[error("put http:// or https:// before it")]

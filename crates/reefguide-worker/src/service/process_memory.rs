@@ -1,8 +1,8 @@
 //! Keeps the memory of this process, its environment in it, from other processes of the same user.
 //!
 //! Linux shows both in `/proc` to every process of the user, so also to the programs that handlers run. A process
-//! that is *not dumpable* is read by no one without `CAP_SYS_PTRACE`. It also leaves no core dump, and no debugger
-//! can be attached to it without that capability.
+//! that is *not dumpable* can be read only with `CAP_SYS_PTRACE`. It also leaves no core dump, and a debugger needs
+//! that capability to attach to it.
 
 /// Makes this process not dumpable, where the system knows that. To be called as early as possible: a program that
 /// this process starts later is dumpable again until it does the same.

@@ -246,7 +246,7 @@ fn a_name_that_is_nearly_that_of_a_setting_is_a_warning_unless_that_is_set() {
     let place = Place::good()
         .file(
             ".env",
-            "\nJOB_TYPE=TEST\nS3_BUCKET='reef\nLD_LIBRARY_PATH=/lib\n",
+            "\nJOB_TYPE=TEST\nS3_BUCKET='reef\nLD_LIBRARY_PATH=/lib\nAPI_TIMEOUT=\n",
         )
         .env("poll_interval_ms", "2000")
         .env("IDLE_TIMEOUT", "");

@@ -47,7 +47,7 @@ pub(super) fn obstacle(file: &Path) -> Option<String> {
         }
         [b'#', b'!', line @ ..] => interpreter_obstacle(line),
         elf @ [0x7f, b'E', b'L', b'F', ..] => Some(elf_obstacle(elf)),
-        _ => Some("is no program, nor a script whose first line names its interpreter, such as `#!/bin/sh`".into()),
+        _ => Some("is neither a binary nor a script whose first line names its interpreter, such as `#!/bin/sh`".into()),
     }
 }
 

@@ -1,12 +1,12 @@
-//! The lines of a `.env` file, each read by itself: other programs have theirs in it, and one that this reader
-//! cannot take must not keep it from the rest.
+//! The lines of a `.env` file, each read by itself: the file has lines for other programs too, and one that cannot be
+//! read here must not hide the rest.
 
 /// What is in a `.env` file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
     /// What is set, in the order of the file.
     pub(super) values: Vec<(String, String)>,
-    /// Lines that set a known name, but cannot be read, or not without doubt.
+    /// Lines that set a known name, but cannot be read, or only with a loss.
     pub(super) unreadable: Vec<Unreadable>,
     /// All names, with their lines.
     pub(super) names: Vec<(usize, String)>,
@@ -25,7 +25,7 @@ pub(super) struct Unreadable {
 const LONGEST_VALUE: usize = 200;
 
 impl EnvFile {
-    /// Reads the text of a file. Names for which `is_known` does not hold are nobody's business here.
+    /// Reads the text of a file. Lines with names that are not known are never a problem.
     pub(super) fn parse(text: &str, is_known: impl Fn(&str) -> bool) -> Self {
         let mut file = Self::default();
         let mut readable = String::new();
@@ -65,7 +65,7 @@ impl EnvFile {
         file
     }
 
-    /// The first line, or if need be as many as its quotes span; `None` if that is no assignment.
+    /// The first line, or if need be as many as its quotes span; `None` if that is not an assignment.
     fn entry(lines: &[&str], is_known: impl Fn(&str) -> bool) -> Option<String> {
         let first = without_comment(lines.first()?);
         let (_, value) = name_and_value(first);
@@ -75,12 +75,9 @@ impl EnvFile {
             let (name, value) = name_and_value(line);
             value.is_some() && is_known(name)
         };
-        let others = lines
-            .iter()
-            .skip(1)
-            .take_while(|line| !starts_another(line));
-        let count = 1 + others.count();
-        (1..=count.min(most))
+        let others = lines.iter().take(most).skip(1);
+        let count = 1 + others.take_while(|line| !starts_another(line)).count();
+        (1..=count)
             .map(|count| [&[first], &lines[1..count]].concat().join("\n"))
             .find(|entry| {
                 let entry = format!("{entry}\n");
@@ -126,7 +123,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// The remedy for a line that is no assignment, or one that other readers of such files understand differently.
+/// The remedy for a line that is not an assignment, or whose value would lose characters.
 fn doubt(
     name: &str,
     value: Option<&str>,

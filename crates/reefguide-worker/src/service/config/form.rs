@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::address;
+use crate::address::{self, AddressError};
 use crate::job::JobType;
 use crate::retry::{Growth, RetryPolicy};
 use crate::runtime::JobLogs;
@@ -88,7 +88,7 @@ impl Form for HttpUrl {
     }
 
     fn parse(&self, text: &str) -> Result<String, Option<String>> {
-        address::parse(text).map_err(|error| error.remedy().map(Into::into))
+        address::parse(text).map_err(AddressError::remedy)
     }
 }
 

@@ -18,7 +18,8 @@ const ENVIRONMENT: &str = "environment";
 
 /// The places a configuration is read from.
 ///
-/// In each of them an empty value is the same as none, and line ends after a value are left out. There is no `Debug`: the map holds secrets.
+/// In each of them an empty value is the same as none, and line ends after a value are left out. There is no `Debug`:
+/// the map holds secrets.
 ///
 /// ```
 /// use reefguide_worker::service::config::{Config, ConfigSources};
@@ -40,7 +41,8 @@ pub struct ConfigSources {
     /// A TOML file whose keys are the variables' names in lower case; it need not exist.
     pub toml: Option<PathBuf>,
     /// A file of `NAME=value` lines; it need not exist. Lines with other names need not be in order.
-    /// In values that are bare or in double quotes, `${NAME}` is replaced by that variable: put a password with a `$` into single quotes.
+    /// In values that are bare or in double quotes, `${NAME}` is replaced by that variable: put a password with a `$`
+    /// into single quotes.
     pub env_file: Option<PathBuf>,
     /// The environment.
     pub env: HashMap<String, OsString>,
@@ -134,7 +136,7 @@ pub(super) fn read(
         .into_iter()
         .map(|(name, _)| (name.clone(), ENVIRONMENT.to_owned()));
     for (name, origin) in others.into_iter().chain(names) {
-        // With the right one set, the other is somebody else's.
+        // With the right one set, the other belongs to another program.
         let unset = |variable: &&Variable| {
             let key = variable.key();
             [&toml, &env_file, &env]
@@ -297,7 +299,8 @@ fn env_file_layer(
         needs: "a line such as NAME=value or NAME='a value with $, # or spaces'".into(),
         remedy: line.remedy,
     }));
-    let names = file.names.into_iter();
+    let is_empty = |name: &String| file.values.contains(&(name.clone(), String::new()));
+    let names = file.names.into_iter().filter(|(_, name)| !is_empty(name));
     let names = names.map(|(line, name)| (name, format!("{origin}, line {line}")));
     (layer, names.collect())
 }

@@ -5,7 +5,7 @@ use super::variable::Variable;
 /// From this length on a name may have two letters wrong, and may lack its end.
 const LONG: usize = 8;
 
-/// The setting that was probably meant by a name that is none's.
+/// The setting that a name probably means which is not the name of any.
 pub(super) fn meant<'a>(name: &str, variables: &'a [Variable]) -> Option<&'a Variable> {
     let name = name.to_ascii_uppercase();
     let allowed = match name.len() {

@@ -11,7 +11,7 @@
 //! | [`job`] | the words: job, assignment, claim, outcome |
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
-//! | [`text`] | text and JSON that people wrote: byte order marks, encodings |
+//! | [`address`], [`text`] | what people write: addresses of servers; text and JSON in files |
 //! | [`health`], [`metrics`] | what a worker says of itself |
 //! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
 

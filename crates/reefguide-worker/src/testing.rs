@@ -49,7 +49,7 @@ use crate::handler::{
     BlockingJobHandler, ContextParts, Extensions, JobContext, JobError, JobHandler, Registry,
 };
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
-use crate::runtime::{COOPERATION, Limit, Reached, call};
+use crate::runtime::{COOPERATION, Limit, Reached, call, temporary_folder};
 use crate::storage::{Outputs, Storage, StorageUri};
 
 /// Runs one handler, as the worker would.
@@ -132,7 +132,7 @@ impl Harness {
     /// What the handler returns, a payload that does not fit its input, a panic in it, an object that
     /// could not be put.
     pub async fn run(&self, payload: impl Serialize) -> Result<Finished, JobError> {
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir_in(temporary_folder())?;
         let paths = Paths(folder.path());
         for path in [paths.scratch(), paths.outputs(), paths.objects()] {
             std::fs::create_dir(path)?;

@@ -3,8 +3,10 @@
 
 mod witness;
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -226,19 +228,168 @@ async fn an_error_stays_short_whatever_is_on_stderr() {
     assert!((500..3_000).contains(&length), "{length}");
 }
 
-#[tokio::test]
-async fn a_program_that_cannot_be_started_is_named_with_a_remedy() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("plain.R");
-    std::fs::write(&file, "1 + 1").unwrap();
+/// A script in a folder. A process of its own writes it, since a program that is open for writing cannot be started.
+fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    let written = std::process::Command::new("sh")
+        .args(["-c", "printf \"$0\" >\"$1\" && chmod 755 \"$1\"", text])
+        .arg(&file)
+        .status();
+    assert!(written.unwrap().success());
+    file
+}
+
+/// Why programs fail, without what differs from run to run and from machine to machine.
+async fn failures(folder: &Path, programs: impl IntoIterator<Item = PathBuf>) -> String {
     let mut said = Vec::new();
-    for program in [Path::new("no-such-program"), &file] {
+    for program in programs {
         let error = in_time(harness(Program::new(program)).run(json!({}))).await;
         said.push(format!("{:?}", error.unwrap_err()));
     }
-    insta::with_settings!({ filters => vec![(r"/\S*/", "[folder]/")] }, {
-        insta::assert_snapshot!(said.join("\n"));
+    said.join("\n")
+        .replace(folder.to_str().unwrap(), "[folder]")
+}
+
+/// What shells and `env` write, and the folders of `PATH`.
+const MACHINE: [(&str, &str); 2] = [
+    (r"not found in [^;]*;", "not found in [folders];"),
+    (r"(exit code \d+): [^;]*;", "$1: […];"),
+];
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_is_named_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let plain = path.join("plain.R");
+    std::fs::write(&plain, "1 + 1").unwrap();
+    symlink("nowhere", path.join("dangling")).unwrap();
+    let programs = [
+        Path::new("no-such-program").to_owned(),
+        "no-such-folder/no-such-program".into(),
+        path.join("none"),
+        "".into(),
+        path.to_owned(),
+        path.join("dangling"),
+        plain.join("below"),
+        plain,
+    ];
+    let said = failures(folder.path(), programs).await;
+    insta::with_settings!({ filters => MACHINE.to_vec(), omit_expression => true }, {
+        insta::assert_snapshot!(said);
     });
+}
+
+#[tokio::test]
+async fn what_keeps_a_script_from_being_started_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name, text| script(folder.path(), name, text);
+    let programs = [
+        file("missing.py", "#!/usr/bin/python9 -u\\n"),
+        file("relative.py", "#! python3\\n"),
+        file("folder.sh", "#!/tmp\\n"),
+        file("nothing.sh", "#!\\n"),
+        file("windows.sh", "#!/bin/sh\\r\\nexit 0\\r\\n"),
+        file("windows-argument.sh", "#!/bin/sh -e\\r\\nexit 0\\r\\n"),
+        file(
+            "windows-env.py",
+            "#!/usr/bin/env python3\\r\\nexit(0)\\r\\n",
+        ),
+        file("env.py", "#!/usr/bin/env python9\\n"),
+        file("split.py", "#!/usr/bin/env -S A=1 python9 -u\\n"),
+        file("marked.sh", "\\357\\273\\277#!/bin/sh\\n"),
+        file("unnamed.sh", "exit 0\\n"),
+        file("empty", ""),
+        file("elsewhere", "\\177ELF\\1\\2\\1aaaaaaaaaaaaaaaaa"),
+    ];
+    let said = failures(folder.path(), programs).await;
+    insta::with_settings!({ filters => MACHINE.to_vec(), omit_expression => true }, {
+        insta::assert_snapshot!(said);
+    });
+}
+
+#[tokio::test]
+async fn a_script_that_fails_by_itself_is_given_no_other_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = script(folder.path(), "fails", "#!/usr/bin/env sh\\nexit 127\\n");
+    let said = failures(folder.path(), [file]).await;
+    assert!(
+        said.ends_with("exit code 127; it wrote nothing to stderr)"),
+        "{said}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_that_is_being_written_can_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = script(folder.path(), "busy", "#!/bin/sh\\n");
+    let _open = File::options().write(true).open(&file).unwrap();
+    let error = in_time(harness(Program::new(file)).run(json!({})))
+        .await
+        .unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+}
+
+/// Runs `program`, found by the `PATH` that it is given.
+async fn run_in_path(program: &Path, path: &str) -> String {
+    let program = Program::new(program)
+        .args([
+            "-c",
+            "printf '\"%s %s\"' \"$0\" \"$(command -v found)\" >\"$JOB_RESULT\"",
+        ])
+        .env("PATH", path);
+    let finished = in_time(harness(program).run(json!({}))).await.unwrap();
+    finished.result().as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_relative_folder_of_path_is_the_workers_also_for_the_program() {
+    // Tests run in the folder of their crate.
+    let folder = tempfile::tempdir_in("tests").unwrap();
+    symlink("/bin/sh", folder.path().join("found")).unwrap();
+    let absolute = std::path::absolute(folder.path()).unwrap();
+    let relative = Path::new("tests").join(folder.path().file_name().unwrap());
+    let path = format!("{}:/usr/bin:/bin", relative.display());
+    let seen = run_in_path(Path::new("found"), &path).await;
+    assert_eq!(seen, format!("found {}/found", absolute.display()));
+}
+
+#[tokio::test]
+async fn a_path_may_go_on_from_a_folder_of_path() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tools")).unwrap();
+    symlink("/bin/sh", folder.path().join("tools/sh")).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let seen = run_in_path(Path::new("tools/sh"), &path).await;
+    assert_eq!(seen, format!("{}/tools/sh ", folder.path().display()));
+}
+
+#[tokio::test]
+async fn a_program_may_lie_beside_the_worker() {
+    let own = std::env::current_exe().unwrap();
+    let folder = tempfile::tempdir_in(own.parent().unwrap()).unwrap();
+    let file = folder.path().join("sh");
+    symlink("/bin/sh", &file).unwrap();
+    let relative = Path::new(folder.path().file_name().unwrap()).join("sh");
+    let seen = run_in_path(&relative, "/usr/bin:/bin").await;
+    assert_eq!(seen, format!("{} ", file.display()));
+
+    let name = folder.path().with_extension("program");
+    symlink("/bin/sh", &name).unwrap();
+    let seen = run_in_path(Path::new(name.file_name().unwrap()), "/usr/bin:/bin").await;
+    std::fs::remove_file(&name).unwrap();
+    assert_eq!(seen, format!("{} ", name.display()));
+}
+
+#[tokio::test]
+async fn what_cannot_be_executed_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("a/sh")).unwrap();
+    std::fs::create_dir(folder.path().join("b")).unwrap();
+    std::fs::write(folder.path().join("b/sh"), "").unwrap();
+    let path = folder.path().display();
+    let seen = run_in_path(Path::new("sh"), &format!("{path}/a:{path}/b:/usr/bin:/bin")).await;
+    assert_eq!(seen, "sh ");
 }
 
 #[tokio::test]

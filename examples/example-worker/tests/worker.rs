@@ -14,7 +14,7 @@ async fn every_sample_payload_succeeds() {
     for entry in Path::new("payloads").read_dir().unwrap() {
         let file = entry.unwrap().path();
         let job_type = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        let payload = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let payload = reefguide_worker::text::json(&std::fs::read(&file).unwrap()).unwrap();
         jobs.push((lab.submit(&job_type, payload).unwrap(), job_type));
     }
 

@@ -100,3 +100,13 @@ async fn a_wrong_secret_key_is_bad() {
     assert_eq!(ended.code, Some(77));
     assert_shown!(ended.shown());
 }
+
+#[tokio::test]
+async fn what_looks_wrong_is_noted_and_changes_nothing() {
+    let lab = lab().await;
+    let program = worker_for(&lab).file(".env", "JOB_TYPE=TEST\n");
+    let ended = program.run(&["check"]).await;
+    assert_eq!(ended.code, Some(0));
+    let note = "\nnote  configuration: JOB_TYPE is not a setting of the worker (.env, line 1); did you mean JOB_TYPES?\n";
+    assert!(ended.stdout.contains(note), "{}", ended.stdout);
+}

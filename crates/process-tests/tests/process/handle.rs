@@ -1,7 +1,9 @@
 //! `handle`: one handler on one payload, with no server and no settings.
 
+use std::os::unix::fs::symlink;
+
 use crate::program::{Ended, Program};
-use crate::rig::assert_shown;
+use crate::rig::{assert_shown, lab, worker_for};
 
 async fn handle_test(program: &Program, input: &'static str) -> Ended {
     let args = ["handle", "TEST", "--input", "-", "--output-dir", "out"];
@@ -86,6 +88,7 @@ async fn inputs_are_read_from_a_folder_in_place_of_s3() {
 #[tokio::test]
 async fn an_input_that_is_not_in_the_folder_is_named() {
     let program = Program::bare().file("payload.json", r#"{ "source": "s3://bucket/none.csv" }"#);
+    std::fs::create_dir(program.path("store")).unwrap();
     let args = "handle COPY --input payload.json --output-dir out --storage-dir store";
     let args: Vec<_> = args.split(' ').collect();
     let ended = program.run(&args).await;
@@ -103,4 +106,102 @@ async fn a_payload_may_come_from_an_editor_of_windows() {
     let args: Vec<_> = args.split(' ').collect();
     let ended = program.run(&args).await;
     assert_eq!(ended.code, Some(0), "{}", ended.shown());
+}
+
+#[tokio::test]
+async fn outputs_go_where_a_symbolic_link_points_to() {
+    let program = Program::bare();
+    std::fs::create_dir(program.path("elsewhere")).unwrap();
+    symlink("elsewhere", program.path("out")).unwrap();
+    let ended = handle_test(&program, r#"{ "id": 7 }"#).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.shown());
+    assert!(program.path("elsewhere/test.json").is_file());
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_is_named_with_the_reason() {
+    let program = Program::bare().file("file", "this is no folder");
+    symlink("nowhere", program.path("link")).unwrap();
+    let usual = ["handle", "TEST", "--input=-", "--output-dir=out"];
+    let mut said = String::new();
+    for folder in ["link", "link/below", "file", "file/below", "none"] {
+        for name in ["--storage-dir", "--output-dir"] {
+            let others = usual.iter().filter(|other| !other.starts_with(name));
+            let arg = format!("{name}={folder}");
+            let args: Vec<_> = others.copied().chain([arg.as_str()]).collect();
+            let ended = program
+                .start_with_input(&args, r#"{ "id": 7 }"#)
+                .ended()
+                .await;
+            said += &format!("{arg}\n{}\n", ended.shown());
+        }
+    }
+    assert_shown!(said);
+    for name in ["DATA_SCRATCH_SPACE", "CACHE_PATH"] {
+        let lab = lab().await;
+        let program = worker_for(&lab).env(name, "link/below");
+        symlink("nowhere", program.path("link")).unwrap();
+        let ended = program.run(&[]).await;
+        assert_eq!(ended.code, Some(78));
+        let reason = "link is a symbolic link to nowhere, which is not there";
+        assert!(ended.stderr.contains(reason), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_tilde_that_no_shell_has_replaced_is_a_wrong_command_line() {
+    let usual = ["handle", "TEST", "--input=-", "--output-dir=out"];
+    for arg in [
+        "--input=~/in.json",
+        "--output-dir=~/out",
+        "--storage-dir=~",
+        "--config=~/worker.toml",
+        "--env-file=~/.env",
+    ] {
+        let name = arg.split('~').next().unwrap();
+        let others = usual.iter().filter(|other| !other.starts_with(name));
+        let args: Vec<_> = others.copied().chain([arg]).collect();
+        let ended = Program::bare().run(&args).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.shown());
+        assert!(
+            ended.stderr.contains("only a shell knows `~`"),
+            "{}",
+            ended.shown()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_empty_tmpdir_is_none() {
+    let program = Program::bare().env("TMPDIR", "").unruly();
+    let program = program.file(
+        "job.json",
+        r#"{ "script": "echo \"\\\"$TMPDIR\\\"\" >\"$JOB_RESULT\"" }"#,
+    );
+    let args = "handle PLAIN --input job.json --output-dir out";
+    let args: Vec<_> = args.split(' ').collect();
+    let ended = program.run(&args).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.shown());
+    assert!(
+        ended.stdout.starts_with("\"/tmp/handle-"),
+        "{}",
+        ended.shown()
+    );
+}
+
+#[tokio::test]
+async fn what_looks_wrong_in_the_settings_is_logged() {
+    let program = Program::bare().env("S3_BUCKET", "reef");
+    let ended = handle_test(&program, r#"{ "id": 7 }"#).await;
+    assert_eq!(ended.code, Some(0));
+    let log = ended.log();
+    let line = log
+        .iter()
+        .find(|line| line["message"] == "setting looks wrong");
+    assert_eq!(line.unwrap()["setting"], "S3_BUCKET");
+    assert!(
+        ended.stderr.contains("did you mean S3_BUCKET_NAME?"),
+        "{}",
+        ended.stderr
+    );
 }

@@ -6,13 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::program::Program;
-use crate::rig::{assert_shown, lab, nobody, submit_test, worker_for};
-
-/// A port for a worker to serve its health on.
-fn free_port() -> u16 {
-    let (_socket, port) = nobody();
-    port
-}
+use crate::rig::{assert_shown, free_port, lab, nobody, submit_test, worker_for};
 
 /// Whether a worker is ready, and what it says.
 async fn ready(port: u16) -> (bool, String) {

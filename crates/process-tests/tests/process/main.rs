@@ -22,6 +22,7 @@ mod program;
 mod receiver;
 mod reference;
 mod rig;
+mod secrets;
 #[cfg(feature = "sentry")]
 mod sentry;
 mod starting;

@@ -1,6 +1,7 @@
 //! The worker's program, run as a process with an environment and folders that hold what a test gives.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,10 +16,14 @@ use tokio::task::JoinHandle;
 /// No test waits longer than this for anything; it says so instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A user without any rights, by the numbers that Linux reserves for it.
+const NOBODY: u32 = 65_534;
+
 /// What the process is given. Scratch folders come to a folder of its own, which has to be empty in the
 /// end.
 pub(crate) struct Program {
-    binary: &'static str,
+    binary: PathBuf,
+    user: Option<u32>,
     env: BTreeMap<String, String>,
     secrets: Vec<String>,
     folder: TempDir,
@@ -30,7 +35,8 @@ impl Program {
         let temporary = tempfile::tempdir().unwrap();
         let tmpdir = temporary.path().to_str().unwrap().to_owned();
         Self {
-            binary: env!("CARGO_BIN_EXE_process-tests"),
+            binary: env!("CARGO_BIN_EXE_process-tests").into(),
+            user: None,
             env: BTreeMap::from([("TMPDIR".to_owned(), tmpdir)]),
             secrets: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
@@ -40,7 +46,7 @@ impl Program {
 
     /// The worker whose handlers come to harm, in place of the usual one.
     pub(crate) fn unruly(mut self) -> Self {
-        self.binary = env!("CARGO_BIN_EXE_unruly");
+        self.binary = env!("CARGO_BIN_EXE_unruly").into();
         self
     }
 
@@ -51,12 +57,30 @@ impl Program {
 
     /// The worker that does what a payload says, in place of the one that does little.
     pub(crate) fn soak_worker(mut self) -> Self {
-        self.binary = env!("CARGO_BIN_EXE_soak-worker");
+        self.binary = env!("CARGO_BIN_EXE_soak-worker").into();
         self
     }
 
     pub(crate) fn unset(mut self, name: &str) -> Self {
         assert!(self.env.remove(name).is_some(), "{name} was not set");
+        self
+    }
+
+    /// Without the rights of root, should the tests have them.
+    pub(crate) fn unprivileged(mut self) -> Self {
+        let own = std::fs::metadata(self.folder.path()).unwrap().uid();
+        if own == 0 {
+            // The folder of the tests' own programs may be closed to others.
+            let binary = self.path("worker");
+            std::fs::hard_link(&self.binary, &binary)
+                .or_else(|_| std::fs::copy(&self.binary, &binary).map(drop))
+                .unwrap();
+            self.binary = binary;
+            self.user = Some(NOBODY);
+            for folder in [self.folder.path(), self.temporary.path()] {
+                chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
         self
     }
 
@@ -87,7 +111,10 @@ impl Program {
 
     /// The process, for those who give it other streams.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.binary);
+        let mut command = Command::new(&self.binary);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
             .args(args)
             .env_clear()

@@ -88,3 +88,9 @@ pub(crate) fn nobody() -> (TcpSocket, u16) {
     let port = socket.local_addr().unwrap().port();
     (socket, port)
 }
+
+/// A port for a worker to serve its health on.
+pub(crate) fn free_port() -> u16 {
+    let (_socket, port) = nobody();
+    port
+}

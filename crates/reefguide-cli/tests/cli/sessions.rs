@@ -143,7 +143,7 @@ async fn a_password_in_an_address_is_neither_used_nor_shown_nor_kept() {
     let refused = run(&["login", "--email", "user@email.com"]);
     assert!(refused.starts_with("exit 2\n"), "{refused}");
     assert!(
-        refused.contains("remove the user name and password from it"),
+        refused.contains("remove the user name and password"),
         "{refused}"
     );
     run(&["login", "--email", "user@email.com", "--json"]);

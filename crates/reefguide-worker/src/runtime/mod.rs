@@ -28,6 +28,7 @@ mod watch;
 mod worker;
 
 pub use builder::{BuildError, WorkerBuilder};
+pub(crate) use options::temporary_folder;
 pub use options::{JobLogs, RunOptions, TypeOptions};
 pub use records::{Record, RecordError};
 pub use recovery::{Look, Recovery, RecoveryError, Settled};

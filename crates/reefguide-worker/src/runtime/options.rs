@@ -106,7 +106,16 @@ impl Default for RunOptions {
             records: None,
             record_interval: Duration::from_secs(30),
             job_logs: JobLogs::Off,
-            scratch: std::env::temp_dir(),
+            scratch: temporary_folder(),
         }
+    }
+}
+
+/// The system's folder for temporary files. An empty `TMPDIR` is none, and not the current folder.
+pub(crate) fn temporary_folder() -> PathBuf {
+    let folder = std::env::temp_dir();
+    match folder.as_os_str().is_empty() {
+        true => "/tmp".into(),
+        false => folder,
     }
 }

@@ -15,6 +15,8 @@ mod job_log;
 mod limits;
 #[cfg(feature = "otel")]
 pub mod otel;
+mod paths;
+pub mod process_memory;
 mod reporting;
 #[cfg(feature = "sentry")]
 pub mod sentry;

@@ -170,6 +170,183 @@ fn all_problems_are_reported_at_once_with_where_they_are() {
 }
 
 #[test]
+fn files_may_come_from_an_editor_of_windows() {
+    let config = Place::good()
+        .file(
+            "worker.toml",
+            "\u{feff}aws_region = 'toml'\r\nport = 80\r\n",
+        )
+        .file(".env", "\u{feff}MAX_JOBS=7\r\nS3_BUCKET_NAME='reef'\r\n")
+        .load()
+        .unwrap();
+    assert_eq!(
+        (config.aws_region.as_str(), config.port),
+        ("toml", Some(80))
+    );
+    assert_eq!(config.max_jobs, Some(7));
+    assert_eq!(config.s3_bucket_name.as_deref(), Some("reef"));
+
+    let place = Place::good();
+    let utf16: Vec<u8> = "PORT=80"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for name in ["worker.toml", ".env"] {
+        std::fs::write(place.folder.path().join(name), &utf16).unwrap();
+    }
+    insta::assert_snapshot!(place.error());
+}
+
+#[test]
+fn lines_with_other_names_need_not_be_in_order() {
+    let place = Place::good().file(
+        ".env",
+        "GREETING=it's mine\nOTHER={\"b\": 1}\nA=x y\nWINDOWS=C:\\dir\n%\nPORT=80  # let's go\n",
+    );
+    assert_eq!(place.load().unwrap().port, Some(80));
+
+    // In Latin-1.
+    let text = b"CITY=Cura\xe7ao\nPORT=81\n";
+    std::fs::write(place.folder.path().join(".env"), text).unwrap();
+    assert_eq!(place.load().unwrap().port, Some(81));
+    let text = b"WORKER_USERNAME=Cura\xe7ao\n";
+    std::fs::write(place.folder.path().join(".env"), text).unwrap();
+    assert!(
+        place.error().contains("save the file as UTF-8"),
+        "{}",
+        place.error()
+    );
+}
+
+#[test]
+fn lines_of_settings_that_cannot_be_read_are_named_with_their_remedy() {
+    let place = Place::good().file(
+        ".env",
+        "AWS_REGION=x y\nOTEL_RESOURCE_ATTRIBUTES={\"b\": 1}\n# it's a comment\nMINIO_PASSWORD=hunter2\\b\n\
+         S3_BUCKET_NAME: reef\nPORT=80\n",
+    );
+    let error = place.error();
+    assert!(!error.contains("hunter2"), "{error}");
+    insta::assert_snapshot!(error);
+}
+
+/// What [`Config::warnings`] has.
+fn warnings(place: &Place) -> Vec<String> {
+    let folder = format!("{}/", place.folder.path().display());
+    let config = place.load().unwrap();
+    let warnings = config.warnings().iter();
+    warnings
+        .map(|warning| format!("{} {}; {}", warning.subject, warning.found, warning.remedy))
+        .map(|warning| warning.replace(&folder, ""))
+        .collect()
+}
+
+#[test]
+fn a_name_that_is_nearly_that_of_a_setting_is_a_warning_unless_that_is_set() {
+    let place = Place::good()
+        .file(
+            ".env",
+            "\nJOB_TYPE=TEST\nS3_BUCKET='reef\nLD_LIBRARY_PATH=/lib\nAPI_TIMEOUT=\n",
+        )
+        .env("poll_interval_ms", "2000")
+        .env("IDLE_TIMEOUT", "");
+    insta::assert_snapshot!(warnings(&place).join("\n"));
+    let place = place
+        .file(
+            "worker.toml",
+            "job_types = 'TEST'\ns3_bucket_name = 'reef'\n",
+        )
+        .env("POLL_INTERVAL_MS", "2000")
+        // ECS sets both.
+        .env("ECS_CONTAINER_METADATA_URI", "http://169.254.170.2/v3/1")
+        .env("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/1");
+    assert_eq!(warnings(&place), [""; 0]);
+}
+
+#[test]
+fn what_was_meant_is_among_the_problems() {
+    let place = Place::empty()
+        .file(".env", "WORKER_PASWORD=hunter2\n")
+        .env("API_ENDPIONT", "http://localhost:5000")
+        .env("WORKER_USER", "worker@email.com");
+    let error = place.error();
+    assert!(!error.contains("hunter2"), "{error}");
+    insta::assert_snapshot!(error);
+}
+
+#[test]
+fn a_line_end_after_a_secret_is_no_part_of_it_and_a_space_is_with_a_warning() {
+    for end in ["\n", "\r\n", "\r", "\n\n"] {
+        let place = Place::good().env("WORKER_PASSWORD", &format!("hunter2{end}"));
+        assert_eq!(
+            place.load().unwrap().worker_password.expose_secret(),
+            "hunter2"
+        );
+        assert_eq!(warnings(&place), [""; 0]);
+    }
+    let place = Place::good().env("WORKER_PASSWORD", "hunter2 \n");
+    assert_eq!(
+        place.load().unwrap().worker_password.expose_secret(),
+        "hunter2 "
+    );
+    insta::assert_snapshot!(
+        warnings(&place).join("\n"),
+        @"WORKER_PASSWORD begins or ends with white space (environment); remove the white space, unless it belongs to the secret"
+    );
+    let place = Place::good().env("WORKER_PASSWORD", "\r\n");
+    assert!(place.error().contains("WORKER_PASSWORD is not set"));
+}
+
+#[test]
+fn folders_are_named_without_the_tilde_of_shells() {
+    for name in ["DATA_SCRATCH_SPACE", "DATA_PATH", "CACHE_PATH"] {
+        for (folder, remedy) in [
+            ("~", "since only a shell knows `~`"),
+            ("~/reef", "/reef, since only a shell knows `~`"),
+            ("~worker/reef", "write the whole path"),
+        ] {
+            let error = Place::good().env(name, folder).error();
+            assert!(error.contains(name) && error.contains(remedy), "{error}");
+        }
+        assert!(Place::good().env(name, "./~/reef~").load().is_ok());
+    }
+}
+
+#[test]
+fn addresses_have_one_rule_and_their_secrets_are_never_shown() {
+    let names = Config::variables().iter().map(|variable| variable.name);
+    let addresses = names.filter(|name| name.ends_with("ENDPOINT") || name.contains("_URI"));
+    let addresses: Vec<_> = addresses.collect();
+    assert_eq!(addresses.len(), 7, "{addresses:?}");
+    for name in addresses {
+        for address in [
+            "http://hunter2@reef",
+            "https://me:hunter2@reef/folder",
+            "s3://me:hunter2@reef/folder",
+            "me:hunter2@reef",
+            "http://reef/folder?key=hunter2",
+            "http://reef/?user=me@hunter2",
+            "http://reef/folder#hunter2",
+            "http://me:hun/hunter2@reef",
+        ] {
+            let error = Place::good().env(name, address).error();
+            assert!(error.contains(name), "{error}");
+            assert!(!error.contains("hunter2"), "{name}={address}: {error}");
+        }
+    }
+    let error = Place::good().env("API_ENDPOINT", "api:5000/api").error();
+    assert!(
+        error.contains("put http:// or https:// before it"),
+        "{error}"
+    );
+    let config = Place::good()
+        .env("API_ENDPOINT", "http://api/")
+        .load()
+        .unwrap();
+    assert_eq!(config.api_endpoint, "http://api");
+}
+
+#[test]
 fn job_types_are_checked_although_something_else_is_missing() {
     let error = Place::empty().env("JOB_TYPES", "NOPE").load().unwrap_err();
     assert!(

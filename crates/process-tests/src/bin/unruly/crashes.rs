@@ -41,6 +41,8 @@ pub(crate) enum Does {
     },
     /// Uses all ways to write.
     Chatter,
+    /// Has a shell do a script.
+    Script(String),
     /// Says how large an object is.
     Read(StorageUri),
     /// Signs URLs for others to read an object with, and to replace it.
@@ -151,6 +153,10 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
             let mut input = String::new();
             std::io::stdin().read_line(&mut input)?;
             return Ok(json!({ "input": input }));
+        }
+        Does::Script(script) => {
+            let shell = Program::new("sh").args(["-c", &script]);
+            return shell.run(&(), ctx).await;
         }
         Does::Read(source) => {
             let bytes = ctx.storage().read(&source, 1 << 20).await?;

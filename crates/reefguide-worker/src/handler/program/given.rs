@@ -1,5 +1,6 @@
 //! What a program is given: folders, files, environment.
 
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::Program;
+use super::lookup::{Places, is_bare};
 use crate::handler::JobContext;
 use crate::trace;
 
@@ -48,17 +50,29 @@ impl WithheldVariables {
 }
 
 impl Program {
-    pub(super) fn command(&self, folder: &Folder, ctx: &JobContext) -> io::Result<Command> {
-        // Relative to the folder it runs in, a path would name nothing.
-        let program = match Path::new(&self.program) {
-            path if path.components().count() > 1 => std::path::absolute(path)?,
-            name => name.to_owned(),
-        };
+    /// The folders to look for the program in, by the `PATH` that it is given.
+    pub(super) fn places(&self) -> io::Result<Places> {
+        let given = self.env.iter().rev().find(|(name, _)| name == "PATH");
+        let given = given.map(|(_, path)| path.clone());
+        Places::new(given.or_else(|| env::var_os("PATH")))
+    }
+
+    pub(super) fn command(
+        &self,
+        file: &Path,
+        places: &Places,
+        folder: &Folder,
+        ctx: &JobContext,
+    ) -> io::Result<Command> {
         let outputs = std::path::absolute(ctx.outputs().folder())?;
         fs::create_dir_all(&outputs)?;
         let scratch = std::path::absolute(ctx.scratch())?;
         let trace = trace::headers().into_iter();
-        let mut command = Command::new(program);
+        let mut command = Command::new(file);
+        if is_bare(Path::new(&self.program)) && places.has_in_path(file) {
+            // As a shell would.
+            command.arg0(&self.program);
+        }
         command
             .args(&self.args)
             .current_dir(folder.work())
@@ -90,7 +104,9 @@ impl Program {
             .env_remove("TRACEPARENT")
             .env_remove("TRACESTATE")
             .envs(trace.map(|(name, value)| (name.to_ascii_uppercase(), value)))
-            .envs(self.env.iter().map(|(name, value)| (name, value)));
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            // It runs in another folder than the worker.
+            .envs(places.absolute_path().map(|path| ("PATH", path)));
         Ok(command)
     }
 }

@@ -1,6 +1,8 @@
 //! A handler's work done by a program in another language.
 
 mod given;
+mod lookup;
+mod obstacle;
 mod outcome;
 
 pub use given::WithheldVariables;
@@ -8,12 +10,15 @@ pub use given::WithheldVariables;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitStatus;
 
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::given::Folder;
+use self::obstacle::{obstacle, script_obstacle};
 use super::process::{Followed, Group, Tail, follow, log};
 use super::{JobContext, JobError};
 
@@ -97,8 +102,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program by its name, looked for in `PATH`, or by its path, which may be relative to the
-    /// folder the worker was started in.
+    /// A program by its name, or by its path.
+    ///
+    /// A name is looked for in the folders of `PATH` and then in that of the worker's own program. A relative path is
+    /// looked for from the folder that the worker runs in, from that of its own program, and from those of `PATH`.
+    /// What comes first and can be executed is taken. Relative folders in `PATH` are those of the worker, also for the
+    /// program itself.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -143,35 +152,49 @@ impl Program {
         O: DeserializeOwned,
     {
         ctx.check_cancelled()?;
+        let preparing =
+            |error: io::Error| JobError::from(error).context(format!("preparing to run {self}"));
+        let places = self.places().map_err(preparing)?;
+        let file = places
+            .find(&self.program)
+            .map_err(|error| JobError::permanent(format!("cannot start {self}: {error}")))?;
         let prepare = || {
             let folder = Folder::create(ctx, input)?;
-            let command = self.command(&folder, ctx)?;
+            let command = self.command(&file, &places, &folder, ctx)?;
             io::Result::Ok((folder, command))
         };
-        let (folder, mut command) = prepare()
-            .map_err(|error| JobError::from(error).context(format!("preparing to run {self}")))?;
+        let (folder, mut command) = prepare().map_err(preparing)?;
         // After the folder: the program is killed before its folder is removed.
-        let mut group = Group::start(&mut command).map_err(|error| self.not_started(&error))?;
+        let mut group =
+            Group::start(&mut command).map_err(|error| self.not_started(&file, &error))?;
         let mut tail = Tail::default();
         let status = self.follow(&mut group, &mut tail, ctx).await?;
         drop(group);
-        self.check(status, tail)?;
+        let hint = status.code().filter(|code| *code != 0);
+        let hint = hint.and_then(|code| script_obstacle(&file, code, &places));
+        self.check(status, tail, hint)?;
         ctx.outputs().files().await?;
         self.result(&folder.result())
     }
 
-    fn not_started(&self, error: &io::Error) -> JobError {
-        use io::ErrorKind::{NotFound, OutOfMemory, PermissionDenied, WouldBlock};
+    fn not_started(&self, file: &Path, error: &io::Error) -> JobError {
+        use io::ErrorKind::{ExecutableFileBusy, OutOfMemory, WouldBlock};
 
-        let remedy = match error.kind() {
-            NotFound => "; is it installed, and its folder on PATH?",
-            PermissionDenied => "; is it a file, and executable?",
-            _ => "",
+        let found = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC) => obstacle(file),
+            _ => None,
         };
-        let said = format!("cannot start {self}: {error}{remedy}");
+        let found = found.map_or_else(
+            || error.to_string(),
+            |obstacle| match file == Path::new(&self.program) {
+                true => format!("it {obstacle}"),
+                false => format!("{} {obstacle}", file.display()),
+            },
+        );
+        let said = format!("cannot start {self}: {found}");
         match error.kind() {
-            // No room for another process: there may be later.
-            OutOfMemory | WouldBlock => JobError::retryable(said),
+            // No room for another process, or its file is being written: later it may do.
+            OutOfMemory | WouldBlock | ExecutableFileBusy => JobError::retryable(said),
             _ => JobError::permanent(said),
         }
     }

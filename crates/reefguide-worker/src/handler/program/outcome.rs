@@ -23,7 +23,13 @@ const TRY_AGAIN: i32 = 75;
 const KILLED_IN_SHELL: i32 = 128 + 9;
 
 impl Program {
-    pub(super) fn check(&self, status: ExitStatus, stderr: Tail) -> Result<(), JobError> {
+    /// Whether it succeeded. What is known to be wrong with its file is the `hint`.
+    pub(super) fn check(
+        &self,
+        status: ExitStatus,
+        stderr: Tail,
+        hint: Option<String>,
+    ) -> Result<(), JobError> {
         let ended = match status.code() {
             Some(0) => return Ok(()),
             Some(TRY_AGAIN) => format!("{self} asks for another try with exit code {TRY_AGAIN}"),
@@ -38,7 +44,8 @@ impl Program {
         let quoted = quoted.map_or("; it wrote nothing to stderr".into(), |tail| {
             format!(": {tail}")
         });
-        let said = format!("{ended}{memory}{quoted}");
+        let hint = hint.map_or_else(String::new, |hint| format!("; it {hint}"));
+        let said = format!("{ended}{memory}{quoted}{hint}");
         match status.code() {
             Some(TRY_AGAIN) => Err(JobError::retryable(said)),
             _ => Err(JobError::permanent(said)),

@@ -16,6 +16,12 @@ impl Program {
         let Some(config) = report.note("configuration", self.loaded())? else {
             return Ok(report.exit);
         };
+        for warning in config.warnings() {
+            let (subject, found, remedy) = (&warning.subject, &warning.found, &warning.remedy);
+            answer(format_args!(
+                "note  configuration: {subject} {found}; {remedy}"
+            ))?;
+        }
         report.note("scratch", scratch(&config))?;
         if let Some(cache) = config.input_cache() {
             report.note("cache", prepared(&cache).await)?;

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, Program, scratch_problem, storage_in, telemetry_options};
+use super::{Problem, Program, path_parser, scratch_problem, storage_in, telemetry_options, warn};
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::bar::Bar;
 use crate::service::exit::Exit;
+use crate::service::paths::folder_obstacle;
 use crate::service::reporting::Reporting;
 use crate::service::stdout::answer;
 use crate::service::{signals, telemetry};
@@ -23,13 +24,13 @@ pub(super) struct Handle {
     /// The job type.
     job_type: String,
     /// File with the payload as JSON; `-` reads it from stdin.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = path_parser())]
     input: PathBuf,
     /// Folder for the output files; made if it is missing.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path_parser())]
     output_dir: PathBuf,
     /// Reads objects from this folder instead of S3: s3://bucket/key is DIR/bucket/key.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path_parser())]
     storage_dir: Option<PathBuf>,
 }
 
@@ -45,11 +46,10 @@ impl Program {
         let terminal = stderr().is_terminal();
         let reporting = Reporting::default();
         telemetry::init_to(&telemetry_options(&config), lines, terminal, &reporting)?;
+        warn(&config);
         let payload = read_payload(&handle.input)?;
-        std::fs::create_dir_all(&handle.output_dir).map_err(|error| {
-            let folder = handle.output_dir.display();
-            Problem::new(Exit::Usage, format!("output folder {folder}: {error}"))
-        })?;
+        handle.storage_dir.as_deref().map_or(Ok(()), check_exists)?;
+        let output_dir = made(&handle.output_dir)?;
         let scratch = tempfile::Builder::new()
             .prefix("handle-")
             .tempdir_in(&config.data_scratch_space)
@@ -86,7 +86,7 @@ impl Program {
             },
             attempt: 1,
             scratch: scratch.path().to_owned(),
-            outputs: Outputs::new(&handle.output_dir),
+            outputs: Outputs::new(output_dir),
             storage,
             inputs: config.input_cache(),
             extensions: self.extensions(&config),
@@ -108,6 +108,29 @@ impl Program {
         answer(text)?;
         Ok(Exit::Done)
     }
+}
+
+/// Makes the folder for outputs. What links to a folder is one, too; then its outputs are behind the link.
+fn made(folder: &Path) -> Result<PathBuf, Problem> {
+    let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+    made.map_err(|error| {
+        let reason = folder_obstacle(folder).unwrap_or_else(|| error.to_string());
+        let folder = folder.display();
+        Problem::new(Exit::Usage, format!("output folder {folder}: {reason}"))
+    })
+}
+
+/// Checks that a folder to read from is there.
+fn check_exists(folder: &Path) -> Result<(), Problem> {
+    let reason = match folder_obstacle(folder) {
+        None if folder.exists() => return Ok(()),
+        obstacle => obstacle.unwrap_or_else(|| "it is not there".into()),
+    };
+    let folder = folder.display();
+    Err(Problem::new(
+        Exit::Usage,
+        format!("storage folder {folder}: {reason}"),
+    ))
 }
 
 fn read_payload(path: &Path) -> Result<Value, Problem> {

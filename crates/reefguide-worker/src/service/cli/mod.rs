@@ -12,15 +12,16 @@ use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
-use super::health;
 use super::reporting::{Reporting, Service};
 use super::stdout::{answer, written};
 use super::telemetry::{self, TelemetryOptions};
+use super::{health, paths, process_memory};
 use crate::Chain;
 use crate::handler::{Extensions, WithheldVariables};
 use crate::job::JobType;
@@ -49,11 +50,18 @@ struct Files {
         long,
         global = true,
         value_name = "FILE",
-        default_value = "worker.toml"
+        default_value = "worker.toml",
+        value_parser = path_parser()
     )]
     config: PathBuf,
     /// File with environment variables; it need not exist.
-    #[arg(long, global = true, value_name = "FILE", default_value = ".env")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = ".env",
+        value_parser = path_parser()
+    )]
     env_file: PathBuf,
 }
 
@@ -88,9 +96,12 @@ impl WorkerBuilder {
     /// A whole program: reads arguments and configuration, sets up logging and signals, connects to
     /// the ReefGuide API and to S3, and runs.
     ///
+    /// Before anything else the process is [protected](process_memory) from being read by other processes of its user.
+    ///
     /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
     /// that were given to the builder before are replaced by what the configuration says.
     pub async fn main(self) -> ExitCode {
+        process_memory::protect();
         Box::pin(dispatch(self, std::env::args_os())).await.into()
     }
 }
@@ -140,6 +151,14 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             return exit;
         }
         problem.told()
+    })
+}
+
+/// Reads a path, which shells leave as it is behind a `=`: `--output-dir=~/out`.
+fn path_parser() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|path| {
+        let path = PathBuf::from(path);
+        paths::refuse_tilde(&path).map(|()| path)
     })
 }
 
@@ -291,7 +310,25 @@ fn start_logging(config: &Config, service: &Service) -> Result<Reporting, Proble
     let terminal = stderr().is_terminal();
     telemetry::init_to(&telemetry_options(config), stderr, terminal, &reporting)?;
     reporting.announce(config);
+    if !process_memory::is_protected() {
+        tracing::warn!(
+            "programs of handlers can read this process's environment, with its secrets"
+        );
+    }
+    warn(config);
     Ok(reporting)
+}
+
+/// Logs what looks wrong in the configuration.
+fn warn(config: &Config) {
+    for found in config.warnings() {
+        tracing::warn!(
+            setting = found.subject,
+            found = found.found,
+            remedy = found.remedy,
+            "setting looks wrong"
+        );
+    }
 }
 
 fn telemetry_options(config: &Config) -> TelemetryOptions {

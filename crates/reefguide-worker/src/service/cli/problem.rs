@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::Chain;
 use crate::service::config::{Config, ConfigError};
 use crate::service::exit::Exit;
+use crate::service::paths::folder_obstacle;
 use crate::service::reporting::ReportingError;
 use crate::service::stdout::StdoutError;
 use crate::service::telemetry::TelemetryError;
@@ -126,15 +127,22 @@ pub(super) fn bucket_problem(config: &Config, error: &StorageError) -> Problem {
 
 pub(super) fn cache_problem(cache: &InputCache, error: &StorageError) -> Problem {
     let folder = cache.folder().parent().unwrap_or(cache.folder());
+    let error = match folder_obstacle(folder) {
+        Some(obstacle) => format!(
+            "cannot make folder {}: {obstacle}",
+            cache.folder().display()
+        ),
+        None => Chain(error).to_string(),
+    };
     let message = format!(
-        "{}\n  CACHE_PATH is {}; name a folder in which files can be written and locked, or unset it",
-        Chain(error),
+        "{error}\n  CACHE_PATH is {}; name a folder in which files can be written and locked, or unset it",
         folder.display()
     );
     Problem::new(Exit::Config, message)
 }
 
 pub(super) fn scratch_problem(folder: &Path, error: &std::io::Error) -> Problem {
+    let error = folder_obstacle(folder).unwrap_or_else(|| error.to_string());
     let folder = folder.display();
     let message = format!(
         "cannot write into {folder}: {error}\n  DATA_SCRATCH_SPACE is {folder}; name a folder that can \

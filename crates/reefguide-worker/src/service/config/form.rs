@@ -9,14 +9,15 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::Url;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::address::{self, AddressError};
 use crate::job::JobType;
 use crate::retry::{Growth, RetryPolicy};
 use crate::runtime::JobLogs;
+use crate::service::paths;
 use crate::service::telemetry::LogFormat;
 use crate::storage::{Encryption, StorageClass, StorageUri};
 
@@ -87,20 +88,7 @@ impl Form for HttpUrl {
     }
 
     fn parse(&self, text: &str) -> Result<String, Option<String>> {
-        let url = Url::parse(text.trim()).map_err(|_| None)?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(None);
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Some(
-                "remove the user name and password from the URL, they have variables of their own"
-                    .into(),
-            ));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(Some("remove what follows the path".into()));
-        }
-        Ok(url.as_str().trim_end_matches('/').into())
+        address::parse(text).map_err(AddressError::remedy)
     }
 }
 
@@ -116,11 +104,9 @@ impl Form for ApiUrl {
 
     fn parse(&self, text: &str) -> Result<String, Option<String>> {
         let url = HttpUrl.parse(text)?;
-        match url.rsplit_once('/') {
-            Some((base, last)) if last.eq_ignore_ascii_case("api") => {
-                Err(Some(format!("write {base}, the worker adds `/api` itself")))
-            }
-            _ => Ok(url),
+        match address::without_api(&url) {
+            Some(base) => Err(Some(format!("write {base}, the worker adds `/api` itself"))),
+            None => Ok(url),
         }
     }
 }
@@ -434,7 +420,9 @@ impl Form for Folder {
     }
 
     fn parse(&self, text: &str) -> Result<PathBuf, Option<String>> {
-        Text.parse(text).map(PathBuf::from)
+        let path = PathBuf::from(Text.parse(text)?);
+        paths::refuse_tilde(&path).map_err(Some)?;
+        Ok(path)
     }
 }
 

@@ -7,15 +7,19 @@ use std::{env, fs, io};
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
+use super::env_file::EnvFile;
 use super::error::Problem;
+use super::misspelt::meant;
 use super::variable::{Variable, WhenUnset};
+use crate::text::{self, TextError};
 
 /// The origin of values from [`ConfigSources::env`], as problems name it.
 const ENVIRONMENT: &str = "environment";
 
 /// The places a configuration is read from.
 ///
-/// In each of them an empty value is the same as none. There is no `Debug`: the map holds secrets.
+/// In each of them an empty value is the same as none, and line ends after a value are left out. There is no `Debug`:
+/// the map holds secrets.
 ///
 /// ```
 /// use reefguide_worker::service::config::{Config, ConfigSources};
@@ -36,8 +40,9 @@ const ENVIRONMENT: &str = "environment";
 pub struct ConfigSources {
     /// A TOML file whose keys are the variables' names in lower case; it need not exist.
     pub toml: Option<PathBuf>,
-    /// A file of `NAME=value` lines; it need not exist. In values that are bare or in double quotes,
-    /// `$NAME` is replaced by that variable: put a password with a `$` into single quotes.
+    /// A file of `NAME=value` lines; it need not exist. Lines with other names need not be in order.
+    /// In values that are bare or in double quotes, `${NAME}` is replaced by that variable: put a password with a `$`
+    /// into single quotes.
     pub env_file: Option<PathBuf>,
     /// The environment.
     pub env: HashMap<String, OsString>,
@@ -71,9 +76,11 @@ impl Layer {
         }
     }
 
-    fn insert(&mut self, variable: &Variable, text: String) {
+    /// A line end after a value, as secrets that were kept in a file have it, is no part of it.
+    fn insert(&mut self, variable: &Variable, text: &str) {
+        let text = text.trim_end_matches(['\r', '\n']);
         if !text.is_empty() {
-            self.values.insert(variable.key(), text);
+            self.values.insert(variable.key(), text.to_owned());
         }
     }
 }
@@ -98,25 +105,55 @@ pub(super) struct Found {
     pub(super) origin: Option<String>,
 }
 
-/// Reads all layers and returns what is left on top, by the variables' keys.
+/// Reads all layers and returns what is left on top, by the variables' keys. Names that were probably meant to be a
+/// variable's become `suspects`.
 pub(super) fn read(
     sources: &ConfigSources,
     variables: &[Variable],
     computed: &[(&Variable, String)],
     problems: &mut Vec<Problem>,
+    suspects: &mut Vec<Problem>,
 ) -> Map<String, Found> {
     let mut defaults = Layer::new(String::new());
     for variable in variables {
         if let WhenUnset::Value(text) = variable.when_unset {
-            defaults.insert(variable, text.into());
+            defaults.insert(variable, text);
         }
     }
     for (variable, text) in computed {
-        defaults.insert(variable, text.clone());
+        defaults.insert(variable, text);
     }
     let toml = toml_layer(sources.toml.as_deref(), variables, problems);
-    let env_file = env_file_layer(sources.env_file.as_deref(), variables, problems);
+    let (env_file, others) = env_file_layer(sources.env_file.as_deref(), variables, problems);
     let env = env_layer(&sources.env, variables, problems);
+    let mut names: Vec<_> = sources
+        .env
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    names.sort();
+    let names = names
+        .into_iter()
+        .map(|(name, _)| (name.clone(), ENVIRONMENT.to_owned()));
+    for (name, origin) in others.into_iter().chain(names) {
+        // With the right one set, the other belongs to another program.
+        let unset = |variable: &&Variable| {
+            let key = variable.key();
+            [&toml, &env_file, &env]
+                .iter()
+                .all(|layer| !layer.values.contains_key(&key))
+        };
+        if variables.iter().all(|variable| variable.name != name)
+            && let Some(variable) = meant(&name, variables).filter(unset)
+        {
+            suspects.push(Problem {
+                subject: name,
+                found: format!("is not a setting of the worker ({origin})"),
+                needs: "the exact name of a setting, if the worker is to read it".into(),
+                remedy: format!("did you mean {}?", variable.name),
+            });
+        }
+    }
 
     let merged = config::Config::builder()
         .add_source(defaults)
@@ -151,25 +188,29 @@ fn unreadable(subject: &str, reason: &str) -> Problem {
     }
 }
 
-/// The file's text; empty if it does not exist.
-fn read_file(path: Option<&Path>, problems: &mut Vec<Problem>) -> (String, String) {
+/// The file's bytes; none if it does not exist.
+fn read_file(path: Option<&Path>, problems: &mut Vec<Problem>) -> (String, Vec<u8>) {
     let Some(path) = path else {
         return Default::default();
     };
     let origin = path.display().to_string();
-    let text = fs::read_to_string(path).unwrap_or_else(|error| {
+    let bytes = fs::read(path).unwrap_or_else(|error| {
         if error.kind() != io::ErrorKind::NotFound {
             problems.push(unreadable(&origin, &error.to_string()));
         }
-        String::new()
+        Vec::new()
     });
-    (origin, text)
+    (origin, bytes)
 }
 
 fn toml_layer(path: Option<&Path>, variables: &[Variable], problems: &mut Vec<Problem>) -> Layer {
-    let (origin, text) = read_file(path, problems);
+    let (origin, bytes) = read_file(path, problems);
+    let text = text::decode(&bytes).unwrap_or_else(|error| {
+        problems.push(unreadable(&origin, &error.to_string()));
+        ""
+    });
     let mut layer = Layer::new(&origin);
-    let table = File::from_str(&text, FileFormat::Toml).collect();
+    let table = File::from_str(text, FileFormat::Toml).collect();
     let table = table.unwrap_or_else(|error| {
         // Only the first line, which has the position: the others quote the file, secrets included.
         let message = error.to_string();
@@ -185,7 +226,7 @@ fn toml_layer(path: Option<&Path>, variables: &[Variable], problems: &mut Vec<Pr
             continue;
         };
         match scalar_text(&value) {
-            Some(text) => layer.insert(variable, text),
+            Some(text) => layer.insert(variable, &text),
             None => problems.push(Problem {
                 subject: variable.name.into(),
                 found: format!("is a table or a list of lists ({origin})"),
@@ -213,12 +254,7 @@ fn scalar_text(value: &Value) -> Option<String> {
 }
 
 fn unknown_key(key: &str, origin: &str, variables: &[Variable]) -> Problem {
-    let likeness = |variable: &&Variable| {
-        let likeness = strsim::jaro_winkler(&key.to_ascii_lowercase(), &variable.key());
-        (likeness * 1000.0) as u32
-    };
-    let nearest = variables.iter().max_by_key(likeness);
-    let remedy = match nearest.filter(|variable| likeness(variable) > 800) {
+    let remedy = match meant(key, variables) {
         Some(variable) => format!("did you mean {}? Otherwise remove it", variable.key()),
         None => "remove it".into(),
     };
@@ -230,37 +266,43 @@ fn unknown_key(key: &str, origin: &str, variables: &[Variable]) -> Problem {
     }
 }
 
+/// The layer, and the other names in the file with their places.
 fn env_file_layer(
     path: Option<&Path>,
     variables: &[Variable],
     problems: &mut Vec<Problem>,
-) -> Layer {
-    let (origin, text) = read_file(path, problems);
-    let text = text.trim_start_matches('\u{feff}');
+) -> (Layer, Vec<(String, String)>) {
+    let (origin, bytes) = read_file(path, problems);
+    let text = match text::decode(&bytes) {
+        // Perhaps in a line that does not matter.
+        Err(TextError::Encoding { .. }) => String::from_utf8_lossy(&bytes),
+        decoded => decoded.map_or_else(
+            |error| {
+                problems.push(unreadable(&origin, &error.to_string()));
+                "".into()
+            },
+            Into::into,
+        ),
+    };
     let mut layer = Layer::new(&origin);
-    for entry in dotenvy::from_read_iter(text.as_bytes()) {
-        match entry {
-            Ok((name, value)) => {
-                if let Some(variable) = variables.iter().find(|variable| variable.name == name) {
-                    layer.insert(variable, value);
-                }
-            }
-            // The error quotes the line, which may hold a secret.
-            Err(dotenvy::Error::LineParse(line, _)) => {
-                let first = line.lines().next().unwrap_or_default();
-                let number = text.lines().position(|other| other == first);
-                let place = number.map_or(String::new(), |number| format!("line {}", number + 1));
-                problems.push(Problem {
-                    subject: origin.clone(),
-                    found: format!("cannot be read: {place} is no assignment"),
-                    needs: "lines such as NAME=value or NAME='a value with $, # or spaces'".into(),
-                    remedy: "correct or remove the line".into(),
-                });
-            }
-            Err(error) => problems.push(unreadable(&origin, &error.to_string())),
+    let known = |name: &str| variables.iter().find(|variable| variable.name == name);
+    let file = EnvFile::parse(&text, |name| known(name).is_some());
+    for (name, value) in &file.values {
+        if let Some(variable) = known(name) {
+            layer.insert(variable, value);
         }
     }
-    layer
+    // The line itself may hold a secret.
+    problems.extend(file.unreadable.into_iter().map(|line| Problem {
+        subject: line.name,
+        found: format!("cannot be read from line {} of {origin}", line.line),
+        needs: "a line such as NAME=value or NAME='a value with $, # or spaces'".into(),
+        remedy: line.remedy,
+    }));
+    let is_empty = |name: &String| file.values.contains(&(name.clone(), String::new()));
+    let names = file.names.into_iter().filter(|(_, name)| !is_empty(name));
+    let names = names.map(|(line, name)| (name, format!("{origin}, line {line}")));
+    (layer, names.collect())
 }
 
 fn env_layer(
@@ -274,7 +316,7 @@ fn env_layer(
             continue;
         };
         match value.to_str() {
-            Some(text) => layer.insert(variable, text.into()),
+            Some(text) => layer.insert(variable, text),
             None => problems.push(Problem {
                 subject: variable.name.into(),
                 found: format!("is not valid UTF-8 ({ENVIRONMENT})"),

@@ -3,9 +3,11 @@
 //! Layers, the later wins: defaults, `worker.toml`, `.env`, environment. An empty value is no value.
 //! The process environment is only read, never changed.
 
+mod env_file;
 mod error;
 mod form;
 mod layers;
+mod misspelt;
 mod variable;
 
 use std::collections::BTreeMap;
@@ -22,9 +24,10 @@ pub use self::variable::{Variable, WhenUnset};
 
 use self::form::Form;
 use self::layers::Found;
+use crate::address;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
-use crate::runtime::JobLogs;
+use crate::runtime::{JobLogs, temporary_folder};
 use crate::service::telemetry::LogFormat;
 use crate::storage::{Encryption, InputCache, S3Credentials, StorageClass, StorageUri};
 
@@ -68,6 +71,7 @@ macro_rules! configuration {
                 #[doc = concat!("\n\nVariable: `", stringify!($name), "`.")]
                 $vis $field: $type,
             )+
+            warnings: Vec<Problem>,
         }
 
         mod row {
@@ -91,7 +95,7 @@ macro_rules! configuration {
 
                 // All of them are read before the first missing one ends it.
                 $(let $field = read!(values, $when, row::$name, $form);)+
-                Some(Self { $($field: $field?),+ })
+                Some(Self { $($field: $field?,)+ warnings: Vec::new() })
             }
         }
     };
@@ -228,12 +232,14 @@ impl Config {
             (&row::JOB_TYPES, handled.join(",")),
             (
                 &row::DATA_SCRATCH_SPACE,
-                std::env::temp_dir().display().to_string(),
+                temporary_folder().display().to_string(),
             ),
         ];
         let mut problems = Vec::new();
-        let found = layers::read(sources, VARIABLES, &computed, &mut problems);
+        let mut warnings = Vec::new();
+        let found = layers::read(sources, VARIABLES, &computed, &mut problems, &mut warnings);
         let mut values = Values { found, problems };
+        warnings.extend(values.spaces_around_secrets());
         let config = Self::read(&mut values);
         values.check_pair(&row::MINIO_USERNAME, &row::MINIO_PASSWORD);
         values.check_pair(&row::AWS_ACCESS_KEY_ID, &row::AWS_SECRET_ACCESS_KEY);
@@ -246,9 +252,18 @@ impl Config {
         ] {
             values.check_handled(variable, handled);
         }
-        config
-            .filter(|_| values.problems.is_empty())
-            .ok_or_else(|| ConfigError::new(values.problems))
+        match config {
+            Some(config) if values.problems.is_empty() => Ok(Self { warnings, ..config }),
+            _ => {
+                values.problems.extend(warnings);
+                Err(ConfigError::new(values.problems))
+            }
+        }
+    }
+
+    /// What looks wrong but need not be: names that are nearly those of settings, and secrets with spaces around them.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     /// All variables, in the order of the documentation.
@@ -371,6 +386,23 @@ impl Values {
         }
     }
 
+    fn spaces_around_secrets(&self) -> Vec<Problem> {
+        let secrets = VARIABLES.iter().filter(|variable| variable.secret);
+        let found =
+            secrets.filter_map(|variable| Some((variable, self.found.get(&variable.key())?)));
+        let spaced = found.filter(|(_, found)| found.text.trim() != found.text);
+        let warning = |(variable, found): (&Variable, &Found)| Problem {
+            subject: variable.name.into(),
+            found: format!(
+                "begins or ends with white space ({})",
+                found.origin.as_deref().unwrap_or("default")
+            ),
+            needs: variable.needs(),
+            remedy: "remove the white space, unless it belongs to the secret".into(),
+        };
+        spaced.map(warning).collect()
+    }
+
     fn check_pair(&mut self, a: &Variable, b: &Variable) {
         for (set, unset) in [(a, b), (b, a)] {
             let Some(found) = self.found.get(&set.key()) else {
@@ -442,9 +474,6 @@ fn shown(text: &str, variable: &Variable) -> String {
     if variable.secret {
         return "[redacted]".into();
     }
-    // A URL with a user name and password is refused, so it comes by here.
-    match text.rsplit_once('@') {
-        Some((_, host)) => format!("[redacted]@{host:?}"),
-        None => format!("{text:?}"),
-    }
+    // URLs with a password are refused, so they come by here.
+    address::shown(text)
 }

@@ -21,6 +21,7 @@ use super::session::{Credential, Session};
 use super::wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, TimedOutJobs,
 };
+use crate::address;
 use crate::health::Health;
 use crate::job::{AssignmentId, JobId, JobStatus, JobType};
 
@@ -118,17 +119,12 @@ impl ClientBuilder {
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ApiError::Endpoint`] if the endpoint is no `http` or `https` URL.
+    /// [`ApiError::Endpoint`] if the endpoint is no [address](address::parse).
     pub fn build(self) -> Result<Client, ApiError> {
-        let unusable = |reason: String| ApiError::Endpoint {
-            endpoint: self.endpoint.clone(),
-            reason,
-        };
-        let url =
-            reqwest::Url::parse(&self.endpoint).map_err(|error| unusable(error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(unusable("it must begin with http:// or https://".into()));
-        }
+        let endpoint = address::parse(&self.endpoint).map_err(|error| ApiError::Endpoint {
+            endpoint: address::shown(&self.endpoint),
+            reason: error.to_string(),
+        })?;
         let client = reqwest::Client::builder()
             .user_agent(&self.user_agent)
             .timeout(self.timeout)
@@ -139,15 +135,15 @@ impl ClientBuilder {
             // (contract, section 4).
             .pool_idle_timeout(Duration::from_secs(4));
         // Over plain HTTP the system's certificates are not needed, and an image may have none.
-        let client = if url.scheme() == "http" {
+        let client = if endpoint.starts_with("http:") {
             client.tls_certs_only([])
         } else {
             client
         };
-        let client = client
-            .build()
-            .map_err(|error| unusable(crate::Chain(&error).to_string()))?;
-        let endpoint = self.endpoint.trim_end_matches('/').to_owned();
+        let client = client.build().map_err(|error| ApiError::Endpoint {
+            endpoint: address::shown(&endpoint),
+            reason: crate::Chain(&error).to_string(),
+        })?;
         Ok(Client {
             inner: Arc::new(Inner {
                 http: Http {

@@ -20,9 +20,9 @@ pub(super) const BODY_LIMIT: usize = 102_400;
 #[non_exhaustive]
 pub enum ApiError {
     /// The client could not be set up.
-    #[error("API endpoint `{endpoint}` is unusable: {reason}")]
+    #[error("API endpoint {endpoint} is unusable: {reason}")]
     Endpoint {
-        /// What was given.
+        /// What was given, in quotes; `[redacted]` if it may hold a password.
         endpoint: String,
         /// What is wrong with it.
         reason: String,

@@ -1,0 +1,41 @@
+//! What people write as paths: `~`, which only shells know, and links to nothing.
+
+use std::env::home_dir;
+use std::ffi::OsStr;
+use std::path::{Component, Path};
+
+/// Refuses a path that begins with `~` as shells have it. The error is the remedy. A folder that is really called so
+/// can be named as `./~`.
+pub(super) fn refuse_tilde(path: &Path) -> Result<(), String> {
+    let mut components = path.components();
+    let Some(Component::Normal(first)) = components.next() else {
+        return Ok(());
+    };
+    if !first.as_encoded_bytes().starts_with(b"~") {
+        return Ok(());
+    }
+    Err(match home_dir() {
+        Some(home) if first == OsStr::new("~") => {
+            let path = home.join(components.as_path());
+            format!("write {}, since only a shell knows `~`", path.display())
+        }
+        _ => "write the whole path, since only a shell knows `~`".into(),
+    })
+}
+
+/// Why there cannot be a folder at a path, where the system's own error says too little: that a file exists.
+pub(super) fn folder_obstacle(path: &Path) -> Option<String> {
+    path.ancestors().find_map(|ancestor| {
+        let reason = match (ancestor.metadata(), ancestor.read_link()) {
+            (Err(_), Ok(target)) => {
+                format!(
+                    "is a symbolic link to {}, which is not there",
+                    target.display()
+                )
+            }
+            (Ok(metadata), _) if !metadata.is_dir() => "is not a folder".into(),
+            _ => return None,
+        };
+        Some(format!("{} {reason}", ancestor.display()))
+    })
+}

@@ -10,6 +10,7 @@ use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use reefguide_worker::job::JobStatus;
 use reefguide_worker::service::stdout::{StdoutError, answer};
+use reefguide_worker::source::reefguide::{JobDetails, JobList};
 use serde::Serialize;
 use serde_json::json;
 
@@ -64,6 +65,18 @@ impl Output {
             false => note,
         };
         let _ = writeln!(stderr, "{note}");
+    }
+
+    /// Warns of the jobs of a list that cannot be read.
+    pub(crate) fn note_unreadable(self, list: &JobList) {
+        for JobDetails { job, .. } in &list.jobs {
+            if let Some(why) = &job.unreadable {
+                self.note(format_args!("job {} cannot be read: {why}", job.id));
+            }
+        }
+        for what in &list.skipped {
+            self.note(format_args!("left out: {what}"));
+        }
     }
 
     /// Prints why the command ends with this exit code.

@@ -238,9 +238,9 @@ fn the_book_has_every_exit_code() {
     assert_eq!(codes, exits.map(|exit| exit.code().to_string()));
 }
 
-/// The text of every test program of this crate, and of those that run a worker as a process.
+/// The text of every test of this crate, and of the programs that run a worker as a process.
 fn tests() -> String {
-    sources(&["tests", "../process-tests/tests"]).concat()
+    sources(&["src", "tests", "../process-tests/tests"]).concat()
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn every_promise_has_its_tests() {
         let names: Vec<_> = row.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test: {row}");
         for name in names {
-            let test = format!("async fn {name}()");
+            let test = format!("fn {name}()");
             assert!(tests.contains(&test), "there is no test `{name}`: {row}");
         }
         promises += 1;

@@ -74,6 +74,22 @@ pub(super) const GUARDS: &[Guard] = &[
         caught_by: &["counts"],
     },
     Guard {
+        name: "a result is taken when the API says so",
+        file: "crates/reefguide-worker/src/source/reefguide/answer.rs",
+        text: "        if self.body.is_empty() && !self.is(\"text/html\") {\n",
+        without: "        if !self.body.is_empty() || !self.is(\"text/html\") {\n",
+        cases: "result/foreign-200-page",
+        caught_by: &["ended"],
+    },
+    Guard {
+        name: "gone is the API's own word",
+        file: "crates/reefguide-worker/src/source/reefguide/error.rs",
+        text: "        matches!(self, Self::NotFound { message, .. } if gone.contains(&message.as_str()))\n",
+        without: "        let _ = gone;\n        matches!(self, Self::NotFound { .. } | Self::Foreign { status: 404, .. })\n",
+        cases: "read-back/foreign-404-page",
+        caught_by: &["ended"],
+    },
+    Guard {
         name: "single refresh",
         file: "crates/reefguide-worker/src/source/reefguide/session.rs",
         text: "        if let Some(token) = self.current()\n",

@@ -31,6 +31,7 @@ pub(super) async fn outputs(
     // The URLs are on this machine, whatever proxy there is.
     let http = reqwest::Client::builder()
         .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only([])
         .build()
         .doing("making an HTTP client")?;

@@ -1,6 +1,6 @@
 //! `check`: each part that a worker needs, good or bad.
 
-use reefguide_lab::Lab;
+use reefguide_lab::{Fault, Lab, Route};
 
 use crate::program::Program;
 use crate::rig::{assert_shown, lab, nobody, submit_test, worker_for};
@@ -109,4 +109,15 @@ async fn what_looks_wrong_is_noted_and_changes_nothing() {
     assert_eq!(ended.code, Some(0));
     let note = "\nnote  configuration: JOB_TYPE is not a setting of the worker (.env, line 1); did you mean JOB_TYPES?\n";
     assert!(ended.stdout.contains(note), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn a_redirect_is_bad_and_names_the_address_to_write() {
+    let lab = lab().await;
+    let to = "https://reefguide.example/api/auth/login";
+    lab.faults().add(Fault::redirect(Route::Login, 301, to));
+    let ended = worker_for(&lab).run(&["check"]).await;
+    assert_eq!(ended.code, Some(78));
+    let said = "the API redirects to https://reefguide.example: write that";
+    assert!(ended.stdout.contains(said), "{}", ended.stdout);
 }

@@ -212,3 +212,30 @@ async fn a_bucket_that_may_be_written_but_not_listed_is_good_enough() {
     assert_eq!(ended(&lab, job).await, "SUCCEEDED");
     worker.says("bucket cannot be listed").await;
 }
+
+#[tokio::test]
+async fn a_redirect_names_the_address_to_write() {
+    let lab = lab().await;
+    let to = "https://reefguide.example/api/auth/login";
+    lab.faults().add(Fault::redirect(Route::Login, 308, to));
+    let ended = refused(&lab, worker_for(&lab)).await;
+    assert_eq!(ended.code, Some(78));
+    assert_shown!(ended.shown());
+}
+
+#[tokio::test]
+async fn a_page_and_a_redirect_that_go_away_are_waited_for() {
+    let lab = lab().await;
+    lab.faults().add(Fault::page(Route::Login, 200).times(1));
+    let to = "https://login.example/sign-in";
+    lab.faults()
+        .add(Fault::redirect(Route::Login, 302, to).times(1));
+    let job = submit_test(&lab, 1);
+    let program = worker_for(&lab);
+    let mut worker = program.start(&[]);
+    worker.says("a web page").await;
+    worker
+        .says("redirected to https://login.example/sign-in")
+        .await;
+    assert_eq!(ended(&lab, job).await, "SUCCEEDED");
+}

@@ -1,6 +1,6 @@
 //! `jobs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -56,9 +56,7 @@ struct LeftOut {
 impl Jobs {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let mut list = self.listed(&session::client(out).await?).await?;
-        for what in &list.skipped {
-            out.note(format_args!("not shown, as it is no job: {what}"));
-        }
+        out.note_unreadable(&list);
         let named = (list.jobs.len() + list.skipped.len()) as u64;
         let mut left_out = LeftOut {
             unlisted: list.total.saturating_sub(named),
@@ -79,16 +77,16 @@ impl Jobs {
     async fn listed(&self, client: &Client) -> Result<JobList, ApiError> {
         let mut list = self.ask(client, self.status.clone()).await?;
         let mut jobs = by_id(list.jobs);
+        let mut skipped = BTreeSet::from_iter(list.skipped);
         if list.total > jobs.len() as u64 && self.status.is_none() {
             for status in STATUSES {
-                let of_status = self.ask(client, Some(status)).await?;
-                jobs.append(&mut by_id(of_status.jobs));
-                list.skipped.extend(of_status.skipped);
+                let more = self.ask(client, Some(status)).await?;
+                jobs.append(&mut by_id(more.jobs));
+                skipped.extend(more.skipped);
             }
         }
+        list.skipped = skipped.into_iter().collect();
         list.jobs = jobs.into_values().rev().collect();
-        list.skipped.sort();
-        list.skipped.dedup();
         Ok(list)
     }
 

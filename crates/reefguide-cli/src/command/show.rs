@@ -38,7 +38,11 @@ fn details(details: &JobDetails) -> String {
     if job.created_at.is_some() {
         let _ = writeln!(text, "submitted  {}", output::moment(job.created_at));
     }
-    let _ = writeln!(text, "payload    {}", job.input_payload);
+    match &job.unreadable {
+        Some(why) => writeln!(text, "payload    cannot be read: {why}"),
+        None => writeln!(text, "payload    {}", job.input_payload),
+    }
+    .ok();
     for assignment in assignments {
         let _ = writeln!(
             text,
@@ -55,6 +59,9 @@ fn details(details: &JobDetails) -> String {
         }
         let _ = writeln!(text, "outputs    {}", assignment.storage_uri);
         let result = assignment.result.as_ref();
+        if let Some(why) = result.and_then(|result| result.unreadable.as_ref()) {
+            let _ = writeln!(text, "result     {why}");
+        }
         if let Some(result) = result.filter(|result| !result.result_payload.is_null()) {
             let _ = writeln!(text, "result     {}", result.result_payload);
         }

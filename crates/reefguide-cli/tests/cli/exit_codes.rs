@@ -107,7 +107,6 @@ async fn each_command_tells_each_kind_of_failure_by_its_exit_code() {
     let elsewhere = "http://127.0.0.1:1/portal";
     for (args, route, patient) in COMMANDS {
         let trouble = [
-            Fault::status(route, 403),
             Fault::status(route, 503),
             Fault::too_many_requests(route, Duration::from_secs(7)),
             Fault::page(route, 502),
@@ -127,7 +126,7 @@ async fn each_command_tells_each_kind_of_failure_by_its_exit_code() {
             assert!(desk.lab.faults().fired() > 0, "{args:?}: {fault:?}");
             desk.lab.faults().clear();
         }
-        for (status, code) in [(400, 1), (401, 77), (404, 1)] {
+        for (status, code) in [(400, 1), (401, 77), (403, 77), (404, 1)] {
             // A login has no job to be refused.
             if args[0] != "login" || code == 77 {
                 desk.lab.faults().add(Fault::status(route, status));

@@ -14,5 +14,6 @@ mod schemas;
 mod sessions;
 mod submitting;
 mod terminal;
+mod unreadable;
 mod unwritten;
 mod watching;

@@ -12,6 +12,7 @@
 
 mod context;
 mod error;
+mod finite;
 mod isolation;
 mod process;
 mod program;
@@ -24,6 +25,7 @@ pub use registry::{HandlerSchema, Registry};
 
 pub(crate) use context::ContextParts;
 pub(crate) use error::Cause;
+pub(crate) use finite::not_json;
 pub(crate) use isolation::{Call, Launcher, LogLines, answer};
 pub(crate) use process::kill_all;
 

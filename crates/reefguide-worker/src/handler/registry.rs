@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::finite::not_finite;
 use super::{BlockingJobHandler, Cause, JobContext, JobError, JobHandler, Launcher};
 use crate::job::JobType;
 
@@ -104,8 +105,7 @@ impl Registry {
                 let input = fitting(payload, "payload", "input")
                     .map_err(|error| error.because(Cause::Payload))?;
                 let output = handler(input, ctx).await?;
-                serde_json::to_value(output)
-                    .map_err(|error| JobError::permanent(error).context("result is not JSON"))
+                result(&output)
             })
         };
         let schema = HandlerSchema {
@@ -162,6 +162,22 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.handlers.keys()).finish()
     }
+}
+
+/// What a handler returned, as JSON.
+fn result<O: Serialize>(output: &O) -> Result<Value, JobError> {
+    let result = serde_json::to_value(output)
+        .map_err(|error| JobError::permanent(error).context("result is not JSON"))?;
+    let Some((path, float)) = not_finite(output) else {
+        return Ok(result);
+    };
+    let place = match path.as_str() {
+        "" => String::new(),
+        path => format!(" at `{path}`"),
+    };
+    Err(JobError::permanent(format!(
+        "result{place} is {float}, which JSON does not have: return an Option, or an error"
+    )))
 }
 
 /// A value as a handler's input or output; the error says where it does not fit.

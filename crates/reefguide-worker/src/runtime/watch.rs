@@ -43,3 +43,92 @@ pub(super) async fn ended(
         was_gone = is_gone;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use crate::job::{Assignment, Job, JobId, JobType, Outcome};
+    use crate::source::{Claimed, Delivery, SourceError};
+
+    /// Says of a claim what is written here, and then that it holds.
+    struct Scripted(Mutex<VecDeque<Option<Standing>>>);
+
+    #[async_trait]
+    impl JobSource for Scripted {
+        async fn poll(&self, _: &JobType) -> Result<Vec<Job>, SourceError> {
+            Ok(Vec::new())
+        }
+
+        async fn claim(&self, _: &Job) -> Result<Claimed, SourceError> {
+            Ok(Claimed::Taken)
+        }
+
+        fn claimant(&self) -> &str {
+            "scripted"
+        }
+
+        async fn recover(&self, _: &JobId, _: &str) -> Result<Option<Claim>, SourceError> {
+            Ok(None)
+        }
+
+        async fn standing(&self, _: &Claim) -> Result<Standing, SourceError> {
+            let next = self.0.lock().unwrap().pop_front();
+            next.unwrap_or(Some(Standing::Held))
+                .ok_or(SourceError::Unavailable {
+                    retry_after: None,
+                    source: "a page".into(),
+                })
+        }
+
+        async fn deliver(&self, _: &Claim, _: &Outcome) -> Result<Delivery, SourceError> {
+            Ok(Delivery::Recorded)
+        }
+    }
+
+    /// After how many answers a job is given up, if it is within a day.
+    async fn given_up_after(said: &[Option<Standing>]) -> Option<usize> {
+        let source = Scripted(Mutex::new(said.iter().cloned().collect()));
+        let claim = Claim {
+            job: Job {
+                id: 1.into(),
+                job_type: "TEST".into(),
+                payload: json!({}),
+                created_at: None,
+                unreadable: None,
+            },
+            assignment: Assignment {
+                id: 1.into(),
+                storage_uri: "s3://bucket/results".into(),
+                expires_at: None,
+            },
+            claimed_at: Instant::now(),
+            lease: None,
+        };
+        let health = Health::new(1);
+        let minute = Some(Duration::from_secs(60));
+        let ended = ended(&source, &health, &claim, minute);
+        let day = Duration::from_secs(24 * 60 * 60);
+        let reason = tokio::time::timeout(day, ended).await.ok()?;
+        assert_eq!(reason, "the job is gone");
+        Some(said.len() - source.0.lock().unwrap().len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_running_job_is_gone_only_if_two_answers_in_a_row_say_so() {
+        let (gone, held) = (Some(Standing::Gone), Some(Standing::Held));
+        let trouble = None;
+        let said = [&gone, &gone, &held].map(Clone::clone);
+        assert_eq!(given_up_after(&said).await, Some(2));
+        let said = [&gone, &held, &gone, &trouble, &gone, &held].map(Clone::clone);
+        assert_eq!(given_up_after(&said).await, None);
+        let said = [&gone, &trouble, &gone, &gone].map(Clone::clone);
+        assert_eq!(given_up_after(&said).await, Some(4));
+    }
+}

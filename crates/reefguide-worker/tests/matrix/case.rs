@@ -29,6 +29,11 @@ pub(crate) enum Trouble {
     Reset,
     Slow,
     Stale,
+    /// Something in between answers with a page.
+    Page(u16),
+    /// The same, after the call has done its work.
+    Swapped,
+    Redirect,
 }
 
 const TROUBLES: &[(&str, Trouble)] = &[
@@ -42,6 +47,10 @@ const TROUBLES: &[(&str, Trouble)] = &[
     ("reset", Trouble::Reset),
     ("slow", Trouble::Slow),
     ("stale", Trouble::Stale),
+    ("foreign-200-page", Trouble::Page(200)),
+    ("foreign-404-page", Trouble::Page(404)),
+    ("swapped-200-page", Trouble::Swapped),
+    ("redirect", Trouble::Redirect),
 ];
 
 /// What happens besides.
@@ -122,6 +131,13 @@ impl Case {
             Trouble::TooMany => Fault::too_many_requests(self.route, Duration::from_secs(1)),
             Trouble::Reset => Fault::reset(self.route),
             Trouble::Stale => Fault::stale_keep_alive(self.route),
+            Trouble::Page(status) => Fault::page(self.route, status),
+            Trouble::Swapped => Fault::swapped_answer(self.route, 200),
+            Trouble::Redirect => {
+                let statuses = [301, 302, 303, 307, 308];
+                let status = statuses[rng.usize(..statuses.len())];
+                Fault::redirect(self.route, status, "https://elsewhere.example/sign-in")
+            }
             // Too late to be heard, and it has acted or it has not.
             Trouble::Slow if rng.bool() => Fault::delay(self.route, beyond),
             Trouble::Slow => {

@@ -55,7 +55,7 @@ pub(super) async fn look(
 async fn silent(client: &Client, record: Record) -> Result<Finding, ApiError> {
     let status = match client.job(&record.job_id).await {
         Ok(details) => Some(details.job.status),
-        Err(ApiError::NotFound { .. }) => None,
+        Err(error) if error.is_gone() => None,
         Err(error) => return Err(error),
     };
     let worker = record.claimant;

@@ -28,9 +28,7 @@ async fn listed(
     out: Output,
 ) -> Result<(Vec<JobDetails>, u64), ApiError> {
     let list = client.jobs(&JobFilter::default().status(status)).await?;
-    for what in &list.skipped {
-        out.note(format_args!("not looked at, as it is no job: {what}"));
-    }
+    out.note_unreadable(&list);
     let named = (list.jobs.len() + list.skipped.len()) as u64;
     Ok((list.jobs, list.total.saturating_sub(named)))
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Program;
 use crate::handler::JobError;
+use crate::handler::finite::not_json;
 use crate::handler::process::{Tail, ended_by};
 use crate::handler::registry::fitting;
 use crate::text;
@@ -79,8 +80,12 @@ impl Program {
             );
             return Err(JobError::permanent(said));
         }
-        let result = text::json(&fs::read(file)?)
+        let bytes = fs::read(file)?;
+        let text = text::decode(&bytes)
             .map_err(|error| JobError::permanent(error).context(format!("{what} is not JSON")))?;
+        let result = serde_json::from_str(text).map_err(|error| {
+            JobError::permanent(format!("{what} is {}", not_json(text.as_bytes(), &error)))
+        })?;
         fitting(result, &what, "output")
     }
 }

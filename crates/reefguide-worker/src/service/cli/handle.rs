@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Problem, Program, path_parser, scratch_problem, storage_in, telemetry_options, warn};
-use crate::handler::{ContextParts, kill_all};
+use crate::handler::{ContextParts, kill_all, not_json};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::runtime::{COOPERATION, Limit, call};
 use crate::service::bar::Bar;
@@ -17,7 +17,7 @@ use crate::service::reporting::Reporting;
 use crate::service::stdout::answer;
 use crate::service::{signals, telemetry};
 use crate::storage::Outputs;
-use crate::text::{self, TextError};
+use crate::text;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Handle {
@@ -148,8 +148,6 @@ fn read_payload(path: &Path) -> Result<Value, Problem> {
         false => std::fs::read(path).map(|read| bytes = read),
     };
     read.map_err(|error| unusable(error.to_string()))?;
-    text::json(&bytes).map_err(|error| match error {
-        TextError::Json(error) => unusable(format!("not JSON: {error}")),
-        error => unusable(error.to_string()),
-    })
+    let text = text::decode(&bytes).map_err(|error| unusable(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| unusable(not_json(text.as_bytes(), &error)))
 }

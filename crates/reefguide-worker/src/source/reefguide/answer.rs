@@ -29,7 +29,7 @@ pub(super) struct Answer {
     pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: bytes::Bytes,
+    pub(super) body: Vec<u8>,
 }
 
 /// An error of the service (contract, section 1).
@@ -68,9 +68,10 @@ impl Answer {
         }
     }
 
-    /// The JSON of a success.
+    /// The JSON of a success, which is an object.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        if !self.is_json() {
+        // serde would take an array for an object with the same number of fields.
+        if !self.is_json() || !self.body.trim_ascii_start().starts_with(b"{") {
             return Err(self.foreign(self.described()));
         }
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -116,12 +117,16 @@ impl Answer {
             return self.redirected(&String::from_utf8_lossy(location.as_bytes()));
         }
         let call = self.call.clone();
-        let refusal = self.error_json::<Refusal>();
+        let refusal = self.error_json::<Refusal>(b"{");
         let refusal = refusal.filter(|refusal| refusal.status == self.status.as_u16());
         let said = refusal.map(|refusal| refusal.message);
         match (self.status, said) {
-            (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused { call, message },
-            (StatusCode::UNAUTHORIZED, Some(message)) => ApiError::Denied {
+            (StatusCode::BAD_REQUEST, Some(message)) => ApiError::Refused {
+                call,
+                status: self.status.as_u16(),
+                message,
+            },
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(message)) => ApiError::Denied {
                 call,
                 email: self.email.clone(),
                 message,
@@ -132,11 +137,11 @@ impl Answer {
                 None => self.foreign(self.described()),
             },
             (StatusCode::UNAUTHORIZED, None)
-                if self.body == "Unauthorized" && !self.headers.contains_key(CONTENT_TYPE) =>
+                if self.body == b"Unauthorized" && !self.headers.contains_key(CONTENT_TYPE) =>
             {
                 ApiError::TokenRejected { call }
             }
-            (StatusCode::TOO_MANY_REQUESTS, _) if self.error_json::<Limited>().is_some() => {
+            (StatusCode::TOO_MANY_REQUESTS, _) if self.error_json::<Limited>(b"{").is_some() => {
                 let retry_after = retry_after(&self.headers);
                 ApiError::RateLimited { call, retry_after }
             }
@@ -153,7 +158,7 @@ impl Answer {
 
     /// Where the request fails its schema, if that is what the answer says.
     fn issues(&self) -> Option<Vec<Issue>> {
-        let schemas = self.error_json::<Vec<Schema>>()?;
+        let schemas = self.error_json::<Vec<Schema>>(b"[")?;
         let issues: Vec<_> = schemas
             .into_iter()
             .flat_map(|schema| schema.errors.issues)
@@ -191,8 +196,9 @@ impl Answer {
         }
     }
 
+    /// Whether the content may be JSON: it is not said to be something else.
     fn is_json(&self) -> bool {
-        self.is("application/json")
+        self.is("application/json") || !self.headers.contains_key(CONTENT_TYPE)
     }
 
     /// Whether the content is of a media type.
@@ -203,8 +209,10 @@ impl Answer {
         named.is_some_and(|named| named.trim().eq_ignore_ascii_case(media_type))
     }
 
-    fn error_json<T: DeserializeOwned>(&self) -> Option<T> {
-        let json = Some(&self.body).filter(|_| self.is_json())?;
+    /// The JSON of an error, if it begins so and has the form of one.
+    fn error_json<T: DeserializeOwned>(&self, begins: &[u8]) -> Option<T> {
+        let begins = self.body.trim_ascii_start().starts_with(begins);
+        let json = Some(&self.body).filter(|_| begins && self.is_json())?;
         serde_json::from_slice(json).ok()
     }
 
@@ -219,12 +227,12 @@ impl Answer {
         let is_page = self.is("text/html") || self.body.trim_ascii_start().starts_with(b"<");
         match (self.body.is_empty(), is_page) {
             (true, _) => "an empty body".to_owned(),
-            (_, true) => format!("a web page: {}", excerpt(&self.body)),
+            (_, true) => format!("a web page: `{}`", excerpt(&self.body)),
             _ if self.status.is_success() => match self.is_json() {
-                true => "JSON".to_owned(),
+                true => "JSON that it does not answer with".to_owned(),
                 false => "something other than JSON".to_owned(),
             },
-            _ => excerpt(&self.body),
+            _ => format!("`{}`", excerpt(&self.body)),
         }
     }
 }
@@ -336,6 +344,7 @@ mod tests {
             (400, HTML, PAGE),
             (400, JSON, "{}"),
             (400, JSON, "[]"),
+            (400, JSON, r#"[400,"an array"]"#),
             (400, JSON, r#"{"message":"no status"}"#),
             (400, JSON, r#"{"status":404,"message":"another status"}"#),
             (400, HTML, r#"{"status":400,"message":"not as JSON"}"#),
@@ -393,10 +402,11 @@ mod tests {
             (JSON, PAGE),
             ("", PAGE),
             ("text/plain", r#"{"jobs":[]}"#),
-            ("", r#"{"jobs":[]}"#),
+            (HTML, r#"{"jobs":[]}"#),
             (JSON, r#"{"jobs":["#),
             (JSON, "{}"),
             (JSON, "[]"),
+            (JSON, "[[]]"),
             (JSON, "null"),
             (JSON, r#"{"jobs":{}}"#),
             (JSON, ""),

@@ -38,10 +38,12 @@ pub enum ApiError {
         source: reqwest::Error,
     },
     /// The service refused the request.
-    #[error("{call}: refused: {message}")]
+    #[error("{call}: refused with {status}: {message}")]
     Refused {
         /// The call.
         call: String,
+        /// The answer's status.
+        status: u16,
         /// What the API said.
         message: String,
     },
@@ -224,7 +226,7 @@ impl fmt::Display for Redirect<'_> {
             Self(Some(endpoint), _) => write!(f, "the API redirects to {endpoint}: write that"),
             Self(None, to) => write!(
                 f,
-                "redirected to {to}, which is no address of an API; redirects are not followed"
+                "redirected to {to}, perhaps a login portal or a maintenance page; redirects are not followed"
             ),
         }
     }

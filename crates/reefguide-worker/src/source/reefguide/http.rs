@@ -11,6 +11,9 @@ use super::clock::Clock;
 use super::error::{ApiError, BODY_LIMIT};
 use crate::{Chain, trace};
 
+/// The largest answer that is read, in bytes: several times what 50 jobs with their payloads and results come to.
+const ANSWER_LIMIT: usize = 64 << 20;
+
 /// The connection to the API: requests without a token, answers read whole.
 #[derive(Debug)]
 pub(super) struct Http {
@@ -81,20 +84,26 @@ impl Http {
             request = request.header(name, value);
         }
         let sent = Instant::now();
-        let response = request.send().await.map_err(no_answer)?;
+        let mut response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let url = response.url().clone();
         self.clock.compare(&headers, sent.elapsed());
-        let body = response.bytes().await.map_err(no_answer)?;
-        Ok(Answer {
+        let mut answer = Answer {
             call: call.to_owned(),
             email: email.to_owned(),
             endpoint: self.endpoint.clone(),
             url,
             status,
             headers,
-            body,
-        })
+            body: Vec::new(),
+        };
+        while let Some(piece) = response.chunk().await.map_err(no_answer)? {
+            if answer.body.len() + piece.len() > ANSWER_LIMIT {
+                return Err(answer.foreign(format!("more than {ANSWER_LIMIT} bytes")));
+            }
+            answer.body.extend_from_slice(&piece);
+        }
+        Ok(answer)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::job::{JobId, JobStatus, JobType};
 
 /// A job, of which nothing is read yet.
 #[derive(Deserialize)]
+#[serde(expecting = "a job")]
 pub(super) struct RawJob {
     id: Option<Box<RawValue>>,
     #[serde(rename = "type")]
@@ -58,11 +59,11 @@ impl TryFrom<RawJob> for JobRecord {
         let id = raw.id.as_deref();
         let id = id.ok_or_else(|| NoJob("a job without an id".into()))?;
         let number = read::<i32>(Some(id)).filter(|number| *number > 0);
-        let number = number.ok_or_else(|| NoJob(format!("a job with the id `{}`", brief(id))))?;
+        let number = number.ok_or_else(|| NoJob(format!("a job whose id is `{}`", brief(id))))?;
         let mut unreadable = Vec::new();
         let job_type = read::<String>(raw.job_type.as_deref());
         if job_type.is_none() {
-            unreadable.push("its `type` is none".to_owned());
+            unreadable.push("its `type` is missing, or no text".to_owned());
         }
         let (input_payload, why) = payload(raw.input_payload.as_deref());
         unreadable.extend(why.map(|why| format!("its `input_payload` {why}")));
@@ -92,7 +93,7 @@ impl TryFrom<RawJob> for JobDetails {
         let job = JobRecord::try_from(raw)?;
         let read = |assignment: &RawValue| {
             serde_json::from_str::<AssignmentRecord>(assignment.get())
-                .map_err(|error| NoJob(format!("job {} with an assignment: {error}", job.id)))
+                .map_err(|error| NoJob(format!("an assignment of job {}: {error}", job.id)))
         };
         let assignments = assignments.iter().map(|assignment| read(assignment));
         Ok(Self {

@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod foreign;
+mod lists;
+mod redirects;
+mod results;
+
 use std::time::Duration;
 
 use base64::Engine;
@@ -545,7 +550,9 @@ async fn a_clock_that_is_off_is_measured_against_the_answers() {
         let answer = server
             .mock_async(|when, then| {
                 when.method(GET).path("/api/");
-                then.status(200).header("date", date.unwrap());
+                then.status(200)
+                    .header("date", date.unwrap())
+                    .json_body(json!({ "message": "API healthy." }));
             })
             .await;
         client.health().await.unwrap();

@@ -74,7 +74,7 @@ fn fails(desk: &Desk, args: &[&str], code: i32) {
             ),
             Some(_) => {
                 let lines = said.lines().map(serde_json::from_str::<Value>);
-                let last = lines.map(Result::unwrap).last().unwrap();
+                let last = lines.map(Result::unwrap).next_back().unwrap();
                 assert_eq!(last["exitCode"], code, "{args:?}: {said}");
                 assert!(last["error"].is_string(), "{args:?}: {said}");
             }

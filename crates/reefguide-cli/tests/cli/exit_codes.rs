@@ -1,6 +1,5 @@
 //! The table of exit codes in the book, and what the commands do.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -275,7 +274,8 @@ async fn the_book_and_the_help_have_the_same_exit_codes() {
         .map(|(code, meaning)| (code, meaning.trim()))
         .collect();
     assert_eq!(rows[..rows.len() - 1], listed[..listed.len() - 1]);
-    let codes: BTreeSet<_> = rows.iter().map(|(code, _)| *code).collect();
-    let tested = BTreeSet::from(["0", "1", "2", "69", "74", "77", "130, 143"]);
-    assert_eq!(codes, tested);
+    let (signals, codes) = rows.split_last().unwrap();
+    let codes: Vec<_> = codes.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, ["0", "1", "2", "69", "74", "77"]);
+    assert!(signals.0.contains("130") && signals.0.contains("143"));
 }

@@ -110,12 +110,18 @@ async fn a_payload_may_come_from_an_editor_of_windows() {
 
 #[tokio::test]
 async fn outputs_go_where_a_symbolic_link_points_to() {
-    let program = Program::bare();
+    let program = Program::bare().unruly();
+    let program = program.file(
+        "job.json",
+        r#"{ "script": "echo well >$JOB_OUTPUT_DIR/a.txt" }"#,
+    );
     std::fs::create_dir(program.path("elsewhere")).unwrap();
     symlink("elsewhere", program.path("out")).unwrap();
-    let ended = handle_test(&program, r#"{ "id": 7 }"#).await;
+    let args = "handle PLAIN --input job.json --output-dir out";
+    let args: Vec<_> = args.split(' ').collect();
+    let ended = program.run(&args).await;
     assert_eq!(ended.code, Some(0), "{}", ended.shown());
-    assert!(program.path("elsewhere/test.json").is_file());
+    assert!(program.path("elsewhere/a.txt").is_file());
 }
 
 #[tokio::test]

@@ -49,7 +49,12 @@ impl Program {
         warn(&config);
         let payload = read_payload(&handle.input)?;
         handle.storage_dir.as_deref().map_or(Ok(()), check_exists)?;
-        let output_dir = made(&handle.output_dir)?;
+        let output_dir = handle.output_dir;
+        std::fs::create_dir_all(&output_dir).map_err(|error| {
+            let reason = folder_obstacle(&output_dir).unwrap_or_else(|| error.to_string());
+            let folder = output_dir.display();
+            Problem::new(Exit::Usage, format!("output folder {folder}: {reason}"))
+        })?;
         let scratch = tempfile::Builder::new()
             .prefix("handle-")
             .tempdir_in(&config.data_scratch_space)
@@ -108,16 +113,6 @@ impl Program {
         answer(text)?;
         Ok(Exit::Done)
     }
-}
-
-/// Makes the folder for outputs. What links to a folder is one, too; then its outputs are behind the link.
-fn made(folder: &Path) -> Result<PathBuf, Problem> {
-    let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
-    made.map_err(|error| {
-        let reason = folder_obstacle(folder).unwrap_or_else(|| error.to_string());
-        let folder = folder.display();
-        Problem::new(Exit::Usage, format!("output folder {folder}: {reason}"))
-    })
 }
 
 /// Checks that a folder to read from is there.

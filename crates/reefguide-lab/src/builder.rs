@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, LoginLimit, Objects};
+use crate::data::DataFolder;
 use crate::fault::Faults;
 use crate::gate::Gate;
 use crate::job_type::{JobTypeSpec, JobTypes};
@@ -21,7 +21,7 @@ use crate::request_log::RequestLog;
 use crate::route::Side;
 use crate::s3;
 use crate::server::{Connections, serve};
-use crate::store::{JobStore, Time};
+use crate::store::{JobStore, OLD, Time};
 use crate::token::Tokens;
 
 /// The region a lab's S3 server claims to be in.
@@ -94,7 +94,7 @@ impl LabBuilder {
     }
 
     /// Keeps jobs and objects in `folder`, made when it is missing, where the next lab finds them (default: jobs in
-    /// memory, objects in a temporary folder that goes with the lab).
+    /// memory, objects in a temporary folder that goes with the lab). One lab has it at a time.
     #[must_use]
     pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
         self.data = Some(folder.into());
@@ -150,7 +150,7 @@ impl LabBuilder {
         self
     }
 
-    /// How long the API keeps an idle connection (default 5 s).
+    /// How long the API says that it keeps an idle connection (default 5 s). It closes one a second later.
     #[must_use]
     pub fn keep_alive(mut self, limit: Duration) -> Self {
         self.keep_alive = limit;
@@ -160,6 +160,7 @@ impl LabBuilder {
     /// How much time may pass between the check whether a job is PENDING and the write of its assignment, and between
     /// the check whether an assignment is open and the write of its result (default 20 ms; half of it always passes).
     /// Claims that come within it all succeed, as on the real server; their ids rise in the order of the writes.
+    /// Cancelling a job takes a quarter to half of it.
     #[must_use]
     pub fn assign_race(mut self, window: Duration) -> Self {
         self.assign_race = window;
@@ -169,24 +170,31 @@ impl LabBuilder {
     /// Starts both servers. They run on the current tokio runtime until the lab is shut down or dropped.
     ///
     /// # Errors
-    /// When a port is taken, the data folder cannot be used, or a schema is no JSON Schema.
+    /// When a port is taken, the data folder cannot be used or is in use by another lab, or a schema is no JSON Schema.
     pub async fn start(self) -> Result<Lab, LabError> {
         let types = JobTypes::new(&self.job_types, self.any_job_type)?;
+        // Before the ports: where both are taken, another port is no remedy.
+        let folder = match &self.data {
+            Some(path) => DataFolder::kept(path)?,
+            None => DataFolder::temporary()?,
+        };
         let (api_listener, api_address) = bind(Side::Api, self.host, self.port).await?;
         let (s3_listener, s3_address) = bind(Side::S3, self.host, self.s3_port).await?;
         let api_endpoint = format!("http://{api_address}");
-        let (folder, temporary) = self.folder()?;
 
         let changes = watch::Sender::new(0);
-        let database = self.data.is_some().then(|| folder.join("jobs.sqlite"));
+        let database = self
+            .data
+            .is_some()
+            .then(|| folder.path().join("jobs.sqlite"));
         let store = JobStore::open(database.as_deref(), changes.clone())
-            .map_err(|error| LabError::data(&folder, error))?;
+            .map_err(|error| LabError::data(folder.path(), error))?;
         let store = Arc::new(store);
-        let objects =
-            s3::Store::open(&folder.join("s3")).map_err(|error| LabError::data(&folder, error))?;
+        let objects = s3::Store::open(&folder.path().join("s3"))
+            .map_err(|error| LabError::data(folder.path(), error))?;
         objects
             .create_bucket(&self.bucket)
-            .map_err(|error| LabError::data(&folder, error))?;
+            .map_err(|error| LabError::data(folder.path(), error))?;
         let credentials = s3::Credentials {
             access_key: S3_KEY.to_owned(),
             secret_key: S3_KEY.to_owned(),
@@ -258,24 +266,8 @@ impl LabBuilder {
             stop: stop.drop_guard(),
             changes,
             connections,
-            temporary,
+            folder,
         })
-    }
-
-    /// The folder for everything that goes on disk, and its owner if it goes with the lab.
-    fn folder(&self) -> Result<(PathBuf, Option<TempDir>), LabError> {
-        match &self.data {
-            Some(folder) => {
-                std::fs::create_dir_all(folder).map_err(|error| LabError::data(folder, error))?;
-                Ok((folder.clone(), None))
-            }
-            None => {
-                let parent = std::env::temp_dir();
-                let made = tempfile::Builder::new().prefix("reefguide-lab-").tempdir();
-                let temporary = made.map_err(|error| LabError::data(&parent, error))?;
-                Ok((temporary.path().to_owned(), Some(temporary)))
-            }
-        }
     }
 }
 
@@ -302,7 +294,7 @@ async fn bind(side: Side, host: IpAddr, port: u16) -> Result<(TcpListener, Socke
 async fn time_out_hourly(store: Arc<JobStore>) {
     loop {
         tokio::time::sleep(HOUR).await;
-        match store.time_out(Time::now().minus(HOUR * 2), None) {
+        match store.time_out(Time::now().minus(OLD), None) {
             Ok(timed_out) => tracing::info!(jobs = timed_out.len(), "old jobs timed out"),
             Err(error) => tracing::error!(%error, "old jobs could not be timed out"),
         }

@@ -44,7 +44,8 @@ pub(crate) struct AboutJob(pub(crate) i64);
 pub(crate) struct Cut;
 
 impl Gate {
-    /// `keep_alive` is how long an idle connection is kept; `None` keeps it for as long as the client does.
+    /// `keep_alive` is how long an idle connection is said to be kept; `None` says nothing and keeps it for as long as
+    /// the client does.
     pub(crate) fn new(
         side: Side,
         keep_alive: Option<Duration>,

@@ -254,6 +254,73 @@ mod tests {
         assert!(types.input_fits("ADRIA_MODEL_RUN", &run(4, "GBR")));
         assert!(!types.input_fits("ADRIA_MODEL_RUN", &run(0, "GBR")));
         assert!(!types.input_fits("ADRIA_MODEL_RUN", &run(4, "OTHER")));
+        for (scenario, fits) in [
+            ("26", true),
+            ("45", true),
+            ("60", true),
+            ("85", true),
+            ("70", false),
+            ("", false),
+        ] {
+            let mut run = run(4, "GBR");
+            run["rcp_scenario"] = json!(scenario);
+            assert_eq!(
+                types.input_fits("ADRIA_MODEL_RUN", &run),
+                fits,
+                "{scenario}"
+            );
+        }
+    }
+
+    #[test]
+    fn assessments_take_the_tides() {
+        let types = upstream();
+        let mut payload = json!({"region": "R", "reef_type": "slopes"});
+        for key in [
+            "low_tide_min",
+            "low_tide_max",
+            "high_tide_min",
+            "high_tide_max",
+        ] {
+            payload[key] = json!(-1.5);
+        }
+        assert!(types.input_fits("REGIONAL_ASSESSMENT", &payload));
+        payload["x_dist"] = json!(1);
+        payload["y_dist"] = json!(1);
+        assert!(types.input_fits("SUITABILITY_ASSESSMENT", &payload));
+        payload["high_tide_max"] = json!(null);
+        assert!(!types.input_fits("SUITABILITY_ASSESSMENT", &payload));
+    }
+
+    #[test]
+    fn a_model_runs_result_has_all_its_paths_and_charts_with_anything_more() {
+        let types = upstream();
+        let result = json!({
+            "spatial_metrics_path": "metrics.parquet",
+            "reef_boundaries_path": "reefs.geojson",
+            "output_result_set_path": "set",
+            "available_charts": {"Cover": "cover.json"},
+            "chart_metadata": {"Cover": {
+                "metric_name": "cover", "filename": "cover.json", "y_label": "%", "description": "",
+                "generation_time_seconds": 1.5, "more": [1]
+            }},
+        });
+        let fits = |result: &Value| types.result_fits("ADRIA_MODEL_RUN", result);
+        assert!(fits(&result));
+        for key in result.as_object().unwrap().keys() {
+            let mut part = result.clone();
+            part.as_object_mut().unwrap().remove(key);
+            assert!(!fits(&part), "{key}");
+        }
+        let mut more = result.clone();
+        more["more"] = json!(1);
+        assert!(!fits(&more));
+        let mut chart = result;
+        chart["chart_metadata"]["Cover"]
+            .as_object_mut()
+            .unwrap()
+            .remove("y_label");
+        assert!(!fits(&chart));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! JSON the way it comes back from the real server: through JavaScript's numbers and PostgreSQL's `jsonb`.
 
+use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -11,17 +12,54 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Jsonb(Value);
 
-/// PostgreSQL stores no NUL character in text; the real server answers 500 to one.
+/// How deep arrays and objects may be in one another. The real server takes thousands of them; here each costs stack.
+const DEEPEST: usize = 500;
+
+/// Why a document cannot be stored.
 #[derive(Debug, thiserror::Error)]
-#[error("text with a NUL character cannot be stored")]
-pub(crate) struct HoldsNul;
+pub(crate) enum Unstorable {
+    /// PostgreSQL stores no NUL character in text; the real server answers 500 to one.
+    #[error("text with a NUL character cannot be stored")]
+    Nul,
+    #[error("arrays and objects more than {DEEPEST} deep cannot be stored")]
+    Deep,
+}
+
+/// Reads a request's JSON or a stored document; what is too deep is an error.
+pub(crate) fn parse(json: &[u8]) -> serde_json::Result<Value> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    if !is_deep(json) {
+        deserializer.disable_recursion_limit();
+    }
+    let value = Value::deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Whether brackets are so deep in one another that a payload among them could not be stored.
+fn is_deep(json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        // A payload is in one object more.
+        if depth > DEEPEST + 1 {
+            return true;
+        }
+    }
+    false
+}
 
 impl Jsonb {
-    /// Takes `value` in, or refuses it for a NUL character in a string or key.
-    pub(crate) fn new(value: Value) -> Result<Self, HoldsNul> {
-        if holds_nul(&value) {
-            return Err(HoldsNul);
-        }
+    /// Takes `value` in, or refuses it for a NUL character in a string or key, or for its depth.
+    pub(crate) fn new(value: Value) -> Result<Self, Unstorable> {
+        check(&value, DEEPEST)?;
         Ok(Self(through_doubles(value)))
     }
 
@@ -59,14 +97,24 @@ impl Serialize for Ordered<'_> {
     }
 }
 
-fn holds_nul(value: &Value) -> bool {
+fn check(value: &Value, deepest: usize) -> Result<(), Unstorable> {
+    let text = |text: &str| match text.contains('\0') {
+        true => Err(Unstorable::Nul),
+        false => Ok(()),
+    };
+    let inside = || deepest.checked_sub(1).ok_or(Unstorable::Deep);
     match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, value)| key.contains('\0') || holds_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(value) => text(value),
+        Value::Array(items) => {
+            let deepest = inside()?;
+            items.iter().try_for_each(|item| check(item, deepest))
+        }
+        Value::Object(map) => {
+            let deepest = inside()?;
+            map.iter()
+                .try_for_each(|(key, value)| text(key).and_then(|()| check(value, deepest)))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 
@@ -142,6 +190,14 @@ mod tests {
             payload.job_hash("TEST"),
             "a8637e9a541fb0570fc3a43157601feeb04354cfc1e2147ded1da577f7b779ed"
         );
+    }
+
+    #[test]
+    fn only_brackets_outside_of_strings_are_deep() {
+        let text = format!(r#"["\"{0}", "\\", {{}}]"#, "[".repeat(1000));
+        assert!(!is_deep(text.as_bytes()) && is_deep("[".repeat(502).as_bytes()));
+        assert!(!is_deep("[]".repeat(1000).as_bytes()));
+        assert!(parse(text.as_bytes()).is_ok());
     }
 
     #[test]

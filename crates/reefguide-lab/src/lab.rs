@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::DropGuard;
@@ -13,6 +12,7 @@ use tokio_util::sync::DropGuard;
 use crate::account::{PASSWORD, WORKER};
 use crate::api::Api;
 use crate::builder::{LabBuilder, REGION, S3_KEY};
+use crate::data::DataFolder;
 use crate::fault::Faults;
 use crate::request_log::RequestRecord;
 use crate::route::Side;
@@ -42,6 +42,15 @@ pub enum LabError {
         folder: PathBuf,
         /// What went wrong.
         source: BoxError,
+    },
+    /// Another lab has the folder for jobs and objects.
+    #[error(
+        "another lab uses the data in {}; stop that one, or give this one another folder",
+        folder.display()
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A job type's schema is no JSON Schema.
     #[error("the schema of job type {job_type} is no JSON Schema: {reason}")]
@@ -88,7 +97,7 @@ pub struct Lab {
     pub(crate) stop: DropGuard,
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) connections: Connections,
-    pub(crate) temporary: Option<TempDir>,
+    pub(crate) folder: DataFolder,
 }
 
 impl Lab {
@@ -226,7 +235,7 @@ impl Lab {
         drop(self.stop);
         let mut tasks = self.tasks;
         while tasks.join_next().await.is_some() {}
-        drop(self.temporary);
+        drop(self.folder);
     }
 }
 
@@ -238,7 +247,7 @@ mod tests {
     async fn a_lab_leaves_nothing_behind_whether_shut_down_or_dropped() {
         for shut_down in [true, false] {
             let lab = Lab::builder().start().await.unwrap();
-            let folder = lab.temporary.as_ref().unwrap().path().to_owned();
+            let folder = lab.folder.path().to_owned();
             let address = lab.api_endpoint().trim_start_matches("http://").to_owned();
             assert!(folder.join("s3").is_dir());
             if shut_down {

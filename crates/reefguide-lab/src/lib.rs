@@ -6,6 +6,7 @@ mod audit;
 mod body;
 mod builder;
 mod command;
+mod data;
 mod fault;
 mod gate;
 mod job_type;

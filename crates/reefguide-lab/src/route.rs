@@ -98,7 +98,7 @@ impl Route {
 
     /// The route of an API request; `None` for the lab's own `/lab`, which no dial touches.
     pub(crate) fn of_api(method: &Method, path: &str) -> Option<Self> {
-        let path = path.trim_end_matches('/').to_ascii_lowercase();
+        let path = plain_path(path);
         let parts: Vec<_> = path.split('/').skip(1).collect();
         Some(match (method.as_str(), parts.as_slice()) {
             (_, ["lab", ..]) => return None,
@@ -149,6 +149,13 @@ impl Route {
     }
 }
 
+/// An API path as routes are written: in lower case, with one slash where there are several, and none at its end.
+pub(crate) fn plain_path(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    let parts: Vec<_> = parts.map(str::to_ascii_lowercase).collect();
+    format!("/{}", parts.join("/"))
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -188,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_request_has_its_route_whatever_its_case_and_trailing_slash() {
+    fn an_api_request_has_its_route_whatever_its_case_and_slashes() {
         assert_eq!(
             Route::of_api(&Method::POST, "/API/Jobs/Assign/"),
             Some(Route::Assign)
@@ -202,7 +209,13 @@ mod tests {
             Route::of_api(&Method::GET, "/api/jobs/12"),
             Some(Route::Job)
         );
-        assert_eq!(Route::of_api(&Method::POST, "/lab/faults"), None);
+        assert_eq!(
+            Route::of_api(&Method::POST, "//api//jobs///assign//"),
+            Some(Route::Assign)
+        );
+        for path in ["/lab/faults", "//lab//faults"] {
+            assert_eq!(Route::of_api(&Method::POST, path), None);
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 use crate::body::RequestBody;
 use crate::gate::Gate;
 
+/// How much longer than it announces the real server keeps an idle connection.
+const BEYOND_ANNOUNCED: Duration = Duration::from_secs(1);
+
 /// A connection, as its requests see it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -162,7 +165,7 @@ where
         None => serving.await,
         Some(limit) => tokio::select! {
             served = serving.as_mut() => served,
-            () = connection.idle_for(limit) => {
+            () = connection.idle_for(limit + BEYOND_ANNOUNCED) => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }

@@ -211,6 +211,36 @@ fn a_lab_on_all_addresses_ends_with_sigterm_and_keeps_its_data() {
     assert!(folder.path().join("jobs.sqlite").is_file());
 }
 
+#[test]
+fn a_folder_in_use_is_refused_and_free_once_its_lab_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let mut first = Up::start(&["--data", data]);
+    let mut second = Command::new(COMMAND)
+        .args(["up", "--port", "0", "--s3-port", "0", "--data", data])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut started = String::new();
+    let mut stdout = BufReader::new(second.stdout.take().unwrap());
+    stdout.read_line(&mut started).unwrap();
+    second.kill().unwrap();
+    let said = String::from_utf8(second.wait_with_output().unwrap().stderr).unwrap();
+    assert_eq!(
+        (started.as_str(), said.trim_end()),
+        (
+            "",
+            format!(
+                "error: another lab uses the data in {data}; stop that one, or give this one another folder"
+            )
+            .as_str()
+        )
+    );
+    assert!(!first.stop("KILL"));
+    assert!(Up::start(&["--data", data]).stop("TERM"));
+}
+
 #[tokio::test]
 async fn a_job_is_submitted_once_and_watched_to_its_end() {
     let lab = Lab::builder().any_job_type().start().await.unwrap();

@@ -13,7 +13,7 @@ use super::answer::json;
 use super::call::Call;
 use super::error::ApiError;
 use super::zod::Reader;
-use crate::store::Time;
+use crate::store::{OLD, Time};
 
 /// Takes regions and criteria, counts them, and keeps nothing: no route of the contract reads them back.
 pub(super) async fn data_specification(
@@ -68,11 +68,14 @@ pub(super) async fn data_specification(
 pub(super) async fn timeout_jobs(State(api): Shared, call: Call) -> Result<Response, ApiError> {
     call.admin(&api)?;
     let mut body = Reader::new(&call.body);
-    let minutes = body.number("timeoutThresholdMinutes");
+    let minutes = body.optional_positive("timeoutThresholdMinutes");
     let types = body.optional_strings("jobTypes");
     body.finish().map_err(ApiError::body)?;
-    let age = Duration::try_from_secs_f64(minutes.unwrap_or_default().max(0.0) * 60.0)
-        .unwrap_or(Duration::MAX);
+    let age = minutes.map_or(OLD, |minutes| {
+        Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
+    });
+    // No type named is every type.
+    let types = types.filter(|types| !types.is_empty());
     let timed_out = api
         .store
         .time_out(Time::now().minus(age), types.as_deref())?;

@@ -14,6 +14,7 @@ use super::Api;
 use super::error::ApiError;
 use crate::account::{Account, Role};
 use crate::gate::Client;
+use crate::jsonb;
 
 /// The longest body the server reads, after decompression.
 const LONGEST_BODY: usize = 102_400;
@@ -126,7 +127,7 @@ fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
         "deflate" => unpack(ZlibDecoder::new(bytes))?,
         _ => return Err(ApiError::Body),
     };
-    let value: Value = serde_json::from_slice(&plain).map_err(|_| ApiError::Body)?;
+    let value: Value = jsonb::parse(&plain).map_err(|_| ApiError::Body)?;
     if value.is_object() || value.is_array() {
         Ok(value)
     } else {
@@ -159,19 +160,20 @@ fn gather(pairs: Vec<(String, String)>) -> Value {
     Value::Object(query)
 }
 
-/// An id in a path, read as JavaScript's `parseInt` reads it: the digits it begins with.
+/// An id in a path, read as JavaScript's `parseInt` reads it: the sign and the digits it begins with.
 pub(crate) fn id(text: &str) -> Result<i64, ApiError> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    database_id(text[..end].parse::<i64>().ok().map(|id| id as f64))
-        .ok_or_else(|| ApiError::Id(text.to_owned()))
+    let number = text.trim_start();
+    let signed = number.strip_prefix(['-', '+']).unwrap_or(number);
+    let digits = signed.find(|c: char| !c.is_ascii_digit());
+    let end = number.len() - signed.len() + digits.unwrap_or(signed.len());
+    database_id(number[..end].parse::<f64>().ok()).ok_or_else(|| ApiError::Id(text.to_owned()))
 }
 
-/// A number as a database id, if it is a whole one of 32 bits.
+/// A number as a database id of 32 bits; what is after its decimal point does not count.
 pub(crate) fn database_id(number: Option<f64>) -> Option<i64> {
     number
-        .filter(|number| number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX))
+        .map(f64::trunc)
+        .filter(|number| (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(number))
         .map(|number| number as i64)
 }
 
@@ -189,7 +191,29 @@ mod tests {
 
     #[test]
     fn ids_are_read_as_the_server_reads_them() {
-        assert_eq!(id("12abc").unwrap(), 12);
-        assert!(id("abc").is_err() && id("").is_err() && id("99999999999").is_err());
+        let read = ["12abc", "7.9", " +3", "-5", "2147483647"];
+        assert_eq!(
+            read.map(|text| id(text).unwrap()),
+            [12, 7, 3, -5, 2_147_483_647]
+        );
+        for none in [
+            "abc",
+            "",
+            "-",
+            "+-1",
+            ".5",
+            "inf",
+            "2147483648",
+            "99999999999",
+        ] {
+            assert!(id(none).is_err(), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_number_with_a_fraction_is_the_id_before_its_point() {
+        let ids = [1.9, -0.5, 2_147_483_647.5].map(|number| database_id(Some(number)));
+        assert_eq!(ids, [Some(1), Some(0), Some(2_147_483_647)]);
+        assert_eq!(database_id(Some(2_147_483_648.0)), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Claiming a job and reporting its result: two races the server does not decide.
 
+use std::ops::Range;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -11,14 +13,16 @@ use super::error::ApiError;
 use super::jobs::{NO_SUCH_JOB, about};
 use super::zod::Reader;
 use super::{Api, Shared};
-use crate::jsonb::{HoldsNul, Jsonb};
+use crate::jsonb::{Jsonb, Unstorable};
 use crate::store::{Assignment, NewAssignment, NewResult, Status, Time};
 
 impl Api {
-    /// The gap between asking whether something is free and taking it, into which others may come.
-    async fn race(&self) {
+    /// The gap between asking whether something is free and taking it, into which others may come: this part of the
+    /// longest one.
+    pub(super) async fn race(&self, part: Range<f64>) {
         if !self.race.is_zero() {
-            tokio::time::sleep(self.race.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            let part = part.start + fastrand::f64() * (part.end - part.start);
+            tokio::time::sleep(self.race.mul_f64(part)).await;
         }
     }
 }
@@ -35,7 +39,7 @@ pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, A
         cluster_arn.unwrap_or_default(),
     );
     if task_arn.contains('\0') || cluster_arn.contains('\0') {
-        return Err(HoldsNul.into());
+        return Err(Unstorable::Nul.into());
     }
     let job = api.store.job(job_id)?.ok_or(NO_SUCH_JOB)?;
     if job.status != Status::Pending {
@@ -50,7 +54,7 @@ pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, A
         api.objects.bucket, now.0
     );
     let expires_at = now.plus(api.types.expiry(&job.r#type));
-    api.race().await;
+    api.race(0.5..1.0).await;
     let new = NewAssignment {
         job_id,
         task_arn,
@@ -92,7 +96,7 @@ pub(super) async fn result(
     }
     let payload = Jsonb::new(payload)?;
     let status = status.and_then(Status::parse).unwrap_or(Status::Pending);
-    api.race().await;
+    api.race(0.5..1.0).await;
     api.store.record_result(&NewResult {
         assignment: &assignment,
         status,

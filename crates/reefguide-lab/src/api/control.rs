@@ -99,5 +99,5 @@ async fn job(State(api): Shared, Path(id): Path<i64>) -> Result<Response, ApiErr
 }
 
 async fn cancel(State(api): Shared, Path(id): Path<i64>) -> Result<Response, ApiError> {
-    Ok(Json(api.cancel(&WORKER, id)?).into_response())
+    Ok(Json(api.cancel(&WORKER, id).await?).into_response())
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::answer::json;
 use super::zod::{self, Issue, Part};
-use crate::jsonb::HoldsNul;
+use crate::jsonb::Unstorable;
 use crate::store::StoreError;
 
 /// Why a request gets no answer of the good kind.
@@ -31,7 +31,7 @@ pub(crate) enum ApiError {
     #[error("`{0}` is no id")]
     Id(String),
     #[error(transparent)]
-    Nul(#[from] HoldsNul),
+    Unstorable(#[from] Unstorable),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the object store failed")]
@@ -89,7 +89,7 @@ impl IntoResponse for ApiError {
             Self::NotFound(text) => message(StatusCode::NOT_FOUND, text),
             Self::Body
             | Self::Id(_)
-            | Self::Nul(_)
+            | Self::Unstorable(_)
             | Self::Store(_)
             | Self::Objects(_)
             | Self::Signing(_) => {

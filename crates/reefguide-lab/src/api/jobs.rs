@@ -52,8 +52,9 @@ impl Api {
         self.submit(user, job_type, payload)
     }
 
-    /// Cancels a waiting job in the name of `account`.
-    pub(crate) fn cancel(&self, account: &Account, id: i64) -> Result<Job, ApiError> {
+    /// Cancels a waiting job in the name of `account`. It may be assigned between the check and the write, which then
+    /// both succeed.
+    pub(crate) async fn cancel(&self, account: &Account, id: i64) -> Result<Job, ApiError> {
         let job = self.store.job(id)?.ok_or(NO_SUCH_JOB)?;
         if account.role != Role::Admin && job.user_id != account.id {
             return Err(ApiError::role());
@@ -63,6 +64,8 @@ impl Api {
                 "Cannot cancel jobs in a non PENDING state".to_owned(),
             ));
         }
+        // Sooner than an assignment is written: most jobs that meet both end IN_PROGRESS.
+        self.race(0.25..0.5).await;
         self.store
             .set_status(id, Status::Cancelled)?
             .ok_or(NO_SUCH_JOB)
@@ -192,6 +195,6 @@ pub(super) async fn cancel(
     struct Answer {
         job: Job,
     }
-    let job = api.cancel(account, id)?;
+    let job = api.cancel(account, id).await?;
     Ok(about(id, json(StatusCode::OK, &Answer { job })))
 }

@@ -31,6 +31,7 @@ use crate::body::RequestBody;
 use crate::fault::Faults;
 use crate::job_type::JobTypes;
 use crate::request_log::RequestLog;
+use crate::route::plain_path;
 use crate::s3;
 use crate::store::JobStore;
 use crate::token::Tokens;
@@ -95,7 +96,7 @@ type Normalise = fn(Request<RequestBody>) -> Request<RequestBody>;
 
 type Shared = axum::extract::State<Arc<Api>>;
 
-/// The routes, found whatever the case of the path and with or without a trailing slash.
+/// The routes, found whatever the case of the path and the number of its slashes.
 pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
     let routes = Router::new()
         .route("/api", get(health))
@@ -105,6 +106,8 @@ pub(crate) fn service(api: Arc<Api>) -> MapRequest<Router, Normalise> {
         .route("/api/jobs", get(jobs::list).post(jobs::create))
         .route("/api/jobs/mine", get(jobs::mine))
         .route("/api/jobs/poll", get(jobs::poll))
+        // Not a job's id.
+        .route("/api/jobs/requests", get(no_such_route))
         .route("/api/jobs/assign", post(claims::assign))
         .route("/api/jobs/assignments/{id}/result", post(claims::result))
         .route("/api/jobs/{id}", get(jobs::job))
@@ -129,10 +132,7 @@ struct WrittenPath(String);
 
 fn normalise(mut request: Request<RequestBody>) -> Request<RequestBody> {
     let written = request.uri().path().to_owned();
-    let mut path = written.trim_end_matches('/').to_ascii_lowercase();
-    if path.is_empty() {
-        path.push('/');
-    }
+    let mut path = plain_path(&written);
     if let Some(query) = request.uri().query() {
         path = format!("{path}?{query}");
     }
@@ -161,7 +161,9 @@ async fn no_such_route(request: Request) -> Response {
         request.method(),
         path.replace('&', "&amp;")
             .replace('<', "&lt;")
-            .replace('>', "&gt;"),
+            .replace('>', "&gt;")
+            .replace('"', "&quot;")
+            .replace('\'', "&#39;"),
     );
     (StatusCode::NOT_FOUND, Html(page)).into_response()
 }

@@ -21,6 +21,15 @@ pub(crate) enum Issue {
         path: Vec<Step>,
         message: String,
     },
+    TooSmall {
+        code: &'static str,
+        minimum: u8,
+        r#type: &'static str,
+        inclusive: bool,
+        exact: bool,
+        message: String,
+        path: Vec<Step>,
+    },
     EnumType {
         expected: String,
         received: &'static str,
@@ -109,6 +118,26 @@ impl<'a> Reader<'a> {
         } else {
             None
         }
+    }
+
+    /// A number above 0, which may be absent.
+    pub(crate) fn optional_positive(&mut self, key: &'static str) -> Option<f64> {
+        self.get(key)?;
+        let number = self.number(key)?;
+        if number > 0.0 {
+            return Some(number);
+        }
+        let path = self.path_to(Step::Key(key));
+        self.issues.push(Issue::TooSmall {
+            code: "too_small",
+            minimum: 0,
+            r#type: "number",
+            inclusive: false,
+            exact: false,
+            message: "Number must be greater than 0".to_owned(),
+            path,
+        });
+        None
     }
 
     /// A string out of a set: `accepts` decides, `names` is for the report.

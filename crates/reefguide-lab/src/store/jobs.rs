@@ -1,6 +1,7 @@
 //! Jobs: submitted, offered, listed, and ended from outside.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -26,6 +27,9 @@ pub(crate) struct JobSummary {
     created_at: Time,
     updated_at: Time,
 }
+
+/// How old a job gets before it is timed out.
+pub(crate) const OLD: Duration = Duration::from_secs(2 * 60 * 60);
 
 impl JobStore {
     /// Adds a job, unless an equal one is done, under way or waiting (sought in that order, the newest first).
@@ -156,16 +160,16 @@ impl JobStore {
         })
     }
 
-    /// Sets the waiting and running jobs made by `created_by` to TIMED_OUT, assigned or not; returns id and type.
+    /// Sets the waiting and running jobs made before `made_before` to TIMED_OUT, assigned or not; returns id and type.
     pub(crate) fn time_out(
         &self,
-        created_by: Time,
+        made_before: Time,
         of_types: Option<&[String]>,
     ) -> Result<Vec<(i64, String)>, StoreError> {
         self.write(|db| {
-            let sql = "SELECT id, type FROM job WHERE status <= ? AND created_at <= ? ORDER BY id";
+            let sql = "SELECT id, type FROM job WHERE status <= ? AND created_at < ? ORDER BY id";
             let mut statement = db.prepare_cached(sql)?;
-            let values = params![Status::InProgress.column(), created_by.0];
+            let values = params![Status::InProgress.column(), made_before.0];
             let old = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
             let mut old: Vec<(i64, String)> = old.collect::<Result<_, _>>()?;
             old.retain(|(_, job_type)| of_types.is_none_or(|types| types.contains(job_type)));

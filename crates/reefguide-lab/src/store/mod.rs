@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::watch;
 
 pub(crate) use claims::{NewAssignment, NewResult};
-pub(crate) use jobs::{Created, JobSummary};
+pub(crate) use jobs::{Created, JobSummary, OLD};
 pub(crate) use record::{Assignment, Job, JobDetails, Status, Time};
 
 /// The database failed, or a row it holds cannot be read.

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::StoreError;
-use crate::jsonb::Jsonb;
+use crate::jsonb::{self, Jsonb};
 
 /// A moment in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,6 +224,6 @@ fn document(row: &Row<'_>, column: &str) -> rusqlite::Result<Jsonb> {
     let damaged = |error: Box<dyn std::error::Error + Send + Sync>| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error)
     };
-    let value = serde_json::from_str(&text).map_err(|error| damaged(error.into()))?;
+    let value = jsonb::parse(text.as_bytes()).map_err(|error| damaged(error.into()))?;
     Jsonb::new(value).map_err(|error| damaged(error.into()))
 }

@@ -8,6 +8,36 @@ use serde_json::json;
 
 use crate::session::{HEALTHY, Session, Wire};
 
+/// Arrays in arrays, `depth` of them.
+fn nested(depth: usize) -> String {
+    "[".repeat(depth) + &"]".repeat(depth)
+}
+
+#[tokio::test]
+async fn payloads_may_be_nested_deeply_and_one_too_deep_hides_no_other() {
+    let session = Session::with(Lab::builder().any_job_type().assign_race(Duration::ZERO)).await;
+    let create = async |payload: String| {
+        let body = format!(r#"{{"type":"DEEP","inputPayload":{payload}}}"#);
+        let request = session.http.post(session.url("/api/jobs"));
+        let request = request.bearer_auth(&session.token);
+        let request = request.header("content-type", "application/json");
+        request.body(body).send().await.unwrap()
+    };
+    let polled = async || {
+        let answer = session.get("/api/jobs/poll?jobType=DEEP").await.unwrap();
+        answer.text().await.unwrap()
+    };
+    assert_eq!(create(nested(500)).await.status(), 200);
+    let offered = polled().await;
+    assert!(offered.contains(&nested(500)), "{offered}");
+    for depth in [501, 502, 50_000] {
+        assert_eq!(create(nested(depth)).await.status(), 500, "{depth}");
+    }
+    let too_deep = (0..501).fold(json!(1), |inside, _| json!([inside]));
+    assert!(session.lab.submit("DEEP", too_deep).is_err());
+    assert_eq!(polled().await, offered);
+}
+
 #[tokio::test]
 async fn a_cut_body_ends_with_a_reset_after_its_first_bytes() {
     let lab = Lab::builder().start().await.unwrap();

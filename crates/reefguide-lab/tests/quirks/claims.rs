@@ -38,6 +38,46 @@ async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
 }
 
 #[tokio::test]
+async fn a_job_is_assigned_and_cancelled_at_one_moment_and_both_succeed() {
+    let session = Session::with(Lab::builder().assign_race(RACE)).await;
+    let at_one_moment = async |cancel_first: bool| {
+        let job = session.submit(i64::from(cancel_first));
+        let path = format!("/api/jobs/{job}/cancel");
+        let nothing = json!({});
+        let (assign, cancel) = (session.assign(job), session.post(&path, &nothing));
+        let (assigned, cancelled) = if cancel_first {
+            let (cancelled, assigned) = tokio::join!(cancel, assign);
+            (assigned.unwrap(), cancelled.unwrap())
+        } else {
+            let (assigned, cancelled) = tokio::join!(assign, cancel);
+            (assigned.unwrap(), cancelled.unwrap())
+        };
+        assert_eq!(
+            (assigned.status(), cancelled.status()),
+            (StatusCode::OK, StatusCode::OK)
+        );
+        assert_eq!(json_of(cancelled).await["job"]["status"], "CANCELLED");
+        // The assignment is written last.
+        assert_eq!(session.status(job), "IN_PROGRESS");
+    };
+    tokio::join!(at_one_moment(true), at_one_moment(false));
+}
+
+#[tokio::test]
+async fn a_job_id_is_taken_without_its_fraction() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    let body = json!({ "jobId": job as f64 + 0.9, "ecsTaskArn": "t", "ecsClusterArn": "c" });
+    let answer = session.post("/api/jobs/assign", &body).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(json_of(answer).await["assignment"]["job_id"], job);
+    let read = session.get(&format!("/api/jobs/{job}.7abc")).await.unwrap();
+    assert_eq!(json_of(read).await["job"]["id"], job);
+    let negative = session.get("/api/jobs/-1").await.unwrap();
+    assert_eq!(negative.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn of_two_results_that_come_together_one_is_a_500() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
     let assignment = session.assigned(session.submit(1)).await;
@@ -126,7 +166,7 @@ async fn a_result_overwrites_timed_out() {
     session
         .post(
             "/api/admin/timeout-jobs",
-            &json!({ "timeoutThresholdMinutes": 0 }),
+            &json!({ "timeoutThresholdMinutes": 1e-6 }),
         )
         .await
         .unwrap();

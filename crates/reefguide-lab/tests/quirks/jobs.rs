@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use reefguide_lab::{JobTypeSpec, Lab};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::session::{Session, json_of};
@@ -68,7 +69,9 @@ async fn timeout_jobs_takes_the_waiting_and_the_running_of_the_types_named() {
         young,
         json!({ "totalTimedOut": 0, "byType": {}, "timedOutJobIds": [] })
     );
-    let old = all(json!({ "timeoutThresholdMinutes": 0, "jobTypes": ["TEST"] })).await;
+    let default = all(json!({})).await;
+    assert_eq!(default["totalTimedOut"], 0);
+    let old = all(json!({ "timeoutThresholdMinutes": 1e-6, "jobTypes": ["TEST"] })).await;
     assert_eq!(
         old,
         json!({ "totalTimedOut": 2, "byType": { "TEST": 2 }, "timedOutJobIds": [waiting, running] })
@@ -78,6 +81,30 @@ async fn timeout_jobs_takes_the_waiting_and_the_running_of_the_types_named() {
         ("SUCCEEDED".into(), "PENDING".into())
     );
     assert_eq!(session.polled("TEST").await, Vec::<i64>::new());
+    let rest = all(json!({ "timeoutThresholdMinutes": 1e-6, "jobTypes": [] })).await;
+    assert_eq!(rest["timedOutJobIds"], json!([other]));
+}
+
+#[tokio::test]
+async fn timeout_jobs_wants_a_threshold_above_zero_or_none() {
+    let session = Session::calm().await;
+    let job = session.submit(1);
+    for threshold in [json!(0), json!(0.0), json!(-1), json!(-0.5)] {
+        let body = json!({ "timeoutThresholdMinutes": threshold });
+        let answer = session
+            .post("/api/admin/timeout-jobs", &body)
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{threshold}");
+        assert_eq!(
+            answer.text().await.unwrap(),
+            r#"[{"type":"Body","errors":{"issues":[{"code":"too_small","minimum":0,"type":"number","inclusive":false,"exact":false,"message":"Number must be greater than 0","path":["timeoutThresholdMinutes"]}],"name":"ZodError"}}]"#
+        );
+    }
+    let none = json!({ "timeoutThresholdMinutes": null });
+    let answer = session.post("/api/admin/timeout-jobs", &none).await;
+    assert_eq!(answer.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(session.status(job), "PENDING");
 }
 
 #[tokio::test]
@@ -271,6 +298,24 @@ async fn kept_data_is_there_for_the_next_lab() {
         .await
         .unwrap();
     assert_eq!(object.body.collect().await.unwrap().to_vec(), b"kept");
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_named_and_free_again_with_its_lab() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || Lab::builder().data(folder.path().join("data"));
+    let lab = builder().start().await.unwrap();
+    let error = builder().start().await.unwrap_err().to_string();
+    let path = folder.path().join("data");
+    assert_eq!(
+        error,
+        format!(
+            "another lab uses the data in {}; stop that one, or give this one another folder",
+            path.display()
+        )
+    );
+    lab.shutdown().await;
+    drop(builder().start().await.unwrap());
 }
 
 #[tokio::test]

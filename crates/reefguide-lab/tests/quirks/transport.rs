@@ -1,25 +1,28 @@
 //! Connections, paths and bodies.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::{Compression, write::GzEncoder};
 use reefguide_lab::Lab;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 
 use crate::session::{HEALTHY, Session, Wire};
 
 #[tokio::test]
-async fn an_idle_connection_is_closed() {
+async fn an_idle_connection_is_closed_a_second_later_than_announced() {
     let lab = Lab::builder()
-        .keep_alive(Duration::from_millis(20))
+        .keep_alive(Duration::from_millis(200))
         .start()
         .await
         .unwrap();
     let mut wire = Wire::to(&lab).await;
     wire.ask().await;
     wire.read_to(HEALTHY).await;
+    let answered = Instant::now();
     assert_eq!(wire.end().await.unwrap(), 0);
+    let idle = answered.elapsed();
+    assert!(idle >= Duration::from_millis(1150), "{idle:?}");
 }
 
 #[tokio::test]
@@ -34,7 +37,7 @@ async fn a_connection_serves_many_requests() {
 }
 
 #[tokio::test]
-async fn paths_are_found_in_any_case_and_with_a_trailing_slash() {
+async fn paths_are_found_in_any_case_and_with_any_number_of_slashes() {
     let session = Session::calm().await;
     let job = session.submit(1);
     for path in [
@@ -42,6 +45,9 @@ async fn paths_are_found_in_any_case_and_with_a_trailing_slash() {
         &format!("/api/JOBS/{job}/"),
         "/api",
         "/API/",
+        "//api/jobs//poll",
+        &format!("/api//jobs///{job}//"),
+        "//api//",
     ] {
         assert_eq!(
             session.get(path).await.unwrap().status(),
@@ -49,14 +55,35 @@ async fn paths_are_found_in_any_case_and_with_a_trailing_slash() {
             "{path}"
         );
     }
-    let missing = session.get("/api/Nowhere").await.unwrap();
-    assert!(
-        missing
-            .text()
-            .await
-            .unwrap()
-            .contains("Cannot GET /api/Nowhere")
-    );
+}
+
+#[tokio::test]
+async fn an_unknown_route_or_a_wrong_method_is_answered_by_the_routers_page() {
+    let session = Session::calm().await;
+    for (method, path) in [
+        (Method::GET, "/api/Nowhere//at'all"),
+        (Method::POST, "/"),
+        (Method::PUT, "/api/jobs"),
+        (Method::GET, "/api/auth/login"),
+        (Method::DELETE, "/api/jobs/1"),
+        (Method::OPTIONS, "/api/jobs/poll"),
+        (Method::POST, "/api/auth/register"),
+        (Method::POST, "/api/auth/change-password"),
+        (Method::GET, "/api/.well-known/jwks.json"),
+        (Method::GET, "/api/admin/regions"),
+        (Method::GET, "/api/admin/criteria/R/ranges"),
+        (Method::POST, "/api/admin/data-specification-update"),
+        (Method::POST, "/api/jobs/invalidate-cache"),
+        (Method::GET, "/api/jobs/requests"),
+    ] {
+        let asked = session.http.request(method.clone(), session.url(path));
+        let answer = asked.bearer_auth(&session.token).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{method} {path}");
+        assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
+        let line = format!("<pre>Cannot {method} {}</pre>", path.replace('\'', "&#39;"));
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(&line), "{page}");
+    }
 }
 
 /// Posts a result for a new job, its body `length` bytes long before `pack`.

@@ -449,7 +449,7 @@ async fn the_submitters_calls_have_the_contracts_form() {
         .mock_async(|when, then| {
             when.method(POST)
                 .path("/api/admin/timeout-jobs")
-                .json_body(json!({ "timeoutThresholdMinutes": 90, "jobTypes": ["TEST"] }));
+                .json_body(json!({ "timeoutThresholdMinutes": 0.5, "jobTypes": ["TEST"] }));
             then.status(200)
                 .json_body(json!({ "totalTimedOut": 1, "byType": {}, "timedOutJobIds": [3] }));
         })
@@ -475,10 +475,17 @@ async fn the_submitters_calls_have_the_contracts_form() {
         .unwrap();
     assert_eq!(download.files["charts/a"], "http://x");
     let timed_out = client
-        .timeout_jobs(Duration::from_secs(90 * 60), &[test])
+        .timeout_jobs(Duration::from_secs(30), &[test])
         .await
         .unwrap();
     assert_eq!(timed_out.timed_out_job_ids, [id]);
+    // The server of this test would answer no such request.
+    let zero = client.timeout_jobs(Duration::ZERO, &[]).await.unwrap_err();
+    assert!(!zero.is_retryable());
+    assert_eq!(
+        zero.to_string(),
+        "POST /admin/timeout-jobs: timeoutThresholdMinutes: 0 is not above 0; give a longer threshold"
+    );
     let updated = client
         .update_data_specification(&json!({ "regions": [] }))
         .await

@@ -68,7 +68,7 @@ async fn a_job_that_timed_out_is_given_up_and_the_next_one_done() {
     let worker = Running::start(watched.worker(&rig).await);
     watched.has_begun().await;
     let administrator = rig.client_of("worker@email.com");
-    let timed_out = administrator.timeout_jobs(Duration::ZERO, &[]);
+    let timed_out = administrator.timeout_jobs(Duration::from_nanos(1), &[]);
     timed_out.await.unwrap();
     watched.is_cancelled().await;
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::clock::Clock;
-use super::error::ApiError;
+use super::error::{ApiError, Issue};
 use super::http::{Http, encode, with_json};
 use super::raw;
 use super::session::{Credential, Session};
@@ -412,23 +412,26 @@ impl Client {
         Ok(Value::Object(updated))
     }
 
-    /// Sets jobs older than `threshold` to `TIMED_OUT` (administrators): of some types, or of all.
+    /// Sets jobs older than `threshold` to `TIMED_OUT` (administrators): of some types, or of all. The API takes a
+    /// threshold of any length but zero, which is refused unsent with [`ApiError::Invalid`].
     pub async fn timeout_jobs(
         &self,
         threshold: Duration,
         job_types: &[JobType],
     ) -> Result<TimedOutJobs, ApiError> {
-        let mut body = json!({ "timeoutThresholdMinutes": threshold.as_secs() / 60 });
+        let (call, path) = ("POST /admin/timeout-jobs", "/admin/timeout-jobs");
+        let name = "timeoutThresholdMinutes";
+        if threshold.is_zero() {
+            return Err(ApiError::Invalid {
+                call: call.to_owned(),
+                issues: vec![Issue::at(name, "0 is not above 0; give a longer threshold")],
+            });
+        }
+        let mut body = json!({ name: threshold.as_secs_f64() / 60.0 });
         if !job_types.is_empty() {
             body["jobTypes"] = json!(job_types);
         }
-        self.post(
-            "POST /admin/timeout-jobs",
-            "/admin/timeout-jobs",
-            Some(&body),
-        )
-        .await?
-        .json()
+        self.post(call, path, Some(&body)).await?.json()
     }
 
     async fn get(

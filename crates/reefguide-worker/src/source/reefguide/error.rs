@@ -180,6 +180,15 @@ pub struct Issue {
     path: Vec<serde_json::Value>,
 }
 
+impl Issue {
+    pub(super) fn at(field: &str, message: &str) -> Self {
+        Self {
+            message: message.to_owned(),
+            path: vec![field.into()],
+        }
+    }
+}
+
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (depth, part) in self.path.iter().enumerate() {

@@ -1,13 +1,16 @@
 //! Why a command failed.
 
 use std::io;
-use std::path::PathBuf;
 
 use reefguide_worker::runtime::RecordError;
+use reefguide_worker::service::stdout::StdoutError;
 use reefguide_worker::source::reefguide::ApiError;
 use reefguide_worker::storage::{LinkError, StorageError};
 
+use crate::address::BadAddress;
 use crate::command::{BatchError, DownloadError, SchemaError};
+use crate::files::FileError;
+use crate::session::SessionError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
@@ -23,12 +26,21 @@ pub(crate) enum CliError {
     Download(#[from] DownloadError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    #[error("not logged in; run `reefguide login --api URL --email EMAIL`")]
-    NotLoggedIn,
-    #[error("session file {}", .path.display())]
-    Session { path: PathBuf, source: io::Error },
-    #[error("this system has no folder for configuration; set REEFGUIDE_CONFIG_DIR")]
-    NoConfigFolder,
+    #[error(transparent)]
+    Address(#[from] BadAddress),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Stdout(#[from] StdoutError),
+    #[error("{done}, which could not be printed")]
+    Untold { done: String, source: StdoutError },
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("{option} is missing, or its variable {variable} is empty")]
+    Missing {
+        option: &'static str,
+        variable: &'static str,
+    },
     #[error("password: {0}; set REEFGUIDE_PASSWORD where there is no terminal")]
     Password(io::Error),
     #[error("payload from {from}")]
@@ -36,35 +48,76 @@ pub(crate) enum CliError {
         from: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("man pages in {}", .folder.display())]
-    Man { folder: PathBuf, source: io::Error },
 }
 
-const FAILED: u8 = 1;
-const USAGE: u8 = 2;
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 69;
+pub(crate) const UNWRITTEN: u8 = 74;
 const DENIED: u8 = 77;
 
 impl CliError {
+    /// What makes an answer that is not written tell on stderr what was done.
+    pub(crate) fn untold(done: impl Into<String>) -> impl FnOnce(StdoutError) -> Self {
+        let done = done.into();
+        move |source| Self::Untold { done, source }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotLoggedIn => DENIED,
-            Self::Api(error) | Self::Batch(BatchError::Refused { source: error, .. }) => of(error),
+            Self::Session(error) => session(error),
+            Self::Api(error) | Self::Batch(BatchError::Refused { source: error, .. }) => api(error),
+            Self::Storage(error) | Self::Records(RecordError::Storage(error)) => storage(error),
             Self::Records(error) if error.is_retryable() => UNREACHABLE,
-            Self::Storage(error) if error.is_retryable() => UNREACHABLE,
-            Self::Download(DownloadError::Link(error)) if error.is_retryable() => UNREACHABLE,
-            Self::Download(DownloadError::Link(LinkError::Refused { status: 403, .. })) => DENIED,
-            Self::Storage(_) | Self::Records(_) | Self::Download(_) => FAILED,
-            Self::Session { .. } | Self::NoConfigFolder | Self::Man { .. } => FAILED,
+            Self::Download(DownloadError::Link(error)) => link(error),
+            Self::Records(_) | Self::Download(_) => FAILED,
+            Self::File(_) | Self::Schema(SchemaError::File(_)) => UNWRITTEN,
+            Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
+            Self::Address(_) | Self::Missing { .. } => USAGE,
             Self::Password(_) | Self::Payload { .. } => USAGE,
             Self::Batch(_) | Self::Schema(_) => USAGE,
         }
     }
 }
 
-fn of(error: &ApiError) -> u8 {
+fn session(error: &SessionError) -> u8 {
     match error {
+        SessionError::NotLoggedIn | SessionError::Useless { .. } => DENIED,
+        SessionError::Unkept { .. } | SessionError::File(_) => UNWRITTEN,
+        SessionError::NoFolder | SessionError::Home(_) => USAGE,
+        SessionError::Api(error) => api(error),
+    }
+}
+
+fn api(error: &ApiError) -> u8 {
+    match error {
+        ApiError::Login(error) => api(error),
+        ApiError::Endpoint { .. } | ApiError::TooLarge { .. } => USAGE,
+        ApiError::Nul { .. } | ApiError::ForeignId { .. } => USAGE,
         _ if error.is_denied() => DENIED,
+        _ if error.is_retryable() => UNREACHABLE,
+        _ => FAILED,
+    }
+}
+
+fn storage(error: &StorageError) -> u8 {
+    match error {
+        StorageError::Credentials { .. } | StorageError::NoCredentials { .. } => DENIED,
+        StorageError::AccessDenied { .. } => DENIED,
+        StorageError::Settings { .. } | StorageError::Region { .. } => USAGE,
+        StorageError::Uri { .. } | StorageError::Unsupported { .. } => USAGE,
+        StorageError::Local { source, .. } if source.raw_os_error().is_some() => UNWRITTEN,
+        _ if error.is_retryable() => UNREACHABLE,
+        _ => FAILED,
+    }
+}
+
+fn link(error: &LinkError) -> u8 {
+    match error {
+        LinkError::Refused {
+            status: 401 | 403, ..
+        } => DENIED,
+        LinkError::Local(error) => storage(error),
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,
     }

@@ -1,21 +1,30 @@
 //! `reefguide`: submit jobs to the ReefGuide API, see what becomes of them, fetch what they made.
 
+mod address;
 mod command;
 mod error;
+mod files;
+mod input;
 mod output;
 mod patience;
 mod session;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anstream::AutoStream;
 use clap::Parser;
+use clap::error::ErrorKind;
 use reefguide_worker::Chain;
 use reefguide_worker::service::exit::Exit;
 use reefguide_worker::service::signals::{self, Signal};
-use serde_json::json;
+use reefguide_worker::service::stdout::written;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+use crate::error::{FAILED, UNWRITTEN, USAGE};
+use crate::output::Output;
 
 /// Submits jobs to the ReefGuide API, shows what becomes of them, and downloads what they made.
 ///
@@ -32,9 +41,10 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
-  1    refused, no such job, a watched job did not succeed, something is stuck, or schemas differ
-  2    the command line or an input is wrong; nothing was done
-  69   the API or the storage could not be reached
+  1    refused, no such job, a job did not succeed or runs on, something is stuck, or schemas differ
+  2    the command line, a setting or an input is wrong; nothing was done
+  69   the API or the storage could not be reached, or asks for a pause
+  74   the answer or a file could not be written
   77   not logged in, or not allowed
   130  ended by Ctrl-C (129 by SIGHUP, 143 by SIGTERM)";
 
@@ -42,7 +52,10 @@ const EXIT_CODES: &str = "Exit codes:
 const LAST_WORK: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return unparsed(&error).into(),
+    };
     match Runtime::new() {
         Ok(runtime) => {
             let code = runtime.block_on(run(cli));
@@ -50,29 +63,58 @@ fn main() -> ExitCode {
             code
         }
         Err(error) => {
-            output::note(format_args!("error: {error}"));
+            Output { json: cli.json }.error(&error.to_string(), FAILED);
             ExitCode::FAILURE
         }
     }
 }
 
+/// Help and version are answers, everything else is wrong.
+fn unparsed(error: &clap::Error) -> u8 {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    let out = Output { json };
+    if !error.use_stderr() {
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        return match written(printed) {
+            Ok(()) => 0,
+            Err(error) => {
+                out.error(&Chain(&error).to_string(), UNWRITTEN);
+                UNWRITTEN
+            }
+        };
+    }
+    let rendered = error.render();
+    if json {
+        let text = rendered.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim();
+        out.error(
+            match error.kind() {
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    "a command is missing; `--help` lists them"
+                }
+                _ => text,
+            },
+            USAGE,
+        );
+    } else {
+        let text = address::without_user(rendered.ansi().to_string());
+        let _ = AutoStream::auto(io::stderr()).write_all(text.as_bytes());
+    }
+    USAGE
+}
+
 async fn run(Cli { command, json }: Cli) -> ExitCode {
+    let out = Output { json };
     // The command goes first: a question for a password, or input from a terminal, is there before anybody
     // listens to signals, and so ends as it does in every program.
     let done = tokio::select! {
         biased;
-        done = Box::pin(command.run(json)) => done,
+        done = Box::pin(command.run(out)) => done,
         code = signalled() => return code.into(),
     };
     done.unwrap_or_else(|error| {
-        let (chain, code) = (Chain(&error).to_string(), error.exit_code());
-        match json {
-            true => output::note(format_args!(
-                "{}",
-                json!({ "error": chain, "exitCode": code })
-            )),
-            false => output::note(format_args!("error: {chain}")),
-        }
+        let code = error.exit_code();
+        out.error(&Chain(&error).to_string(), code);
         code.into()
     })
 }

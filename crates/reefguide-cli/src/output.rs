@@ -1,5 +1,5 @@
-//! What is printed: results on stdout, everything else on stderr. Nobody may be reading: a closed pipe is no
-//! reason to fail.
+//! What is printed: results on stdout, which are written or an error, and everything else on stderr, which nobody
+//! may read.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -9,44 +9,84 @@ use clap::builder::styling::AnsiColor;
 use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use reefguide_worker::job::JobStatus;
-use reefguide_worker::source::reefguide::JobList;
+use reefguide_worker::service::stdout::{StdoutError, answer};
+use reefguide_worker::source::reefguide::{JobDetails, JobList};
 use serde::Serialize;
+use serde_json::json;
 
-/// Prints a result, as JSON or as text.
-pub(crate) fn print<T: Serialize + ?Sized>(json: bool, value: &T, text: impl FnOnce(&T) -> String) {
-    match serde_json::to_string_pretty(value) {
-        Ok(pretty) if json => say(format_args!("{pretty}")),
-        _ => say(format_args!("{}", text(value))),
-    }
+use crate::address;
+
+/// How a command says what it has to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
 }
 
-/// One line of a result that comes bit by bit.
-pub(crate) fn line<T: Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) -> String {
-    match serde_json::to_string(value) {
-        Ok(line) if json => line,
-        _ => text(value),
-    }
-}
-
-/// Prints a line of the result.
-pub(crate) fn say(line: Arguments<'_>) {
-    let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// Prints a line for the person at the terminal.
-pub(crate) fn note(line: Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Warns of the jobs of a list that cannot be read.
-pub(crate) fn note_unreadable(list: &JobList) {
-    for details in &list.jobs {
-        if let Some(why) = &details.job.unreadable {
-            note(format_args!("job {} cannot be read: {why}", details.job.id));
+impl Output {
+    /// Prints a result, as JSON or as text.
+    pub(crate) fn print<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), StdoutError> {
+        match serde_json::to_string_pretty(value) {
+            Ok(pretty) if self.json => answer(pretty),
+            _ => answer(text(value)),
         }
     }
-    for what in &list.skipped {
-        note(format_args!("left out: {what}"));
+
+    /// Prints one line of a result that comes bit by bit.
+    pub(crate) fn print_line<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), StdoutError> {
+        answer(self.line(value, text))
+    }
+
+    /// One line of a result that comes bit by bit.
+    pub(crate) fn line<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> String {
+        match serde_json::to_string(value) {
+            Ok(line) if self.json => line,
+            _ => text(value),
+        }
+    }
+
+    /// Prints a line for the person at the terminal, or for the program that reads JSON.
+    pub(crate) fn note(self, note: Arguments<'_>) {
+        self.note_on(io::stderr(), note);
+    }
+
+    /// The same by a writer that writes to stderr.
+    pub(crate) fn note_on(self, mut stderr: impl Write, note: Arguments<'_>) {
+        let note = address::without_user(note.to_string());
+        let note = match self.json {
+            true => json!({ "note": note }).to_string(),
+            false => note,
+        };
+        let _ = writeln!(stderr, "{note}");
+    }
+
+    /// Warns of the jobs of a list that cannot be read.
+    pub(crate) fn note_unreadable(self, list: &JobList) {
+        for JobDetails { job, .. } in &list.jobs {
+            if let Some(why) = &job.unreadable {
+                self.note(format_args!("job {} cannot be read: {why}", job.id));
+            }
+        }
+        for what in &list.skipped {
+            self.note(format_args!("left out: {what}"));
+        }
+    }
+
+    /// Prints why the command ends with this exit code.
+    pub(crate) fn error(self, error: &str, code: u8) {
+        let error = address::without_user(error);
+        let error = match self.json {
+            true => json!({ "error": error, "exitCode": code }).to_string(),
+            false => format!("error: {error}"),
+        };
+        let _ = writeln!(io::stderr(), "{error}");
     }
 }
 

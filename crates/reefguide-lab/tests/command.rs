@@ -339,6 +339,84 @@ fn what_goes_wrong_is_named_with_its_remedy() {
     "#);
 }
 
+#[tokio::test]
+async fn files_are_read_as_editors_save_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let marked = file("marked.json", b"\xef\xbb\xbf{\r\n}\r\n");
+    let utf16 = file("utf16.json", b"\xff\xfe{\0}\0");
+    let latin = file("latin.json", b"{\"reef\": \"\xe9\"}");
+    let mut up = Up::start(&["--schema", &format!("COUNT={marked}")]);
+    let submit = |input: &str| run(&["submit", "COUNT", "--input", input, "--lab", &up.endpoint]);
+    assert_eq!(submit(&marked), (true, "job 1 is submitted".to_owned()));
+    let refused = |(succeeded, said): (bool, String), problem: &str| {
+        assert!(!succeeded && said.ends_with(problem), "{said}");
+    };
+    refused(submit(&utf16), ": it is UTF-16: save it as UTF-8");
+    refused(submit(&latin), ": it is not UTF-8: save it as UTF-8");
+    let schema = format!("COUNT={utf16}");
+    let ports = ["up", "--port", "0", "--s3-port", "0", "--schema", &schema];
+    refused(run(&ports), ": it is UTF-16: save it as UTF-8");
+    assert!(up.stop("TERM"));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_an_error() {
+    let lab = Lab::builder().any_job_type().start().await.unwrap();
+    let endpoint = lab.api_endpoint().to_owned();
+    tokio::task::spawn_blocking(move || {
+        let full = || {
+            let full = std::fs::File::options().write(true).open("/dev/full");
+            Stdio::from(full.unwrap())
+        };
+        let commands: [&[&str]; 6] = [
+            &["--help"],
+            &["--version"],
+            &["up", "--help"],
+            &["up", "--port", "0", "--s3-port", "0"],
+            &["submit", "COUNT", "--input", "{\"reef\": 1}"],
+            &["fault", "poll", "reset"],
+        ];
+        for arguments in commands {
+            let run = |stdout: Stdio, stderr: Stdio| {
+                let mut command = Command::new(COMMAND);
+                command.args(arguments).env("API_ENDPOINT", &endpoint);
+                let child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
+                child.wait_with_output().unwrap()
+            };
+            let output = run(full(), Stdio::piped());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(74), "{arguments:?}: {said}");
+            assert!(
+                said.ends_with(
+                    "stdout cannot be written: make room there, or redirect it to another place: \
+                     No space left on device (os error 28)\n"
+                ),
+                "{arguments:?}: {said}"
+            );
+            // The job that was made is told all the same.
+            assert_eq!(said.contains("job 1"), arguments[0] == "submit", "{said}");
+            assert_eq!(run(full(), full()).status.code(), Some(74), "{arguments:?}");
+            if arguments != ["up", "--port", "0", "--s3-port", "0"] {
+                let output = run(Stdio::piped(), full());
+                assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+                let (reader, writer) = std::io::pipe().unwrap();
+                drop(reader);
+                let output = run(writer.into(), Stdio::piped());
+                assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+            }
+        }
+        let wrong = |stderr: Stdio| Command::new(COMMAND).arg("wrong").stderr(stderr).status();
+        assert_eq!(wrong(full()).unwrap().code(), Some(2));
+    })
+    .await
+    .unwrap();
+}
+
 #[test]
 fn help_says_what_each_option_does() {
     insta::assert_snapshot!(run(&["up", "--help"]).1, @r#"

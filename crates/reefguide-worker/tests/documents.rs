@@ -225,6 +225,7 @@ fn the_book_has_every_exit_code() {
         Exit::Usage,
         Exit::Unreachable,
         Exit::Internal,
+        Exit::Unwritten,
         Exit::Refused,
         Exit::Config,
         Exit::Signalled(Signal::Hangup),

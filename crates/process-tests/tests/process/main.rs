@@ -31,3 +31,4 @@ mod stopping;
 #[cfg(feature = "otel")]
 mod traces;
 mod unread;
+mod unwritten;

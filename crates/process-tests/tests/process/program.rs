@@ -133,20 +133,28 @@ impl Program {
         running
     }
 
-    /// Starts it with other places to write to than the test. Its input is empty and does not end.
-    pub(crate) fn start_with(&self, args: &[&str], stdout: Stdio, stderr: Stdio) -> Running<'_> {
+    /// The process, for those who give it other streams.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let binary = self.binary.as_os_str();
         let mut words = self.before.iter().map(OsStr::new).chain([binary]);
         let mut command = Command::new(words.next().unwrap());
         if let Some(user) = self.user {
             command.uid(user).gid(user);
         }
-        let mut child = command
+        command
             .args(words)
             .args(args)
             .env_clear()
             .envs(&self.env)
             .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it with other places to write to than the test. Its input is empty and does not end.
+    pub(crate) fn start_with(&self, args: &[&str], stdout: Stdio, stderr: Stdio) -> Running<'_> {
+        let mut child = self
+            .command(args)
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(stderr)

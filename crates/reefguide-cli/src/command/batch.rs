@@ -2,19 +2,20 @@
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 use std::time::Duration;
 
 use reefguide_worker::Chain;
 use reefguide_worker::job::{JobId, JobType};
 use reefguide_worker::service::bar::{Bar, Position};
+use reefguide_worker::service::stdout::answer_on;
 use reefguide_worker::source::reefguide::{ApiError, Client, CreatedJob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
-use super::submit::text;
-use crate::output;
+use crate::error::CliError;
+use crate::input::{InputError, text};
+use crate::output::Output;
 use crate::patience::patiently;
 
 /// How many wrong lines are told.
@@ -24,10 +25,7 @@ const TOLD: usize = 10;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BatchError {
     #[error("batch {from} cannot be read")]
-    Unreadable {
-        from: String,
-        source: std::io::Error,
-    },
+    Unreadable { from: String, source: InputError },
     #[error("batch {from}: nothing was submitted{}", WrongLines(.lines))]
     Wrong { from: String, lines: Vec<WrongLine> },
     #[error("batch {from} has {jobs} jobs, of which --skip {skip} leaves none")]
@@ -122,14 +120,15 @@ impl Batch {
         self,
         client: &Client,
         rate: f64,
-        json: bool,
-    ) -> Result<Vec<JobId>, BatchError> {
+        out: Output,
+    ) -> Result<Vec<JobId>, CliError> {
         let tally = Tally {
             submitted: Cell::new(self.skip),
             of: self.jobs.len(),
+            out,
         };
         let bar = Bar::stderr();
-        let (out, err) = (bar.above(std::io::stdout), bar.above(std::io::stderr));
+        let (stdout, stderr) = (bar.above(std::io::stdout), bar.above(std::io::stderr));
         let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let work = async {
@@ -138,16 +137,17 @@ impl Batch {
                 pace.tick().await;
                 let line = entry.line;
                 let submit = async || client.create_job(&entry.job_type, &entry.payload).await;
-                // Nobody may be reading.
-                let note = |said: fmt::Arguments<'_>| drop(writeln!(err(), "{said}"));
-                let created = patiently(submit, note).await;
+                let created = patiently(submit, |note| out.note_on(stderr(), note)).await;
                 let created = created.map_err(|source| BatchError::Refused { line, source })?;
-                ids.push(created.job_id.clone());
-                let said = output::line(json, &Submitted { line, created }, |submitted| {
+                tally.submitted.set(tally.submitted.get() + 1);
+                let job = created.job_id.clone();
+                let said = out.line(&Submitted { line, created }, |submitted| {
                     submitted.created.job_id.to_string()
                 });
-                let _ = writeln!(out(), "{said}");
-                tally.submitted.set(tally.submitted.get() + 1);
+                let printed = answer_on(stdout(), said);
+                let done = format!("job {job} of line {line} is submitted");
+                printed.map_err(CliError::untold(done))?;
+                ids.push(job);
             }
             Ok(ids)
         };
@@ -164,13 +164,14 @@ impl Batch {
 struct Tally {
     submitted: Cell<usize>,
     of: usize,
+    out: Output,
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
         let (submitted, of) = (self.submitted.get(), self.of);
         if submitted < of {
-            output::note(format_args!(
+            self.out.note(format_args!(
                 "{submitted} of {of} jobs are submitted; go on with --skip {submitted}"
             ));
         }
@@ -179,7 +180,9 @@ impl Drop for Tally {
 
 fn parse(text: &str, job_type: Option<&JobType>) -> Result<Vec<Entry>, Vec<WrongLine>> {
     let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
-    let lines = text.lines().zip(1..);
+    // A file that was put together of several has the mark of each.
+    let lines = text.lines().map(|line| line.trim_start_matches('\u{feff}'));
+    let lines = lines.zip(1..);
     for (text, line) in lines.filter(|(text, _)| !text.trim().is_empty()) {
         match entry(text, job_type) {
             Ok((job_type, payload)) => jobs.push(Entry {
@@ -217,6 +220,11 @@ fn json<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, String> {
         if let Some(end) = reason.rfind(" at line ") {
             reason.truncate(end);
             let _ = write!(reason, " at column {}", error.column());
+        }
+        match text.trim() {
+            "[" | "]" => reason += "; a batch has one job a line and is no list",
+            text if text.ends_with(',') => reason += "; end the line without a comma",
+            _ => {}
         }
         reason
     })

@@ -14,7 +14,8 @@ use reefguide_worker::storage::{
 use serde::Serialize;
 
 use crate::error::CliError;
-use crate::{output, session};
+use crate::output::{self, Output};
+use crate::{input, session};
 
 /// How long the URLs are to hold: whatever the connection, 25 files should have begun by then.
 const HOLD: Duration = Duration::from_secs(6 * 3_600);
@@ -27,7 +28,7 @@ pub(crate) struct Download {
     #[arg(value_parser = clap::value_parser!(i64).range(1..))]
     id: i64,
     /// Folder for the files; made if it is missing.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = input::path())]
     to: PathBuf,
     /// Only files whose path begins like this, such as `charts/`.
     #[arg(long, value_name = "PREFIX")]
@@ -66,8 +67,8 @@ struct File {
 }
 
 impl Download {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
-        let client = session::client()?;
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
+        let client = session::client(out).await?;
         let answer = client
             .download(&JobId::from(self.id), Some(HOLD), self.only.as_deref())
             .await;
@@ -96,14 +97,17 @@ impl Download {
         let files = files.map_err(|error| {
             let complete = progress.now().files;
             if complete > 0 {
-                output::note(format_args!(
+                out.note(format_args!(
                     "{complete} files are complete; --force downloads them again"
                 ));
             }
             DownloadError::Link(error)
         })?;
         let downloaded = Downloaded { to: self.to, files };
-        output::print(json, &downloaded, table);
+        let (files, to) = (downloaded.files.len(), downloaded.to.display());
+        let done = format!("{files} files are downloaded to {to}");
+        out.print(&downloaded, table)
+            .map_err(CliError::untold(done))?;
         Ok(true)
     }
 

@@ -10,7 +10,8 @@ use reefguide_worker::source::reefguide::{ApiError, Client, JobDetails, JobFilte
 use serde_json::json;
 
 use crate::error::CliError;
-use crate::{output, session};
+use crate::output::{self, Output};
+use crate::session;
 
 const STATUSES: [JobStatus; 6] = [
     JobStatus::Pending,
@@ -53,13 +54,12 @@ struct LeftOut {
 }
 
 impl Jobs {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
-        let mut list = self.listed(&session::client()?).await?;
-        output::note_unreadable(&list);
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
+        let mut list = self.listed(&session::client(out).await?).await?;
+        out.note_unreadable(&list);
+        let named = (list.jobs.len() + list.skipped.len()) as u64;
         let mut left_out = LeftOut {
-            unlisted: list
-                .total
-                .saturating_sub((list.jobs.len() + list.skipped.len()) as u64),
+            unlisted: list.total.saturating_sub(named),
             hidden: 0,
         };
         if let Some(job_type) = self.job_type.as_ref().map(JobType::from) {
@@ -69,7 +69,7 @@ impl Jobs {
             left_out.hidden = list.jobs.len().saturating_sub(self.limit);
             list.jobs.truncate(self.limit);
         }
-        output::print(json, &list, |list| table(list, &left_out));
+        out.print(&list, |list| table(list, &left_out))?;
         Ok(true)
     }
 

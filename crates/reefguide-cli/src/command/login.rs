@@ -5,12 +5,14 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::error::CliError;
-use crate::{output, session};
+use crate::output::Output;
+use crate::session::{self, Place};
+use crate::{address, input};
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
     /// Address of the API, without `/api`.
-    #[arg(long, value_name = "URL", env = "API_ENDPOINT")]
+    #[arg(long, value_name = "URL", env = "API_ENDPOINT", hide_env_values = true)]
     api: String,
     /// The account.
     #[arg(long, env = "REEFGUIDE_EMAIL")]
@@ -18,25 +20,37 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
-        let Self { api, email } = self;
-        session::log_in(&api, &email, password(&email)?).await?;
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
+        let missing = |option, variable| CliError::Missing { option, variable };
+        let api = input::filled(Some(&self.api)).ok_or(missing("--api", "API_ENDPOINT"))?;
+        let api = address::api(api)?;
+        let email = input::filled(Some(&self.email));
+        let email = email.ok_or(missing("--email", "REEFGUIDE_EMAIL"))?;
+        // A question that is broken off would leave the file behind.
+        drop(Place::prepare()?);
+        let password = password(email)?;
+        Place::prepare()?.log_in(&api, email, password).await?;
+        let done = format!("logged in at {api} as {email}");
         let said = json!({ "api": api, "email": email });
-        output::print(json, &said, |_| format!("logged in at {api} as {email}"));
+        out.print(&said, |_| done.clone())
+            .map_err(CliError::untold(&done))?;
         Ok(true)
     }
 }
 
-pub(super) fn log_out(json: bool) -> Result<bool, CliError> {
+pub(super) fn log_out(out: Output) -> Result<bool, CliError> {
     session::log_out()?;
-    output::print(json, &json!({}), |_| "logged out".to_owned());
+    const DONE: &str = "logged out";
+    out.print(&json!({}), |_| DONE.to_owned())
+        .map_err(CliError::untold(DONE))?;
     Ok(true)
 }
 
 fn password(email: &str) -> Result<SecretString, CliError> {
-    match std::env::var("REEFGUIDE_PASSWORD") {
-        Ok(password) => Ok(password.into()),
-        Err(_) => rpassword::prompt_password(format!("password of {email}: "))
+    let given = std::env::var("REEFGUIDE_PASSWORD").ok();
+    match given.filter(|password| !password.is_empty()) {
+        Some(password) => Ok(password.into()),
+        None => rpassword::prompt_password(format!("password of {email}: "))
             .map(SecretString::from)
             .map_err(CliError::Password),
     }

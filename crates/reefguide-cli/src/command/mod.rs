@@ -20,6 +20,7 @@ pub(crate) use self::batch::BatchError;
 pub(crate) use self::download::DownloadError;
 pub(crate) use self::schema::SchemaError;
 use crate::error::CliError;
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -50,7 +51,8 @@ pub(crate) enum Command {
     Watch(watch::Watch),
     /// Withdraws jobs that no worker has claimed
     ///
-    /// They are withdrawn in order; the first one that cannot be ends it.
+    /// They are withdrawn in order; the first one that cannot be ends it. A worker that claims a job at the same
+    /// moment gets it all the same: a second later each job is looked at, and the exit code is 1 if one runs on.
     Cancel(cancel::Cancel),
     /// Downloads what a job made
     ///
@@ -60,7 +62,8 @@ pub(crate) enum Command {
     /// Says which jobs are stuck, and why, and settles what can be settled
     ///
     /// It looks at jobs that wait for long or are under way, and at the records that workers keep of their claims until
-    /// the outcome is reported. Without a bucket it looks at the jobs only. Keys for the bucket are
+    /// the outcome is reported. Without a bucket it looks at the jobs only. The exit code is 1 if something is stuck,
+    /// with --repair if something stays so. Keys for the bucket are
     /// found as by a worker: MINIO_USERNAME and MINIO_PASSWORD with S3_ENDPOINT, otherwise as by the AWS
     /// command line.
     Doctor(doctor::Doctor),
@@ -74,20 +77,20 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) async fn run(self, json: bool) -> Result<ExitCode, CliError> {
+    pub(crate) async fn run(self, out: Output) -> Result<ExitCode, CliError> {
         let healthy = match self {
-            Self::Login(login) => login.run(json).await?,
-            Self::Logout => login::log_out(json)?,
-            Self::Submit(submit) => submit.run(json).await?,
-            Self::Jobs(jobs) => jobs.run(json).await?,
-            Self::Show(show) => show.run(json).await?,
-            Self::Watch(watch) => watch.run(json).await?,
-            Self::Cancel(cancel) => cancel.run(json).await?,
-            Self::Download(download) => download.run(json).await?,
-            Self::Doctor(doctor) => doctor.run(json).await?,
-            Self::Schema(schema) => schema.run(json).await?,
-            Self::Completions(completions) => completions.run(),
-            Self::Man(man) => man.run(json)?,
+            Self::Login(login) => login.run(out).await?,
+            Self::Logout => login::log_out(out)?,
+            Self::Submit(submit) => submit.run(out).await?,
+            Self::Jobs(jobs) => jobs.run(out).await?,
+            Self::Show(show) => show.run(out).await?,
+            Self::Watch(watch) => watch.run(out).await?,
+            Self::Cancel(cancel) => cancel.run(out).await?,
+            Self::Download(download) => download.run(out).await?,
+            Self::Doctor(doctor) => doctor.run(out).await?,
+            Self::Schema(schema) => schema.run(out).await?,
+            Self::Completions(completions) => completions.run()?,
+            Self::Man(man) => man.run(out)?,
         };
         Ok(match healthy {
             true => ExitCode::SUCCESS,

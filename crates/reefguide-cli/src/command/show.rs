@@ -7,7 +7,8 @@ use reefguide_worker::job::JobId;
 use reefguide_worker::source::reefguide::JobDetails;
 
 use crate::error::CliError;
-use crate::{output, session};
+use crate::output::{self, Output};
+use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
@@ -17,9 +18,12 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
-        let job = session::client()?.job(&JobId::from(self.id)).await?;
-        output::print(json, &job, details);
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
+        let job = session::client(out)
+            .await?
+            .job(&JobId::from(self.id))
+            .await?;
+        out.print(&job, details)?;
         Ok(true)
     }
 }

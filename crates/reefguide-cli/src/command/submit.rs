@@ -1,7 +1,5 @@
 //! `submit`.
 
-use std::io::Read;
-
 use clap::Args;
 use reefguide_worker::job::{JobId, JobType};
 use reefguide_worker::source::reefguide::Client;
@@ -10,7 +8,9 @@ use serde_json::Value;
 use super::batch::{self, Batch};
 use super::watch::until_ended;
 use crate::error::CliError;
-use crate::{output, session};
+use crate::input::text;
+use crate::output::Output;
+use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct Submit {
@@ -46,25 +46,25 @@ pub(crate) struct Submit {
 }
 
 impl Submit {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let job_type = self.job_type.as_ref().map(JobType::from);
         let (client, ids) = match (&self.batch, job_type) {
             (None, Some(job_type)) => {
                 let payload = payload(&self.input)?;
-                let client = session::client()?;
-                let id = submit(&client, &job_type, &payload, json).await?;
+                let client = session::client(out).await?;
+                let id = submit(&client, &job_type, &payload, out).await?;
                 (client, vec![id])
             }
             (batch, job_type) => {
                 let from = batch.as_deref().unwrap_or("-");
                 let batch = Batch::read(from, job_type.as_ref(), self.skip)?;
-                let client = session::client()?;
-                let ids = batch.submit(&client, self.rate, json).await?;
+                let client = session::client(out).await?;
+                let ids = batch.submit(&client, self.rate, out).await?;
                 (client, ids)
             }
         };
         match self.watch {
-            true => until_ended(&client, ids, json).await,
+            true => until_ended(&client, ids, out).await,
             false => Ok(true),
         }
     }
@@ -74,16 +74,17 @@ async fn submit(
     client: &Client,
     job_type: &JobType,
     payload: &Value,
-    json: bool,
+    out: Output,
 ) -> Result<JobId, CliError> {
     let created = client.create_job(job_type, payload).await?;
-    if created.cached && !json {
+    if created.cached && !out.json {
         // Not on stdout, where a script reads the id.
-        output::note(format_args!("an equal job exists already"));
+        out.note(format_args!("an equal job exists already"));
     }
-    let line = output::line(json, &created, |created| created.job_id.to_string());
-    output::say(format_args!("{line}"));
-    Ok(created.job_id)
+    let id = created.job_id.clone();
+    out.print_line(&created, |created| created.job_id.to_string())
+        .map_err(CliError::untold(format!("job {id} is submitted")))?;
+    Ok(id)
 }
 
 fn payload(input: &str) -> Result<Value, CliError> {
@@ -96,14 +97,4 @@ fn payload(input: &str) -> Result<Value, CliError> {
         false => text(input).map_err(|error| wrong(error.into()))?,
     };
     serde_json::from_str(&text).map_err(|error| wrong(error.into()))
-}
-
-/// What is in a file, or comes from stdin.
-pub(super) fn text(from: &str) -> std::io::Result<String> {
-    if from != "-" {
-        return std::fs::read_to_string(from);
-    }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
-    Ok(text)
 }

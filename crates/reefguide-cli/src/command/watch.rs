@@ -7,8 +7,9 @@ use reefguide_worker::job::{JobId, JobStatus};
 use reefguide_worker::source::reefguide::{Client, JobDetails};
 
 use crate::error::CliError;
+use crate::output::{self, Output};
 use crate::patience::patiently;
-use crate::{output, session};
+use crate::session;
 
 /// Between two looks at all jobs.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -23,12 +24,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
-        let client = session::client()?;
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
+        let client = session::client(out).await?;
         let mut ids: Vec<_> = self.ids.into_iter().map(JobId::from).collect();
         ids.sort();
         ids.dedup();
-        until_ended(&client, ids, json).await
+        until_ended(&client, ids, out).await
     }
 }
 
@@ -36,7 +37,7 @@ impl Watch {
 pub(super) async fn until_ended(
     client: &Client,
     ids: Vec<JobId>,
-    json: bool,
+    out: Output,
 ) -> Result<bool, CliError> {
     let mut watched: Vec<(JobId, Option<JobStatus>)> =
         ids.into_iter().map(|id| (id, None)).collect();
@@ -44,10 +45,10 @@ pub(super) async fn until_ended(
     loop {
         let mut under_way = Vec::new();
         for (id, seen) in watched {
-            let job = patiently(async || client.job(&id).await, output::note).await?;
+            let job = patiently(async || client.job(&id).await, |note| out.note(note)).await?;
             let status = job.job.status.clone();
             if seen.as_ref() != Some(&status) {
-                output::say(format_args!("{}", output::line(json, &job, told)));
+                out.print_line(&job, told)?;
             }
             match status.is_final() {
                 true => all_succeeded &= status == JobStatus::Succeeded,

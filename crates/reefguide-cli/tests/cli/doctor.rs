@@ -5,6 +5,7 @@ use reefguide_worker::handler::JobError;
 use reefguide_worker::job::JobStatus;
 use reefguide_worker::runtime::{RunOptions, Worker};
 use reefguide_worker::source::reefguide::ReefGuide;
+use reefguide_worker::storage::StorageUri;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -71,7 +72,8 @@ async fn the_doctor_shows_what_a_dead_worker_left_and_settles_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_are_stuck_for_different_reasons_of_which_an_ended_lease_is_settled() {
+async fn jobs_are_stuck_for_different_reasons_and_only_a_second_option_ends_a_lease_without_a_record()
+ {
     let short = JobTypeSpec::new("SHORT").expiry(Duration::from_millis(1));
     let desk = Desk::with(Lab::builder().job_type(short)).await;
     desk.log_in_as("worker@email.com");
@@ -101,9 +103,82 @@ async fn jobs_are_stuck_for_different_reasons_of_which_an_ended_lease_is_settled
     assert_eq!(whys, ["no-assignment", "lease-ended"]);
     assert_eq!(found["alive"], Value::Null);
 
-    insta::assert_snapshot!("doctor_repairs_a_lease", doctor(&desk, &["--repair"]));
-    let statuses = [1, 2, 3].map(|id| desk.lab.job(id).unwrap()["status"].clone());
-    assert_eq!(statuses, ["FAILED", "IN_PROGRESS", "IN_PROGRESS"]);
+    let statuses = || [1, 2, 3].map(|id| desk.lab.job(id).unwrap()["status"].clone());
+    insta::with_settings!({ filters => FILTERS }, {
+        insta::assert_snapshot!("doctor_leaves_what_has_no_record", doctor(&desk, &["--repair"]));
+        assert_eq!(statuses(), ["IN_PROGRESS"; 3]);
+        let confirmed = ["--repair", "--without-record"];
+        insta::assert_snapshot!("doctor_repairs_a_lease", doctor(&desk, &confirmed));
+    });
+    assert_eq!(statuses(), ["FAILED", "IN_PROGRESS", "IN_PROGRESS"]);
+    let left = desk.json(&["doctor", "--repair", "--json"]);
+    assert_eq!(left["left"]["findings"][0]["why"], "no-assignment");
+    assert!(left["left"]["findings"][0]["remedy"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_repair_ends_a_job_whose_worker_renews_its_record() {
+    let short = JobTypeSpec::new("SHORT").expiry(Duration::from_millis(1));
+    let desk = Desk::with(Lab::builder().job_type(short)).await;
+    desk.log_in_as("worker@email.com");
+    let job = desk.lab.submit("SHORT", json!(1)).unwrap();
+    let worker = desk.worker();
+    worker.assign(&job.into(), "arn", "").await.unwrap();
+    let storage = desk.storage().await;
+    let record = format!("s3://{}/reefguide-worker/records/1", desk.lab.bucket());
+    let record: StorageUri = record.parse().unwrap();
+    let renewed = record.clone();
+    let renewing = tokio::spawn(async move {
+        for renewals in 0.. {
+            let text = json!({
+                "job_id": 1, "job_type": "SHORT", "claimant": "arn",
+                "written_at": jiff::Timestamp::now().to_string(),
+                "renewals": renewals, "interval_ms": 1_000, "outcome": null,
+            });
+            let text = text.to_string();
+            storage.upload_bytes(text, &renewed).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    });
+    crate::desk::until(|| {
+        desk.lab
+            .requests()
+            .iter()
+            .any(|request| request.method == "PUT")
+    })
+    .await;
+    let repair = ["--repair", "--without-record"];
+    let said = doctor(&desk, &repair);
+    assert!(
+        said.starts_with("exit 0\n0 settled, 0 not settled, 1 held by workers that live\n"),
+        "{said}"
+    );
+    // A record that cannot be read may be of any job.
+    renewing.abort();
+    let _ = renewing.await;
+    let (storage, record) = (desk.storage().await, record.clone());
+    storage.upload_bytes("{", &record).await.unwrap();
+    insta::with_settings!({ filters => FILTERS }, {
+        insta::assert_snapshot!("doctor_unreadable_record", doctor(&desk, &repair));
+    });
+    assert_eq!(desk.lab.job(job).unwrap()["status"], "IN_PROGRESS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_cannot_be_read_hides_no_other() {
+    let desk = Desk::with(Lab::builder().any_job_type()).await;
+    desk.log_in_as("worker@email.com");
+    let worker = desk.worker();
+    let deep = (0..110).fold(json!(1), |inner, _| json!([inner]));
+    let deep = desk.lab.submit("DEEP", deep).unwrap();
+    worker
+        .assign(&deep.into(), "arn:aws:ecs:task/1", "")
+        .await
+        .unwrap();
+    desk.claimed(&worker, json!({ "id": 1 })).await;
+    insta::with_settings!({ filters => FILTERS }, {
+        insta::assert_snapshot!("doctor_unreadable", doctor(&desk, &[]));
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

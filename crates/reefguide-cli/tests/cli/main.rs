@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cancelling;
 mod desk;
 mod doctor;
 mod downloading;
+mod exit_codes;
+mod input;
 mod listing;
 mod manual;
 mod schemas;
@@ -12,4 +15,5 @@ mod sessions;
 mod submitting;
 mod terminal;
 mod unreadable;
+mod unwritten;
 mod watching;

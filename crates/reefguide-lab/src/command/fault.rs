@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use http::Method;
 
 use super::client::Client;
+use super::stdout::answer;
 use crate::{Fault, FaultKind, Route};
 
 /// Set a fault dial of a running lab
@@ -88,7 +89,7 @@ impl SetFault {
             self.lab
                 .ask(Method::DELETE, "/lab/faults", String::new())
                 .await?;
-            println!("all dials cleared");
+            answer("all dials cleared")?;
         }
         if let (Some(route), Some(kind)) = (self.route, self.kind) {
             let kind = self.kind_of(kind);
@@ -99,7 +100,7 @@ impl SetFault {
             self.lab
                 .ask(Method::POST, "/lab/faults", serde_json::to_string(&fault)?)
                 .await?;
-            println!("{route}: {kind}");
+            answer(format_args!("{route}: {kind}"))?;
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::stdout::{StdoutError, answer};
+use super::text::decoded;
 
 /// Between two looks at a job that is watched.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
@@ -42,6 +44,8 @@ enum SubmitError {
         from: String,
         source: serde_json::Error,
     },
+    #[error("{said}")]
+    Untold { said: String, source: StdoutError },
 }
 
 #[derive(Deserialize)]
@@ -59,11 +63,13 @@ impl Submit {
             .ask(Method::POST, "/lab/jobs", job.to_string())
             .await?;
         let Created { id, cached } = serde_json::from_str(&created)?;
-        if cached {
-            println!("job {id} has the same type and payload: the API makes no second one");
-        } else {
-            println!("job {id} is submitted");
-        }
+        let said = match cached {
+            true => {
+                format!("job {id} has the same type and payload: the API makes no second one")
+            }
+            false => format!("job {id} is submitted"),
+        };
+        answer(&said).map_err(|source| SubmitError::Untold { said, source })?;
         if !self.watch {
             return Ok(ExitCode::SUCCESS);
         }
@@ -74,7 +80,7 @@ impl Submit {
             match job["status"].as_str() {
                 Some("PENDING" | "IN_PROGRESS") => tokio::time::sleep(WATCH_INTERVAL).await,
                 status => {
-                    println!("{job:#}");
+                    answer(format_args!("{job:#}"))?;
                     let succeeded = status == Some("SUCCEEDED");
                     return Ok(ExitCode::from(u8::from(!succeeded)));
                 }
@@ -90,12 +96,12 @@ fn payload(input: &str) -> Result<Value, SubmitError> {
     };
     let text = match input {
         "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(read)?;
-            text
+            let mut bytes = Vec::new();
+            let taken = std::io::stdin().read_to_end(&mut bytes);
+            taken.and_then(|_| decoded(bytes)).map_err(read)?
         }
         json if json.trim_start().starts_with(['{', '[']) => json.to_owned(),
-        file => std::fs::read_to_string(file).map_err(read)?,
+        file => std::fs::read(file).and_then(decoded).map_err(read)?,
     };
     serde_json::from_str(&text).map_err(|source| SubmitError::NotJson {
         from: input.to_owned(),

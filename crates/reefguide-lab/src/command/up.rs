@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 #[cfg(unix)]
@@ -15,6 +15,9 @@ use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
 #[cfg(unix)]
 use tokio::sync::oneshot;
+
+use super::stdout::answer;
+use super::text::decoded;
 
 /// Start a lab and show its requests until Ctrl-C
 #[derive(Debug, Args)]
@@ -87,11 +90,12 @@ enum UpError {
 impl SchemaFile {
     fn spec(&self) -> Result<JobTypeSpec, UpError> {
         let file = || self.file.clone();
-        let text = std::fs::read(&self.file).map_err(|source| UpError::Read {
+        let text = std::fs::read(&self.file).and_then(decoded);
+        let text = text.map_err(|source| UpError::Read {
             file: file(),
             source,
         })?;
-        let schema = serde_json::from_slice(&text).map_err(|source| UpError::Json {
+        let schema = serde_json::from_str(&text).map_err(|source| UpError::Json {
             file: file(),
             source,
         })?;
@@ -121,36 +125,41 @@ impl Up {
             builder = builder.job_type(schema.spec()?);
         }
         if !self.host.is_loopback() {
-            eprintln!(
-                "warning: listening on {}: other machines may reach the lab, its passwords are public and nothing is guarded",
+            warn(format_args!(
+                "listening on {}: other machines may reach the lab, its passwords are public and nothing is guarded",
                 self.host
-            );
+            ));
         }
         let lab = builder.start().await?;
-        // Whoever reads this may leave; the lab stays.
-        let say = |line: &dyn fmt::Display| {
-            let _ = writeln!(io::stdout(), "{line}");
-        };
-        say(&"# Put this into the worker's .env:");
+        answer("# Put this into the worker's .env:")?;
         for (name, value) in lab.env() {
-            say(&format_args!("{name}={value}"));
+            answer(format_args!("{name}={value}"))?;
         }
         let page = lab.page();
-        say(&format_args!("\n# The lab's page: {page}"));
-        say(&"# Running until Ctrl-C. Fault dials: reefguide-lab fault --help");
+        answer(format_args!("\n# The lab's page: {page}"))?;
+        answer("# Running until Ctrl-C. Fault dials: reefguide-lab fault --help")?;
         if self.open
             && let Err(error) = open::that_detached(&page)
         {
-            eprintln!("warning: no browser could be started: {error}; open {page} in one");
+            warn(format_args!(
+                "no browser could be started: {error}; open {page} in one"
+            ));
         }
         let mut requests = lab.live_requests();
+        // Whoever works with the lab needs it more than these lines.
+        let mut shown = Ok(());
+        let mut show = |line: &dyn fmt::Display| {
+            if shown.is_ok() {
+                shown = answer(line);
+            }
+        };
         loop {
             tokio::select! {
                 () = &mut stopped => break,
                 request = requests.recv() => match request {
-                    Ok(request) if !self.quiet => say(&Line(&request)),
+                    Ok(request) if !self.quiet => show(&Line(&request)),
                     Err(RecvError::Lagged(missed)) if !self.quiet => {
-                        say(&format_args!("# {missed} requests are not shown"));
+                        show(&format_args!("# {missed} requests are not shown"));
                     }
                     // The sender lives in `lab`, so the channel is open.
                     _ => {}
@@ -158,8 +167,13 @@ impl Up {
             }
         }
         lab.shutdown().await;
-        Ok(())
+        Ok(shown?)
     }
+}
+
+/// Prints a warning; nobody may be reading.
+fn warn(warning: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "warning: {warning}");
 }
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on; the future ends at the first, and the process at the second. A

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::signals::Signal;
 
-/// The process's exit codes; the three above 64 and below 128 are those of `sysexits.h`.
+/// The process's exit codes; those above 64 and below 128 are those of `sysexits.h`.
 ///
 /// | code | meaning |
 /// | --- | --- |
@@ -13,6 +13,7 @@ use super::signals::Signal;
 /// | 2 | the command line is wrong |
 /// | 69 | the API or the storage could not be reached |
 /// | 70 | an internal error: a bug in the worker |
+/// | 74 | an answer could not be written to stdout |
 /// | 77 | the API or the storage refused the credentials or the role |
 /// | 78 | the configuration is wrong |
 /// | 129 | a signal ended the process at once, and it was SIGHUP |
@@ -39,6 +40,8 @@ pub enum Exit {
     Unreachable,
     /// 70: an internal error.
     Internal,
+    /// 74: an answer could not be written to stdout.
+    Unwritten,
     /// 77: credentials or role refused.
     Refused,
     /// 78: the configuration is wrong.
@@ -56,6 +59,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Unreachable => 69,
             Self::Internal => 70,
+            Self::Unwritten => 74,
             Self::Refused => 77,
             Self::Config => 78,
             Self::Signalled(signal) => 128 + signal.number(),

@@ -21,6 +21,7 @@ mod reporting;
 #[cfg(feature = "sentry")]
 pub mod sentry;
 pub mod signals;
+pub mod stdout;
 pub mod telemetry;
 
 use std::time::Duration;

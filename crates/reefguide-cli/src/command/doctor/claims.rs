@@ -11,7 +11,7 @@ use reefguide_worker::source::reefguide::{ApiError, Client};
 
 use super::finding::{Finding, Why, is_over};
 use crate::error::CliError;
-use crate::output;
+use crate::output::Output;
 
 /// What the records say.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Claims {
     pub(super) alive: usize,
     /// The jobs that have a record.
     pub(super) jobs: BTreeSet<JobId>,
+    /// How many records cannot be read, so that it is not known of which jobs they are.
+    pub(super) unreadable: usize,
 }
 
 /// Looks at the records once. By that a worker is taken for dead that has not renewed one for long, by its clock and
@@ -28,13 +30,15 @@ pub(super) async fn look(
     client: &Client,
     recovery: &Recovery,
     dead_after: Option<Duration>,
+    out: Output,
 ) -> Result<Claims, CliError> {
     let mut claims = Claims::default();
     for (_, record) in recovery.records().await? {
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                output::note(format_args!("{}", Chain(&error)));
+                out.note(format_args!("{}", Chain(&error)));
+                claims.unreadable += 1;
                 continue;
             }
         };
@@ -62,11 +66,12 @@ async fn silent(client: &Client, record: Record) -> Result<Finding, ApiError> {
             recorded: record.outcome.as_ref().map(Outcome::status),
         },
     };
-    Ok(Finding {
-        jobs: vec![record.job_id],
-        job_type: record.job_type,
+    let since = Some(record.written_at);
+    Ok(Finding::new(
+        record.job_id,
+        record.job_type,
         status,
-        since: Some(record.written_at),
+        since,
         why,
-    })
+    ))
 }

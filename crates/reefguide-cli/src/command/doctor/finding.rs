@@ -12,12 +12,15 @@ use crate::output;
 
 /// What a look brought.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Diagnosis {
     pub(super) findings: Vec<Finding>,
     /// How many claims are held by workers that live; `None` if nobody looked.
     pub(super) alive: Option<usize>,
     /// How many jobs the API did not list.
     pub(super) unlisted: u64,
+    /// How many records cannot be read.
+    pub(super) unreadable_records: usize,
 }
 
 /// Jobs that are stuck for the same reason.
@@ -32,6 +35,35 @@ pub(super) struct Finding {
     pub(super) since: Option<Timestamp>,
     #[serde(flatten)]
     pub(super) why: Why,
+    remedy: &'static str,
+}
+
+impl Finding {
+    pub(super) fn new(
+        job: JobId,
+        job_type: JobType,
+        status: Option<JobStatus>,
+        since: Option<Timestamp>,
+        why: Why,
+    ) -> Self {
+        Self {
+            jobs: vec![job],
+            job_type,
+            status,
+            since,
+            remedy: why.remedy(),
+            why,
+        }
+    }
+
+    /// The jobs in few words.
+    fn named(&self) -> String {
+        match &*self.jobs {
+            [] => String::new(),
+            [job] => job.to_string(),
+            [first, more @ ..] => format!("{first} and {} more", more.len()),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +83,8 @@ pub(super) enum Why {
     NoRecord { worker: String },
     /// Nobody can report it.
     NoAssignment,
+    /// What the API says of it cannot be read.
+    Unreadable { reason: String },
     /// Nobody claims it.
     Unclaimed,
 }
@@ -86,6 +120,9 @@ impl fmt::Display for Why {
                 Worker(worker)
             ),
             Self::NoAssignment => f.write_str("nobody can report it: the API has to time it out"),
+            Self::Unreadable { reason } => {
+                write!(f, "what the API says of it cannot be read: {reason}")
+            }
             Self::Unclaimed => {
                 f.write_str("no worker has claimed it: none does this type, or all are busy")
             }
@@ -112,14 +149,8 @@ impl Diagnosis {
         } else {
             let mut table = output::table(&["JOB", "TYPE", "STATUS", "SINCE", "WHY"]);
             for finding in &self.findings {
-                let first = finding.jobs.first().map(ToString::to_string);
-                let first = first.unwrap_or_default();
-                let jobs = match finding.jobs.len() {
-                    0 | 1 => first,
-                    several => format!("{first} and {} more", several - 1),
-                };
                 table.add_row([
-                    Cell::new(jobs),
+                    Cell::new(finding.named()),
                     Cell::new(&finding.job_type),
                     match &finding.status {
                         Some(status) => output::status_cell(status),
@@ -130,6 +161,10 @@ impl Diagnosis {
                 ]);
             }
             text.push_str(&table.trim_fmt());
+            text.push_str("\nwhat to do:");
+            for finding in &self.findings {
+                let _ = write!(text, "\n  job {}: {}", finding.named(), finding.remedy);
+            }
         }
         if let Some(alive) = self.alive.filter(|alive| *alive > 0) {
             let _ = write!(text, "\nclaims held by workers that live: {alive}");
@@ -137,25 +172,39 @@ impl Diagnosis {
         if self.unlisted > 0 {
             let _ = write!(text, "\njobs that the API does not list: {}", self.unlisted);
         }
-        if self
-            .findings
-            .iter()
-            .any(|finding| finding.why.is_settled_by_repair())
-        {
-            text.push_str(
-                "\n`reefguide doctor --repair` settles what a dead worker or a lease has left.",
-            );
-        }
         text
     }
 }
 
 impl Why {
-    fn is_settled_by_repair(&self) -> bool {
-        matches!(
-            self,
-            Self::WorkerSilent { .. } | Self::RecordLeft { .. } | Self::LeaseEnded { .. }
-        )
+    /// What a person can do about it.
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::WorkerSilent { .. } => {
+                "`reefguide doctor --repair` reports what is recorded, or FAILED"
+            }
+            Self::RecordLeft { .. } => "`reefguide doctor --repair` removes the record",
+            Self::LeaseEnded { .. } => {
+                "see whether that worker still runs, it may be of another program; only if it does not, \
+                 `reefguide doctor --repair --without-record` reports FAILED"
+            }
+            Self::NoRecord { .. } => {
+                "see whether that worker still runs; if it does not, `reefguide doctor --repair \
+                 --without-record` reports FAILED once the lease has ended"
+            }
+            Self::Unreadable { .. } => {
+                "see `reefguide show`, and tell those who run the API; nothing is done to it"
+            }
+            Self::NoAssignment => "wait until the API times it out, or submit it again then",
+            Self::Unclaimed => {
+                "start a worker for its type, wait for one that is free, or withdraw it with `reefguide cancel`"
+            }
+        }
+    }
+
+    /// Whether the job's record says all there is to say of it.
+    pub(super) fn is_recorded(&self) -> bool {
+        matches!(self, Self::WorkerSilent { .. } | Self::RecordLeft { .. })
     }
 }
 

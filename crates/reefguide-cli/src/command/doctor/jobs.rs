@@ -1,39 +1,46 @@
 //! What the API says of jobs that have not ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_worker::job::{JobId, JobStatus};
+use reefguide_worker::Chain;
+use reefguide_worker::job::{JobId, JobStatus, JobType};
 use reefguide_worker::source::reefguide::{
     ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord,
 };
 
 use super::finding::{Finding, Why, is_over};
-use crate::output;
+use crate::output::Output;
 
 /// Jobs under way, and how many more there are.
-pub(super) async fn running(client: &Client) -> Result<(Vec<JobDetails>, u64), ApiError> {
-    let filter = JobFilter::default().status(JobStatus::InProgress);
-    let mut list = client.jobs(&filter).await?;
-    output::note_unreadable(&list);
-    let listed = list.jobs.len() + list.skipped.len();
-    let unlisted = list.total.saturating_sub(listed as u64);
-    // Where nobody can be told to have it, nothing can be told of it.
-    list.jobs
-        .retain(|details| details.job.unreadable.is_none() || !details.assignments.is_empty());
-    Ok((list.jobs, unlisted))
+pub(super) async fn running(
+    client: &Client,
+    out: Output,
+) -> Result<(Vec<JobDetails>, u64), ApiError> {
+    listed(client, JobStatus::InProgress, out).await
+}
+
+async fn listed(
+    client: &Client,
+    status: JobStatus,
+    out: Output,
+) -> Result<(Vec<JobDetails>, u64), ApiError> {
+    let list = client.jobs(&JobFilter::default().status(status)).await?;
+    out.note_unreadable(&list);
+    let named = (list.jobs.len() + list.skipped.len()) as u64;
+    Ok((list.jobs, list.total.saturating_sub(named)))
 }
 
 /// Jobs that wait, and how many more there are.
-pub(super) async fn waiting(client: &Client) -> Result<(Vec<JobRecord>, u64), ApiError> {
-    let filter = JobFilter::default().status(JobStatus::Pending);
-    let list = client.jobs(&filter).await?;
-    output::note_unreadable(&list);
-    let skipped = list.skipped.len() as u64;
-    let jobs = list.jobs.into_iter().map(|details| details.job);
+pub(super) async fn waiting(
+    client: &Client,
+    out: Output,
+) -> Result<(Vec<JobRecord>, u64), ApiError> {
+    let (jobs, mut unlisted) = listed(client, JobStatus::Pending, out).await?;
+    let jobs = jobs.into_iter().map(|details| details.job);
     let mut jobs: BTreeMap<_, _> = jobs.map(|job| (job.id.clone(), job)).collect();
-    let mut unlisted = list.total.saturating_sub(jobs.len() as u64 + skipped);
     if unlisted > 0 {
         // The list has those that changed last; these are the oldest.
         for job in client.poll(None).await? {
@@ -61,20 +68,32 @@ pub(super) async fn stuck(
             continue;
         };
         // It may have ended since, and its record with it.
-        let details = client.job(&details.job.id).await?;
-        if details.job.status != JobStatus::InProgress {
-            continue;
-        }
-        if let Some(newer) = reason(&details, recorded.is_some(), now) {
-            why = newer;
-        }
-        found.push(Finding {
-            jobs: vec![details.job.id],
-            job_type: details.job.job_type,
-            status: Some(details.job.status),
-            since: details.job.updated_at.or(details.job.created_at),
-            why,
-        });
+        let details = match client.job(&details.job.id).await {
+            // This one alone.
+            Err(error) if error.is_foreign() => {
+                let reason = Chain(&error).to_string();
+                why = Why::Unreadable { reason };
+                details
+            }
+            newer => {
+                let newer = newer?;
+                if newer.job.status != JobStatus::InProgress {
+                    continue;
+                }
+                if let Some(newer) = reason(&newer, recorded.is_some(), now) {
+                    why = newer;
+                }
+                newer
+            }
+        };
+        let JobRecord {
+            id,
+            job_type,
+            status,
+            ..
+        } = details.job;
+        let since = details.job.updated_at.or(details.job.created_at);
+        found.push(Finding::new(id, job_type, Some(status), since, why));
     }
     Ok(found)
 }
@@ -82,7 +101,12 @@ pub(super) async fn stuck(
 /// Why nobody will report a job that is under way and has no record.
 fn reason(details: &JobDetails, records_known: bool, now: Timestamp) -> Option<Why> {
     let Some(held) = open(details) else {
-        return Some(Why::NoAssignment);
+        return Some(match &details.job.unreadable {
+            Some(reason) => Why::Unreadable {
+                reason: reason.clone(),
+            },
+            None => Why::NoAssignment,
+        });
     };
     let worker = held.ecs_task_arn.clone();
     match has_ended(held, now) {
@@ -109,19 +133,22 @@ pub(super) fn waiting_long(
     now: Timestamp,
     limit: Duration,
 ) -> Vec<Finding> {
-    let mut types = BTreeMap::<_, Finding>::new();
+    let mut types = BTreeMap::<JobType, Finding>::new();
     let is_old = |job: &JobRecord| job.created_at.is_some_and(|at| is_over(at, now, limit));
     for job in waiting.into_iter().filter(is_old) {
-        let found = types.entry(job.job_type.clone());
-        let found = found.or_insert_with(|| Finding {
-            jobs: Vec::new(),
-            job_type: job.job_type,
-            status: Some(job.status),
-            since: job.created_at,
-            why: Why::Unclaimed,
-        });
-        found.since = found.since.min(job.created_at);
-        found.jobs.push(job.id);
+        let since = job.created_at;
+        match types.entry(job.job_type.clone()) {
+            Entry::Vacant(new) => {
+                let status = Some(job.status);
+                let why = Why::Unclaimed;
+                new.insert(Finding::new(job.id, job.job_type, status, since, why));
+            }
+            Entry::Occupied(found) => {
+                let found = found.into_mut();
+                found.since = found.since.min(since);
+                found.jobs.push(job.id);
+            }
+        }
     }
     types.into_values().collect()
 }

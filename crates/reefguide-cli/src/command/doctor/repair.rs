@@ -1,4 +1,4 @@
-//! Settling what dead workers and ended leases have left.
+//! Settling what dead workers have left.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,13 +6,14 @@ use std::time::Duration;
 use reefguide_worker::Chain;
 use reefguide_worker::job::{JobId, JobStatus, Outcome};
 use reefguide_worker::runtime::{Record, Recovery, Settled};
-use reefguide_worker::source::reefguide::{ApiError, Client, JobDetails};
+use reefguide_worker::source::reefguide::{ApiError, Client};
 use serde::Serialize;
 
-use super::jobs::{has_ended, open, running};
+use super::finding::{Diagnosis, Finding, Why};
+use super::jobs::{has_ended, open};
 use super::now;
 use crate::error::CliError;
-use crate::output;
+use crate::output::{self, Output};
 
 /// Between two looks at the records.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -24,44 +25,22 @@ pub(super) struct Repaired {
     delivered: Vec<Record>,
     /// Claims for which there was nothing to report.
     obsolete: Vec<Record>,
-    /// Jobs that were reported as failed because their lease had ended.
+    /// Jobs without a record that were reported as failed because their lease had ended.
     ended: Vec<JobId>,
     /// What could not be settled, and why.
     failed: Vec<(JobId, String)>,
     /// How many claims are held by workers that live.
     alive: usize,
-}
-
-/// Settles the claims of dead workers first, as they may have a success to report.
-pub(super) async fn repair(
-    client: &Client,
-    recovery: Option<&mut Recovery>,
-) -> Result<Repaired, CliError> {
-    let mut repaired = Repaired::default();
-    if let Some(recovery) = recovery {
-        settle(recovery, &mut repaired).await?;
-    }
-    for job in running(client).await?.0 {
-        if repaired
-            .failed
-            .iter()
-            .any(|(failed, _)| *failed == job.job.id)
-        {
-            continue;
-        }
-        match end(client, &job).await {
-            Ok(true) => repaired.ended.push(job.job.id),
-            Ok(false) => {}
-            Err(error) => repaired
-                .failed
-                .push((job.job.id, Chain(&error).to_string())),
-        }
-    }
-    Ok(repaired)
+    /// What is stuck still.
+    pub(super) left: Diagnosis,
 }
 
 /// Looks until every record is settled or its worker has shown that it lives.
-async fn settle(recovery: &mut Recovery, repaired: &mut Repaired) -> Result<(), CliError> {
+pub(super) async fn settle(
+    recovery: &mut Recovery,
+    repaired: &mut Repaired,
+    out: Output,
+) -> Result<(), CliError> {
     let mut told = 0;
     loop {
         let look = recovery.look().await?;
@@ -85,7 +64,7 @@ async fn settle(recovery: &mut Recovery, repaired: &mut Repaired) -> Result<(), 
         }
         if told != look.undecided {
             told = look.undecided;
-            output::note(format_args!(
+            out.note(format_args!(
                 "watching for signs of life, {told} undecided (Ctrl-C leaves them as they are)"
             ));
         }
@@ -93,22 +72,43 @@ async fn settle(recovery: &mut Recovery, repaired: &mut Repaired) -> Result<(), 
     }
 }
 
-/// Reports a job as failed if its lease has ended.
-async fn end(client: &Client, job: &JobDetails) -> Result<bool, ApiError> {
-    let Some(held) = open(job).filter(|held| has_ended(held, now(client))) else {
+/// Reports jobs as failed that have no record and whose lease has ended.
+pub(super) async fn end(client: &Client, repaired: &mut Repaired) {
+    let (ended, left) = std::mem::take(&mut repaired.left.findings)
+        .into_iter()
+        .partition(|finding| matches!(finding.why, Why::LeaseEnded { .. }));
+    repaired.left.findings = left;
+    let ended: Vec<Finding> = ended;
+    for id in ended.into_iter().flat_map(|finding| finding.jobs) {
+        match end_one(client, &id).await {
+            Ok(true) => repaired.ended.push(id),
+            Ok(false) => {}
+            Err(error) => repaired.failed.push((id, Chain(&error).to_string())),
+        }
+    }
+}
+
+/// Whether the job is failed by this; not if its worker was late, and yet first.
+async fn end_one(client: &Client, id: &JobId) -> Result<bool, ApiError> {
+    let job = client.job(id).await?;
+    let Some(held) = open(&job).filter(|held| has_ended(held, now(client))) else {
         return Ok(false);
     };
     match client.post_result(&held.id, &JobStatus::Failed, None).await {
         Ok(()) => Ok(true),
-        // Its worker was late, and yet first.
-        Err(_) if client.job(&job.job.id).await?.job.status.is_final() => Ok(false),
+        Err(_) if client.job(id).await?.job.status.is_final() => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 impl Repaired {
     pub(super) fn is_complete(&self) -> bool {
-        self.failed.is_empty()
+        self.failed.is_empty() && self.left.findings.is_empty()
+    }
+
+    /// Whether anything was done that somebody should know.
+    pub(super) fn has_changed(&self) -> bool {
+        !(self.delivered.is_empty() && self.obsolete.is_empty() && self.ended.is_empty())
     }
 
     pub(super) fn said(&self) -> String {
@@ -124,7 +124,10 @@ impl Repaired {
         }
         for job in &self.ended {
             let status = output::status(&JobStatus::Failed);
-            let _ = writeln!(text, "job {job} is now {status}: its lease had ended");
+            let _ = writeln!(
+                text,
+                "job {job} is now {status}: it had no record, and its lease had ended"
+            );
         }
         for (job, error) in &self.failed {
             let _ = writeln!(text, "job {job}: not settled: {error}");
@@ -136,6 +139,9 @@ impl Repaired {
             self.failed.len(),
             self.alive
         );
+        if !self.left.findings.is_empty() || self.left.unlisted > 0 {
+            let _ = write!(text, "\nstill stuck:\n{}", self.left.said());
+        }
         text
     }
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use reefguide_worker::text::decode;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{SchemaError, Schemas};
-use crate::command::submit::text;
+use crate::input::{InputError, text};
 
 /// How long a worker may take to print its schemas.
 const PRINTS_WITHIN: Duration = Duration::from_secs(60);
@@ -40,8 +41,9 @@ pub(super) fn expected(folder: &Path) -> Result<Schemas, SchemaError> {
         else {
             continue;
         };
-        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-        schemas.insert(job_type.to_owned(), parse::<Value>(&text, &path)?);
+        let bytes = std::fs::read(&path).map_err(unreadable(&path))?;
+        let text = decode(&bytes).map_err(unreadable(&path))?;
+        schemas.insert(job_type.to_owned(), parse::<Value>(text, &path)?);
     }
     Ok(schemas)
 }
@@ -77,7 +79,8 @@ async fn printed(worker: &Path) -> Result<String, SchemaError> {
             said: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         });
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let text = decode(&output.stdout).map_err(unreadable(&path))?;
+    Ok(text.to_owned())
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, SchemaError> {
@@ -87,7 +90,10 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, S
     })
 }
 
-fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> SchemaError + use<> {
+fn unreadable<E: Into<InputError>>(path: &Path) -> impl FnOnce(E) -> SchemaError + use<E> {
     let path: PathBuf = path.to_owned();
-    move |source| SchemaError::Unreadable { path, source }
+    move |source| SchemaError::Unreadable {
+        path,
+        source: source.into(),
+    }
 }

@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use self::difference::{Difference, differences};
 use crate::error::CliError;
-use crate::output;
+use crate::files::{FileError, unwritable, write_all};
+use crate::input::{self, InputError};
+use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
@@ -27,10 +29,10 @@ pub(crate) enum Schema {
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The worker, which is run as `WORKER schema`; or a file with what that printed, or `-` for stdin.
-    #[arg(value_name = "WORKER|FILE|-")]
+    #[arg(value_name = "WORKER|FILE|-", value_parser = input::path())]
     worker: PathBuf,
     /// The folder of expected schemas.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = input::path())]
     expected: PathBuf,
     /// Writes what the worker has into the folder, and removes the files of types it does not have.
     #[arg(long)]
@@ -41,10 +43,7 @@ pub(crate) struct Diff {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SchemaError {
     #[error("{} cannot be read", .path.display())]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: InputError },
     #[error("{} holds no schemas as `worker schema` prints them", .path.display())]
     NoSchemas {
         path: PathBuf,
@@ -63,11 +62,8 @@ pub(crate) enum SchemaError {
         status: std::process::ExitStatus,
         said: String,
     },
-    #[error("{} cannot be written", .path.display())]
-    Unwritable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("job type {job_type:?} cannot be the name of a file")]
     Name { job_type: String },
 }
@@ -76,7 +72,7 @@ pub(crate) enum SchemaError {
 type Schemas = BTreeMap<String, Value>;
 
 impl Schema {
-    pub(super) async fn run(self, json: bool) -> Result<bool, CliError> {
+    pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let Self::Diff(diff) = self;
         let given = given::schemas(&diff.worker).await?;
         let expected = given::expected(&diff.expected)?;
@@ -84,7 +80,11 @@ impl Schema {
         if diff.update {
             write(&diff.expected, &expected, &given)?;
         }
-        output::print(json, &found, |found| said(found, diff.update));
+        let printed = out.print(&found, |found| said(found, diff.update));
+        match diff.update {
+            true => printed.map_err(CliError::untold("the expected schemas are written"))?,
+            false => printed?,
+        }
         Ok(found.is_empty() || diff.update)
     }
 }
@@ -106,20 +106,16 @@ fn said(found: &[Difference], updated: bool) -> String {
 }
 
 fn write(folder: &Path, before: &Schemas, now: &Schemas) -> Result<(), SchemaError> {
-    let unwritable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| SchemaError::Unwritable { path, source }
-    };
-    std::fs::create_dir_all(folder).map_err(unwritable(folder))?;
+    let mut files = Vec::new();
+    for (job_type, schemas) in now {
+        // The schemas as they are, descriptions too, for those who read the folder.
+        let text = format!("{schemas:#}\n");
+        files.push((file(folder, job_type)?, text.into_bytes()));
+    }
+    write_all(folder, files)?;
     for job_type in before.keys().filter(|name| !now.contains_key(*name)) {
         let path = file(folder, job_type)?;
         std::fs::remove_file(&path).map_err(unwritable(&path))?;
-    }
-    for (job_type, schemas) in now {
-        let path = file(folder, job_type)?;
-        // The schemas as they are, descriptions too, for those who read the folder.
-        let text = format!("{schemas:#}\n");
-        std::fs::write(&path, text).map_err(unwritable(&path))?;
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::io::Write as _;
 
 use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client, listen, say,
-    scratch_problem, storage,
+    Problem, Program, api_problem, bucket_problem, cache_problem, client, listen, scratch_problem,
+    storage,
 };
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
 use crate::service::exit::Exit;
+use crate::service::stdout::{StdoutError, answer};
 use crate::source::reefguide::Client;
 use crate::storage::{InputCache, Storage, StorageUri};
 
@@ -16,23 +17,27 @@ impl Program {
     pub(super) async fn check(self) -> Result<Exit, Problem> {
         listen()?;
         let mut report = Report { exit: Exit::Done };
-        let Some(config) = report.note("configuration", self.loaded()) else {
+        let Some(config) = report.note("configuration", self.loaded())? else {
             return Ok(report.exit);
         };
         for warning in config.warnings() {
             let (subject, found, remedy) = (&warning.subject, &warning.found, &warning.remedy);
-            say(&format!("note  configuration: {subject} {found}; {remedy}"));
+            answer(format_args!(
+                "note  configuration: {subject} {found}; {remedy}"
+            ))?;
         }
-        report.note("scratch", scratch(&config));
+        report.note("scratch", scratch(&config))?;
         if let Some(cache) = config.input_cache() {
-            report.note("cache", prepared(&cache).await);
+            report.note("cache", prepared(&cache).await)?;
         }
-        report.note("task", Ok(task(&config).await));
+        report.note("task", Ok(task(&config).await))?;
         match client(&config) {
-            Err(error) => drop(report.note::<()>("account", Err(api_problem(&config, &error)))),
+            Err(error) => {
+                report.note::<()>("account", Err(api_problem(&config, &error)))?;
+            }
             Ok(client) => {
                 if report
-                    .note("account", account(&config, &client).await)
+                    .note("account", account(&config, &client).await)?
                     .is_some()
                 {
                     for job_type in &config.job_types {
@@ -43,12 +48,12 @@ impl Program {
                                 said: said_waiting(jobs.len()),
                             })
                             .map_err(|error| api_problem(&config, &error));
-                        report.note(job_type.as_str(), waiting);
+                        report.note(job_type.as_str(), waiting)?;
                     }
                 }
             }
         }
-        report.note("bucket", bucket(&config, &storage(&config).await).await);
+        report.note("bucket", bucket(&config, &storage(&config).await).await)?;
         Ok(report.exit)
     }
 
@@ -77,18 +82,22 @@ struct Report {
 }
 
 impl Report {
-    fn note<T>(&mut self, part: &str, tried: Result<Good<T>, Problem>) -> Option<T> {
+    fn note<T>(
+        &mut self,
+        part: &str,
+        tried: Result<Good<T>, Problem>,
+    ) -> Result<Option<T>, StdoutError> {
         match tried {
             Ok(Good { value, said }) => {
-                say(&format!("good  {part}: {said}"));
-                Some(value)
+                answer(format_args!("good  {part}: {said}"))?;
+                Ok(Some(value))
             }
             Err(problem) => {
-                say(&format!("BAD   {part}: {}", problem.message));
+                answer(format_args!("BAD   {part}: {}", problem.message))?;
                 if self.exit == Exit::Done {
                     self.exit = problem.exit;
                 }
-                None
+                Ok(None)
             }
         }
     }

@@ -7,8 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Problem, Program, listen, path_parser, say, scratch_problem, storage_in, telemetry_options,
-    warn,
+    Problem, Program, listen, path_parser, scratch_problem, storage_in, telemetry_options, warn,
 };
 use crate::handler::{ContextParts, kill_all, not_json};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
@@ -19,6 +18,7 @@ use crate::service::bar::Bar;
 use crate::service::exit::Exit;
 use crate::service::paths::folder_obstacle;
 use crate::service::reporting::Reporting;
+use crate::service::stdout::answer;
 use crate::service::telemetry;
 use crate::storage::Outputs;
 use crate::text;
@@ -114,7 +114,7 @@ impl Program {
             .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
         let text = serde_json::to_string_pretty(&result)
             .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
-        say(&text);
+        answer(text)?;
         Ok(Exit::Done)
     }
 }

@@ -21,6 +21,7 @@ use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::exit::Exit;
 use super::reporting::{Reporting, Service};
 use super::signals::{self, Signals};
+use super::stdout::{answer, written};
 use super::telemetry::{self, TelemetryOptions};
 use super::{health, paths, process_memory};
 use crate::Chain;
@@ -124,12 +125,12 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
     let cli = match parse(&args, builder.version.as_deref()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" that belong on stdout; clap knows. Nobody may be reading.
-            let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
+            // Help and version are "errors" that belong on stdout; clap knows.
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            return match (error.use_stderr(), written(printed)) {
+                (true, _) => Exit::Usage,
+                (false, Ok(())) => Exit::Done,
+                (false, Err(error)) => Problem::from(error).told(),
             };
         }
     };
@@ -156,14 +157,14 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         Command::Healthcheck => program.healthcheck().await,
         Command::Isolated { storage_dir } => program.isolated(storage_dir).await,
     };
-    let exit = done.unwrap_or_else(|Problem { exit, message }| {
+    let exit = done.unwrap_or_else(|problem| {
         // Whoever reads the log of a run looks for its end there.
         if is_run && tracing::enabled!(tracing::Level::ERROR) {
+            let Problem { exit, message } = problem;
             tracing::error!("{message}");
-        } else {
-            complain(&message);
+            return exit;
         }
-        exit
+        problem.told()
     });
     log_queue::flush(log_queue::LAST_LINES);
     exit
@@ -288,7 +289,7 @@ impl Program {
         }
         let text = serde_json::to_string_pretty(&schemas)
             .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
-        say(&text);
+        answer(text)?;
         Ok(Exit::Done)
     }
 
@@ -301,7 +302,7 @@ impl Program {
         };
         match health::probe(port).await {
             Ok(()) => {
-                say("healthy");
+                answer("healthy")?;
                 Ok(Exit::Done)
             }
             Err(error) => Err(Problem::new(Exit::Failed, Chain(&error).to_string())),
@@ -398,15 +399,6 @@ async fn storage_in(folder: Option<PathBuf>, config: &Config) -> Storage {
         Some(folder) => Storage::folder(folder),
         None => storage(config).await,
     }
-}
-
-/// Prints a line for whoever called; a closed pipe is no reason to fail.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn complain(message: &str) {
-    let _ = log_queue::stderr().write_all(format!("error: {message}\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Why a command did not do its work, with what to do about it.
 
+use std::io::Write;
 use std::path::Path;
 
 use crate::Chain;
+use crate::log_queue;
 use crate::service::config::{Config, ConfigError};
 use crate::service::exit::Exit;
 use crate::service::paths::folder_obstacle;
 use crate::service::reporting::ReportingError;
+use crate::service::stdout::StdoutError;
 use crate::service::telemetry::TelemetryError;
 use crate::source::reefguide::ApiError;
 use crate::storage::{InputCache, StorageError};
@@ -25,11 +28,24 @@ impl Problem {
             message: message.into(),
         }
     }
+
+    /// Prints it; nobody may be reading.
+    pub(super) fn told(self) -> Exit {
+        let line = format!("error: {}\n", self.message);
+        let _ = log_queue::stderr().write_all(line.as_bytes());
+        self.exit
+    }
 }
 
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
         Self::new(Exit::Config, error.to_string())
+    }
+}
+
+impl From<StdoutError> for Problem {
+    fn from(error: StdoutError) -> Self {
+        Self::new(Exit::Unwritten, Chain(&error).to_string())
     }
 }
 

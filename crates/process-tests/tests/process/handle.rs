@@ -189,7 +189,7 @@ async fn an_empty_tmpdir_is_none() {
     let ended = program.run(&args).await;
     assert_eq!(ended.code, Some(0), "{}", ended.shown());
     assert!(
-        ended.stdout.starts_with("\"/tmp/handle-"),
+        ended.stdout.starts_with("\"/tmp/reefguide-worker-"),
         "{}",
         ended.shown()
     );

@@ -92,7 +92,8 @@ fn session(error: &SessionError) -> u8 {
 fn api(error: &ApiError) -> u8 {
     match error {
         ApiError::Login(error) => api(error),
-        ApiError::Endpoint { .. } | ApiError::TooLarge { .. } => USAGE,
+        ApiError::Endpoint { .. } | ApiError::Client { .. } => USAGE,
+        ApiError::TooLarge { .. } => USAGE,
         ApiError::Nul { .. } | ApiError::ForeignId { .. } => USAGE,
         _ if error.is_denied() => DENIED,
         _ if error.is_retryable() => UNREACHABLE,
@@ -106,6 +107,7 @@ fn storage(error: &StorageError) -> u8 {
         StorageError::AccessDenied { .. } => DENIED,
         StorageError::Settings { .. } | StorageError::Region { .. } => USAGE,
         StorageError::Uri { .. } | StorageError::Unsupported { .. } => USAGE,
+        StorageError::Certificates { .. } => USAGE,
         StorageError::Local { source, .. } if source.raw_os_error().is_some() => UNWRITTEN,
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,
@@ -117,6 +119,7 @@ fn link(error: &LinkError) -> u8 {
         LinkError::Refused {
             status: 401 | 403, ..
         } => DENIED,
+        LinkError::Setup(_) => USAGE,
         LinkError::Local(error) => storage(error),
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,

@@ -208,8 +208,9 @@ async fn without_certificates_an_https_api_is_refused_with_the_remedy() {
         .env("SSL_CERT_FILE", "/nowhere/ca.pem")
         .env("SSL_CERT_DIR", "/nowhere");
     let said = desk.told(&login.output().unwrap());
+    let remedy = "name a file of certificates in SSL_CERT_FILE";
     assert!(
-        said.contains("name a file of certificates in SSL_CERT_FILE"),
+        said.starts_with("exit 2\n") && said.contains(remedy),
         "{said}"
     );
 }

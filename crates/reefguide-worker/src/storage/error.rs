@@ -164,7 +164,7 @@ pub enum StorageError {
     },
     /// The proxy was not reached, or did not connect to the server.
     #[error(
-        "cannot {action} {uri}: no connection to {endpoint} through {proxy} ({tried}): check it, or \
+        "cannot {action} {uri}: no connection to {route} ({tried}): check it, or \
          name the server's host in NO_PROXY"
     )]
     Proxy {
@@ -172,10 +172,8 @@ pub enum StorageError {
         action: Action,
         /// Where.
         uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
-        /// The proxy, without user and password, and the variable that names it.
-        proxy: Box<str>,
+        /// The server, and the proxy without user and password, with the variable that names it.
+        route: Box<str>,
         /// The request.
         tried: Box<Tried>,
         /// What the connection said.

@@ -51,8 +51,7 @@ impl S3 {
             return StorageError::Proxy {
                 action,
                 uri,
-                endpoint,
-                proxy: proxy.to_string().into(),
+                route: format!("{endpoint} through {proxy}").into(),
                 tried: tries.tried(None),
                 source: cause(error),
             };

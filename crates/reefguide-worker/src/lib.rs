@@ -19,6 +19,7 @@ pub mod address;
 #[cfg(doctest)]
 mod book;
 mod chain;
+mod finite;
 pub mod handler;
 pub mod health;
 mod http_client;

@@ -187,6 +187,15 @@ async fn the_result_is_read_as_the_handlers_output() {
 }
 
 #[tokio::test]
+async fn an_input_with_a_float_that_json_does_not_have_is_named() {
+    let harness = Harness::handler_fn("CORAL", |_: Value, ctx: JobContext| async move {
+        sh("cat").run::<_, ()>(&[1.0, f64::INFINITY], &ctx).await
+    });
+    let error = in_time(harness.run(json!({}))).await.unwrap_err();
+    insta::assert_snapshot!(error, @"input of sh at `[1]` is inf, which JSON does not have: use an `Option`");
+}
+
+#[tokio::test]
 async fn a_result_that_is_wrong_fails_the_job_with_the_place() {
     let mut said = Vec::new();
     for script in [

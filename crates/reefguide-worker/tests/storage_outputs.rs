@@ -35,6 +35,18 @@ impl Attempt {
 }
 
 #[tokio::test]
+async fn a_float_that_json_does_not_have_is_named_and_nothing_is_written() {
+    let outputs = attempt().outputs;
+    let depths = std::collections::BTreeMap::from([("heron", [1.0, f64::NAN])]);
+    let error = outputs.write_json("depths.json", &depths).await;
+    insta::assert_snapshot!(
+        reefguide_worker::Chain(&error.unwrap_err()),
+        @r#"cannot write "depths.json" as JSON: value at `heron[1]` is NaN, which JSON does not have: use an `Option`"#
+    );
+    assert!(outputs.files().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn outputs_are_listed_and_published_as_they_were_written() {
     let attempt = attempt();
     let outputs = &attempt.outputs;

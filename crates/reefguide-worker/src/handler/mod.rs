@@ -12,7 +12,6 @@
 
 mod context;
 mod error;
-mod finite;
 mod isolation;
 mod process;
 mod program;
@@ -25,7 +24,6 @@ pub use registry::{HandlerSchema, Registry};
 
 pub(crate) use context::ContextParts;
 pub(crate) use error::Cause;
-pub(crate) use finite::not_json;
 pub(crate) use isolation::{Call, Launcher, LogLines, answer, begin};
 pub(crate) use process::{kill_all, reap_orphans};
 

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::finite::not_finite;
 use super::{BlockingJobHandler, Cause, JobContext, JobError, JobHandler, Launcher};
+use crate::finite;
 use crate::job::JobType;
 
 type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
@@ -166,18 +166,9 @@ impl fmt::Debug for Registry {
 
 /// What a handler returned, as JSON.
 fn result<O: Serialize>(output: &O) -> Result<Value, JobError> {
-    let result = serde_json::to_value(output)
-        .map_err(|error| JobError::permanent(error).context("result is not JSON"))?;
-    let Some((path, float)) = not_finite(output) else {
-        return Ok(result);
-    };
-    let place = match path.as_str() {
-        "" => String::new(),
-        path => format!(" at `{path}`"),
-    };
-    Err(JobError::permanent(format!(
-        "result{place} is {float}, which JSON does not have: return an Option, or an error"
-    )))
+    finite::check(output).map_err(|error| JobError::permanent(format!("result {error}")))?;
+    serde_json::to_value(output)
+        .map_err(|error| JobError::permanent(error).context("result is not JSON"))
 }
 
 /// A value as a handler's input or output; the error says where it does not fit.

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
+use serde::ser::Error as _;
 use tokio::fs;
 
 use super::transfer::fit;
 use super::walk::walk;
 use super::{ObjectPath, OutputFile, StorageError, StorageUri};
+use crate::finite;
 
 /// The outputs of an attempt: a local folder that the handler fills. After the handler returned, the
 /// runtime publishes every file in it ([`publish`](super::publish)) and then reports the job.
@@ -50,13 +52,16 @@ impl Outputs {
     /// [`write`](Self::write)s `value` as JSON, indented for people.
     ///
     /// # Errors
-    /// As `write`, and [`StorageError::Json`] when `value` has no form in JSON.
+    /// As `write`, and [`StorageError::Json`] when `value` has no form in JSON, as a float that is NaN or infinite.
     pub async fn write_json(
         &self,
         path: &str,
         value: &(impl Serialize + Sync),
     ) -> Result<(), StorageError> {
-        let mut json = serde_json::to_vec_pretty(value).map_err(|source| StorageError::Json {
+        let json = finite::check(value)
+            .map_err(|error| serde_json::Error::custom(format_args!("value {error}")))
+            .and_then(|()| serde_json::to_vec_pretty(value));
+        let mut json = json.map_err(|source| StorageError::Json {
             path: path.to_owned(),
             source,
         })?;

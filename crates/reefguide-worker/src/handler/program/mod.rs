@@ -21,6 +21,7 @@ use self::given::Folder;
 use self::obstacle::{obstacle, script_obstacle};
 use super::process::{Followed, Group, Tail, follow, log};
 use super::{JobContext, JobError};
+use crate::finite;
 
 /// A program that does the work of a handler: a script in Python, R or Julia, or any executable.
 ///
@@ -155,6 +156,8 @@ impl Program {
     {
         ctx.check_cancelled()?;
         let preparing = || format!("preparing to run {self}");
+        finite::check(input)
+            .map_err(|error| JobError::permanent(format!("input of {self} {error}")))?;
         let input = serde_json::to_vec(input)
             .map_err(|error| JobError::from(error).context(preparing()))?;
         let not_prepared = |error: io::Error| JobError::workers(error).context(preparing());

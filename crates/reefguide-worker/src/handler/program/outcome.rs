@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Program;
+use crate::finite::not_json;
 use crate::handler::JobError;
-use crate::handler::finite::not_json;
 use crate::handler::process::{Tail, ended_by};
 use crate::handler::registry::fitting;
 use crate::text;

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Problem, Program, listen, path_parser, scratch_problem, storage_in, telemetry_options, warn,
 };
-use crate::handler::{ContextParts, kill_all, not_json};
+use crate::finite::not_json;
+use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::log_queue;
 use crate::runtime::{COOPERATION, Limit, call};

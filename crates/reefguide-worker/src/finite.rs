@@ -16,11 +16,27 @@ use crate::text::{self, TextError};
 /// What JSON does not have, as Python and JavaScript write it.
 const TOKENS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// The first float in a value that is NaN or infinite: its place, which is empty for the value itself, and what it is.
-pub(super) fn not_finite<T: Serialize + ?Sized>(value: &T) -> Option<(String, f64)> {
+/// A float that is NaN or infinite. Reads well after the name of the value that has it.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{}is {float}, which JSON does not have: use an `Option`", at(.place))]
+pub(crate) struct NotFinite {
+    /// Where in the value; empty for the value itself.
+    place: String,
+    float: f64,
+}
+
+fn at(place: &str) -> String {
+    match place {
+        "" => String::new(),
+        place => format!("at `{place}` "),
+    }
+}
+
+/// An error if a value has such a float, for the first one.
+pub(crate) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), NotFinite> {
     match value.serialize(Finite) {
-        Err(NotFinite::Float { place, float }) => Some((place, float)),
-        Err(NotFinite::Other) | Ok(()) => None,
+        Err(Stopped::At(float)) => Err(float),
+        Err(Stopped::Other) | Ok(()) => Ok(()),
     }
 }
 
@@ -60,28 +76,26 @@ struct Inside {
     key: String,
 }
 
+/// Why serializing stopped.
 #[derive(Debug)]
-enum NotFinite {
-    Float {
-        place: String,
-        float: f64,
-    },
-    /// Serializing fails, which is for others to say.
+enum Stopped {
+    At(NotFinite),
+    /// It fails, which is for others to say.
     Other,
 }
 
-impl NotFinite {
+impl Stopped {
     /// The same, seen from outside of what is called so there.
     fn within(self, name: &str) -> Self {
         match self {
-            Self::Float { place, float } => {
+            Self::At(NotFinite { place, float }) => {
                 let dot = if place.is_empty() || place.starts_with('[') {
                     ""
                 } else {
                     "."
                 };
                 let place = format!("{name}{dot}{place}");
-                Self::Float { place, float }
+                Self::At(NotFinite { place, float })
             }
             Self::Other => Self::Other,
         }
@@ -113,24 +127,24 @@ impl Inside {
     }
 }
 
-impl Display for NotFinite {
+impl Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Float { place, float } => write!(f, "{place}: {float} is no finite number"),
+            Self::At(float) => float.fmt(f),
             Self::Other => f.write_str("not serializable"),
         }
     }
 }
 
-impl std::error::Error for NotFinite {}
+impl std::error::Error for Stopped {}
 
-impl ser::Error for NotFinite {
+impl ser::Error for Stopped {
     fn custom<T: Display>(_: T) -> Self {
         Self::Other
     }
 }
 
-type Checked = Result<(), NotFinite>;
+type Checked = Result<(), Stopped>;
 
 macro_rules! fine {
     ($($method:ident($($type:ty),*);)*) => {
@@ -142,7 +156,7 @@ macro_rules! fine {
 
 impl ser::Serializer for Finite {
     type Ok = ();
-    type Error = NotFinite;
+    type Error = Stopped;
     type SerializeSeq = Inside;
     type SerializeTuple = Inside;
     type SerializeTupleStruct = Inside;
@@ -179,10 +193,10 @@ impl ser::Serializer for Finite {
     fn serialize_f64(self, float: f64) -> Checked {
         match float.is_finite() {
             true => Ok(()),
-            false => Err(NotFinite::Float {
+            false => Err(Stopped::At(NotFinite {
                 place: String::new(),
                 float,
-            }),
+            })),
         }
     }
 
@@ -208,15 +222,15 @@ impl ser::Serializer for Finite {
         value.serialize(self).map_err(|error| error.within(variant))
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Inside, NotFinite> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Inside, Stopped> {
         Ok(Inside::default())
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Inside, NotFinite> {
+    fn serialize_tuple(self, _: usize) -> Result<Inside, Stopped> {
         Ok(Inside::default())
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Inside, NotFinite> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Inside, Stopped> {
         Ok(Inside::default())
     }
 
@@ -226,15 +240,15 @@ impl ser::Serializer for Finite {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Inside, NotFinite> {
+    ) -> Result<Inside, Stopped> {
         Ok(Inside::of(variant))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Inside, NotFinite> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Inside, Stopped> {
         Ok(Inside::default())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Inside, NotFinite> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Inside, Stopped> {
         Ok(Inside::default())
     }
 
@@ -244,7 +258,7 @@ impl ser::Serializer for Finite {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Inside, NotFinite> {
+    ) -> Result<Inside, Stopped> {
         Ok(Inside::of(variant))
     }
 
@@ -257,7 +271,7 @@ macro_rules! inside {
     ($($trait:ident: |$inside:ident, $value:ident| $method:ident($($name:ident)?) $check:expr;)*) => {
         $(impl $trait for Inside {
             type Ok = ();
-            type Error = NotFinite;
+            type Error = Stopped;
 
             fn $method<T: Serialize + ?Sized>(
                 &mut self,
@@ -286,14 +300,14 @@ inside! {
 
 impl SerializeMap for Inside {
     type Ok = ();
-    type Error = NotFinite;
+    type Error = Stopped;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Checked {
         // One that is no text or number is what serializing it for good will fail at.
         self.key = match serde_json::to_value(key) {
             Ok(Value::String(name)) => name,
             Ok(other) => other.to_string(),
-            Err(_) => return Err(NotFinite::Other),
+            Err(_) => return Err(Stopped::Other),
         };
         Ok(())
     }
@@ -336,10 +350,10 @@ mod tests {
             depth,
             by_zone,
         };
-        not_finite(&result).map_or_else(
-            || "fine".into(),
-            |(place, float)| format!("{place}: {float}"),
-        )
+        match check(&result) {
+            Ok(()) => "fine".into(),
+            Err(NotFinite { place, float }) => format!("{place}: {float}"),
+        }
     }
 
     #[test]
@@ -358,15 +372,18 @@ mod tests {
             "depth.Measured.values[1][1]: -inf"
         );
         assert_eq!(place(Depth::Unknown, Some(f32::NAN)), "by_zone.south: NaN");
-        assert_eq!(not_finite(&nan).unwrap().0, "");
-        assert_eq!(not_finite(&json!({ "a": [1.5, null] })), None);
+        let said = check(&nan).unwrap_err().to_string();
+        assert_eq!(said, "is NaN, which JSON does not have: use an `Option`");
+        let said = check(&[0.0, nan]).unwrap_err().to_string();
+        assert!(said.starts_with("at `[1]` is NaN, "), "{said}");
+        assert_eq!(check(&json!({ "a": [1.5, null] })), Ok(()));
     }
 
     #[test]
     fn what_cannot_be_serialized_for_another_reason_is_not_called_a_float() {
         let cell = std::cell::RefCell::new(1);
         let _borrowed = cell.borrow_mut();
-        assert_eq!(not_finite(&cell), None);
+        assert_eq!(check(&cell), Ok(()));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub fn parse(text: &str) -> Result<String, AddressError> {
     Ok(url.as_str().trim_end_matches('/').into())
 }
 
-/// The address of the API, if this is that of its routes, which end in `/api`. For an address from [`parse`].
+/// The API's address, if this one has the `/api` of its routes at the end. For an address from [`parse`].
 pub fn without_api(address: &str) -> Option<&str> {
     let (base, last) = address.rsplit_once('/')?;
     // A host may be called so.

@@ -166,7 +166,7 @@ pub struct Job {
     /// When it was submitted, by the server's clock; for display and metrics only.
     pub created_at: Option<Timestamp>,
     /// Why the job cannot be run, if its source could read no more than its id. Such a job is claimed and fails with
-    /// this reason, as nobody would otherwise report it.
+    /// this reason, as it would never be reported otherwise.
     #[serde(default)]
     pub unreadable: Option<String>,
 }

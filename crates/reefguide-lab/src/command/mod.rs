@@ -96,7 +96,7 @@ fn unparsed(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Prints an error; nobody may be reading.
+/// Prints an error; stderr may have no reader.
 fn complain(error: &(dyn Error + 'static)) {
     let _ = writeln!(io::stderr(), "error: {}", Lines(error));
 }

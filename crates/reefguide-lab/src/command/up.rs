@@ -146,7 +146,7 @@ impl Up {
             ));
         }
         let mut requests = lab.live_requests();
-        // Whoever works with the lab needs it more than these lines.
+        // The lab matters more than these lines.
         let mut shown = Ok(());
         let mut show = |line: &dyn fmt::Display| {
             if shown.is_ok() {
@@ -171,7 +171,7 @@ impl Up {
     }
 }
 
-/// Prints a warning; nobody may be reading.
+/// Prints a warning; stderr may have no reader.
 fn warn(warning: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "warning: {warning}");
 }

@@ -49,7 +49,7 @@ impl Scratch {
         fs::remove_file(probe)
     }
 
-    /// Whether nobody has removed the folders.
+    /// Whether the folders are still there.
     pub(super) fn is_there(&self) -> bool {
         self.work().is_dir() && self.outputs().is_dir()
     }

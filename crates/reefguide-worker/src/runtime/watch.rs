@@ -7,8 +7,8 @@ use crate::health::Health;
 use crate::job::Claim;
 use crate::source::{JobSource, Standing};
 
-/// Asks every now and then, and returns why nobody waits for the outcome any more: a job that is gone has to be so
-/// twice in a row. Cancel safe.
+/// Asks at intervals, and returns why the outcome is no longer wanted. That a job is gone counts only when two answers
+/// in a row say so. Cancel safe.
 pub(super) async fn ended(
     source: &dyn JobSource,
     health: &Health,

@@ -35,7 +35,7 @@ impl Drop for Folder {
     }
 }
 
-/// Gives this user the rights to a folder of its own, from whom a job may have taken them.
+/// Gives this user back the rights to its folder, which a job may have taken away.
 fn make_writable(folder: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(folder)?;
     match metadata.is_dir() && metadata.permissions().mode() & 0o700 != 0o700 {

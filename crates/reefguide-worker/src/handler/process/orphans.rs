@@ -8,7 +8,7 @@ use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 
 use super::group::is_running;
 
-/// Between two looks. Whoever started a process and waits for it has done so by then.
+/// Between two looks. A parent that waits for its child has done so by then.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Reaps them for as long as this runs, if this is the first process.
@@ -30,7 +30,7 @@ struct Orphans {
 }
 
 impl Orphans {
-    /// Reaps what had ended at the last look, and nobody has waited for since.
+    /// Reaps what had ended at the last look, and no parent has waited for since.
     fn look(&mut self) {
         let (known, now) = (std::mem::take(&mut self.ended), zombies());
         for id in now {
@@ -120,7 +120,7 @@ mod tests {
         let mut group = Group::start(&mut shell).unwrap();
         assert_eq!(group.ended().await.unwrap().code(), Some(3));
         drop(group);
-        // Processes of handlers that nobody has waited for yet, and of a program.
+        // Processes of handlers that have not been waited for yet, and of a program.
         let mut own = process::Command::new("true").spawn().unwrap();
         let mut program = Group::start(Command::new("sh").args(["-c", "exit 4"])).unwrap();
         until(|| zombies().len() == 1).await;

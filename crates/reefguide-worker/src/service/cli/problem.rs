@@ -29,7 +29,7 @@ impl Problem {
         }
     }
 
-    /// Prints it; nobody may be reading.
+    /// Prints it; stderr may have no reader.
     pub(super) fn told(self) -> Exit {
         let line = format!("error: {}\n", self.message);
         let _ = log_queue::stderr().write_all(line.as_bytes());

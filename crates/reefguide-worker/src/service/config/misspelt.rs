@@ -1,4 +1,4 @@
-//! Names that look like those of settings.
+//! Names that look like names of settings.
 
 use super::variable::Variable;
 

@@ -261,7 +261,7 @@ impl Config {
         }
     }
 
-    /// What looks wrong but need not be: names that are nearly those of settings, and secrets with spaces around them.
+    /// What looks wrong but need not be: names that nearly match a setting, and secrets with spaces around them.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }

@@ -18,7 +18,7 @@ use super::error::{ApiError, Issue};
 /// for more is asked again after this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// An answer, whoever gave it.
+/// An answer, from the API or from something in between.
 pub(super) struct Answer {
     pub(super) call: String,
     /// The account that the call was made for.

@@ -324,7 +324,7 @@ impl JobSource for ReefGuide {
     }
 
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError> {
-        // Perhaps it is of a record, and whoever wrote that did not check it.
+        // An outcome from a record may not have been checked by the worker that wrote it.
         self.check(outcome)?;
         // The types' schemas are strict and have no place for a reason: a failure has no payload.
         let payload = match outcome {

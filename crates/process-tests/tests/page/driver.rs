@@ -160,7 +160,22 @@ impl Browser {
         id.unwrap()[ELEMENT].as_str().unwrap().to_owned()
     }
 
+    /// Clicks an element once it stands still: the page changes by itself, and a click on what moves goes elsewhere.
     pub(crate) async fn click(&self, xpath: &str) {
+        let place = format!(
+            "const found = document.evaluate({}, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null);
+             const box = found.singleNodeValue?.getBoundingClientRect();
+             return box && [box.x + scrollX, box.y + scrollY]",
+            json!(xpath)
+        );
+        let mut stood = Value::Null;
+        until(xpath, async || {
+            let stands = self.run(&place).await;
+            let stands_still = !stands.is_null() && stands == stood;
+            stood = stands;
+            stands_still
+        })
+        .await;
         let id = self.element(xpath).await;
         let clicked = self
             .command(&format!("element/{id}/click"), json!({}))

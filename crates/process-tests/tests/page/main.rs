@@ -199,6 +199,7 @@ async fn a_dial_is_set_seen_to_strike_and_removed() {
     page.click("//*[@aria-label='Remove status on health']")
         .await;
     page.reads("The dial status on health is removed.").await;
+    page.reads("1 set").await;
     page.click("//button[.='Clear all']").await;
     page.reads("No dial is set: the lab behaves.").await;
     assert!(rig.lab.faults().all().is_empty());

@@ -109,6 +109,7 @@ impl WorkerBuilder {
     pub async fn main(self) -> ExitCode {
         process_memory::protect();
         let exit = Box::pin(dispatch(self, std::env::args_os())).await;
+        log_queue::flush(log_queue::LAST_LINES);
         if thread_is_lost() {
             let code = exit.code().into();
             std::thread::spawn(move || {
@@ -157,7 +158,7 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
         Command::Healthcheck => program.healthcheck().await,
         Command::Isolated { storage_dir } => program.isolated(storage_dir).await,
     };
-    let exit = done.unwrap_or_else(|problem| {
+    done.unwrap_or_else(|problem| {
         // Whoever reads the log of a run looks for its end there.
         if is_run && tracing::enabled!(tracing::Level::ERROR) {
             let Problem { exit, message } = problem;
@@ -165,9 +166,7 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             return exit;
         }
         problem.told()
-    });
-    log_queue::flush(log_queue::LAST_LINES);
-    exit
+    })
 }
 
 /// Reads a path, which shells leave as it is behind a `=`: `--output-dir=~/out`.

@@ -19,7 +19,7 @@ pub enum TextError {
     /// UTF-16, which some editors call Unicode, and which `>` writes in Windows PowerShell 5.
     #[error("it is UTF-16, not UTF-8: save it as UTF-8")]
     Utf16,
-    /// Another encoding, or no text at all.
+    /// Another encoding, or binary content.
     #[error("line {line} is not UTF-8: save it as UTF-8")]
     Encoding {
         /// The line, counted from 1.

@@ -18,7 +18,7 @@ fn without_certificates(program: Program) -> Program {
         .env("LOG_FORMAT", "human")
 }
 
-/// With a proxy at which nobody answers.
+/// With a proxy that refuses connections.
 fn behind_a_dead_proxy(program: Program, port: u16) -> Program {
     program
         .env(

@@ -94,8 +94,8 @@ impl Drop for RunFolder {
     }
 }
 
-/// Removes the folders of runs that were killed. All of their names are like those of this library, they belong to
-/// this user, and nobody holds their locks.
+/// Removes the folders of runs that were killed: those with a name of this library's form that belong to this user
+/// and that no process has locked.
 fn remove_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| is_run_folder(&entry.file_name())) {

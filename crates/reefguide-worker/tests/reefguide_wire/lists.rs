@@ -46,7 +46,7 @@ async fn one_job_that_cannot_be_read_hides_no_other_from_a_worker() {
     1 TEST: {"id":1}
     2 TEST: its `input_payload` is nested deeper than 100 levels
     3 TEST: {"id":3}
-    4 TEST: its `type` is missing, or no text
+    4 TEST: its `type` is missing or not a string
     5 TEST: {"id":5}
     9 TEST: {"id":9}
     "#);

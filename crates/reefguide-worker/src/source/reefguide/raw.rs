@@ -63,11 +63,11 @@ impl TryFrom<RawJob> for JobRecord {
         let mut unreadable = Vec::new();
         let job_type = read::<String>(raw.job_type.as_deref());
         if job_type.is_none() {
-            unreadable.push("its `type` is missing, or no text".to_owned());
+            unreadable.push("its `type` is missing or not a string".to_owned());
         }
         let (input_payload, why) = payload(raw.input_payload.as_deref());
         unreadable.extend(why.map(|why| format!("its `input_payload` {why}")));
-        // One of no status that is known: it has not ended, as far as anybody knows.
+        // With an unknown status a job counts as one that has not ended.
         let status = raw.status.as_deref();
         let status = read(status)
             .unwrap_or_else(|| JobStatus::Other(status.map_or_else(|| "?".into(), brief)));

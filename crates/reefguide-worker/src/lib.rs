@@ -13,30 +13,23 @@
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
 //! | [`address`], [`text`] | what people write: addresses of servers; text and JSON in files |
 //! | [`health`], [`metrics`] | what a worker says of itself |
-//! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::exit::Exit), the command line |
+//! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::Exit), the command line |
 
-pub mod address;
 #[cfg(doctest)]
 mod book;
-mod chain;
-mod finite;
 pub mod handler;
 pub mod health;
-mod http_client;
-pub mod job;
 mod job_log;
-mod log_queue;
 pub mod metrics;
 pub mod prelude;
-pub mod retry;
 pub mod runtime;
 mod scratch;
 pub mod service;
-pub mod source;
-pub mod storage;
 pub mod testing;
-pub mod text;
-mod trace;
 
-pub use chain::Chain;
-pub use http_client::{HttpClientError, NoCertificates};
+pub use reefguide_jobs::{job, ledger, source};
+pub use reefguide_storage as storage;
+pub use reefguide_transport::{Chain, address, retry, text};
+
+use reefguide_terminal::log_queue;
+use reefguide_transport::{finite, trace};

@@ -48,7 +48,8 @@ use crate::handler::{
     BlockingJobHandler, ContextParts, Extensions, JobContext, JobError, JobHandler, Registry,
 };
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
-use crate::runtime::{COOPERATION, Limit, Reached, call, temporary_folder};
+use crate::ledger::{Limit, Reached};
+use crate::runtime::{COOPERATION, call, temporary_folder};
 use crate::scratch::Folder;
 use crate::storage::{Outputs, Storage, StorageUri};
 

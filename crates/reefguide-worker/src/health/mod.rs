@@ -9,6 +9,7 @@ mod report;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reefguide_client::TokenObserver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -79,6 +80,12 @@ struct Hindrance {
 struct Life {
     since: Instant,
     end: Instant,
+}
+
+impl TokenObserver for Health {
+    fn renewed(&self, since: Instant, end: Instant) {
+        self.state().token = Some(Life { since, end });
+    }
 }
 
 impl Health {
@@ -165,11 +172,6 @@ impl Health {
         let mut state = self.state();
         state.contact = Some(Instant::now());
         state.rested = Duration::ZERO;
-    }
-
-    /// There is a new access token, which was asked for at `since` and lasts until `end`.
-    pub fn token(&self, since: Instant, end: Instant) {
-        self.state().token = Some(Life { since, end });
     }
 
     /// Nobody had to be asked until now, for example because all slots of all types were taken: the

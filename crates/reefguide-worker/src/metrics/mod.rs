@@ -17,6 +17,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
+use reefguide_storage::StorageObservers;
+use reefguide_transport::TransferObserver;
+use reefguide_transport::retry::RetryObserver;
 
 pub(crate) use self::labels::{ClaimEnd, Direction, JobEnd, Operation, PollEnd};
 use crate::health::Report;
@@ -304,12 +307,43 @@ impl Metrics {
         self.0.retries.get_or_create_owned(&labels)
     }
 
-    pub(crate) fn transferred(&self, direction: Direction) -> Transferred {
-        self.0.transferred[direction as usize].clone()
+    /// What counts retries of `operation`.
+    pub(crate) fn retry_observer(&self, operation: Operation) -> Retries {
+        Retries(self.retries(operation))
+    }
+
+    /// What counts what a storage does.
+    pub fn storage_observers(&self) -> StorageObservers {
+        let transferred = |direction| Arc::new(self.0.transferred[direction as usize].clone());
+        StorageObservers {
+            uploads: transferred(Direction::Upload),
+            downloads: transferred(Direction::Download),
+            retries: Arc::new(self.retry_observer(Operation::Storage)),
+        }
     }
 
     pub(crate) fn stalled(&self) {
         self.0.stalls.inc();
+    }
+}
+
+/// Counts retries of one operation.
+#[derive(Debug)]
+pub(crate) struct Retries(Counter);
+
+impl RetryObserver for Retries {
+    fn tried_again(&self, times: u64) {
+        self.0.inc_by(times);
+    }
+}
+
+impl TransferObserver for Transferred {
+    fn moved(&self, bytes: u64) {
+        self.bytes.inc_by(bytes);
+    }
+
+    fn done(&self) {
+        self.files.inc();
     }
 }
 

@@ -3,17 +3,14 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use backon::Retryable;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, field};
 
 use super::call::{COOPERATION, call};
-use super::delivery::{DeliveryError, Noting, deliver};
 use super::job_logs;
-use super::limits::{Limit, Reached};
-use super::records::{OpenRecord, plain};
 use super::scratch::{self, Scratch};
 use super::shutdown::{Shutdown, reserve};
 use super::transfers::told;
@@ -22,8 +19,12 @@ use super::watch;
 use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{Cause, ContextParts, JobError};
+use crate::health::Health;
 use crate::job::{Claim, Outcome};
 use crate::job_log::JobLog;
+use crate::ledger::{
+    ClaimGuard, DeliveryError, DeliveryObserver, Limit, Reached, deliver, escape_id,
+};
 use crate::metrics::{JobEnd, Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::storage::{
@@ -64,7 +65,7 @@ pub(super) async fn work(
     shared: &Shared,
     shutdown: &Shutdown,
     claim: Claim,
-    record: OpenRecord,
+    record: ClaimGuard,
     scratch: Option<Scratch>,
 ) {
     let started = Instant::now();
@@ -93,7 +94,7 @@ pub(super) async fn work(
         tracing::warn!(reason, "attempt failed, reporting the job as failed");
     }
     if let Some(log) = run.log
-        && let Ok(storage) = noting(&shared.storage, &claim)
+        && let Ok(storage) = with_job_metadata(&shared.storage, &claim)
     {
         job_logs::store(shared, shutdown, &claim, &storage, log).await;
     }
@@ -103,13 +104,13 @@ pub(super) async fn work(
         ended: None,
     };
     shared.health.delivery_started();
-    let noting = Noting {
-        health: Some(shared.health.clone()),
+    let observer = Observer {
+        health: shared.health.clone(),
         retries: shared.metrics.retries(Operation::Deliver),
     };
     let delivering = Instant::now();
     let span = tracing::error_span!("deliver", status = %outcome.status());
-    let delivered = deliver(&*shared.source, &noting, &claim, outcome, &record, limit)
+    let delivered = deliver(&*shared.source, &observer, &claim, outcome, &record, limit)
         .instrument(span.clone())
         .await;
     if let Err(error) = &delivered {
@@ -280,7 +281,7 @@ async fn attempt(
             trace::failed(&span, reached);
             take_back(shared, &destination).await;
             let reason = format!("outputs not stored: {reached}");
-            return Err(Failure::new(reached.cause(), reason));
+            return Err(Failure::new(reached.into(), reason));
         }
     };
     span.record("files", files as i64)
@@ -296,20 +297,36 @@ async fn attempt(
     Ok(result)
 }
 
+/// Notes the tries of a delivery.
+struct Observer {
+    health: Health,
+    retries: Counter,
+}
+
+impl DeliveryObserver for Observer {
+    fn delivered(&self) {
+        self.health.contact();
+    }
+
+    fn tried_again(&self) {
+        self.retries.inc();
+    }
+}
+
 /// Where the outputs of a job go.
 fn destination(shared: &Shared, claim: &Claim) -> Result<(Storage, StorageUri), String> {
-    let storage = noting(&shared.storage, claim).map_err(|error| Chain(&error).to_string())?;
+    let storage = with_job_metadata(&shared.storage, claim).map_err(|error| Chain(&error).to_string())?;
     let uri = claim.assignment.storage_uri.parse();
     let uri = uri.map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
     Ok((storage, uri))
 }
 
 /// A storage that notes with each object whose it is.
-fn noting(storage: &Storage, claim: &Claim) -> Result<Storage, StorageError> {
+fn with_job_metadata(storage: &Storage, claim: &Claim) -> Result<Storage, StorageError> {
     let worker = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let notes = [
-        ("job-id", plain(&claim.job.id)),
-        ("assignment-id", plain(&claim.assignment.id)),
+        ("job-id", escape_id(&claim.job.id)),
+        ("assignment-id", escape_id(&claim.assignment.id)),
         ("worker", worker.to_owned()),
     ];
     storage.with_metadata(notes)
@@ -324,16 +341,16 @@ pub(super) async fn store(
 ) -> Result<FolderTransfer, StorageError> {
     let publishing = || async {
         let progress = TransferProgress::default();
-        told(&progress, publish(outputs, &storage.tracked(&progress), to)).await
+        told(&progress, publish(outputs, &storage.with_progress(&progress), to)).await
     };
-    publishing
-        .retry(PUBLISH_RETRY)
-        .when(StorageError::is_retryable)
-        .notify(|error, delay| {
+    let wait = |error: &StorageError, delay: Duration| {
+        error.is_retryable().then(|| {
             metrics.retries(Operation::Publish).inc();
             tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "outputs not stored yet, trying again");
+            delay
         })
-        .await
+    };
+    PUBLISH_RETRY.run(publishing, wait).await
 }
 
 /// A user who cannot download what a job made should be heard of before, not after.
@@ -397,7 +414,7 @@ async fn handle(
             attempt,
             scratch: scratch.work(),
             outputs: Outputs::new(scratch.outputs()),
-            storage: storage.tracked(&TransferProgress::default()),
+            storage: storage.with_progress(&TransferProgress::default()),
             inputs: shared.inputs.clone(),
             extensions: shared.extensions.clone(),
             cancellation: CancellationToken::new(),

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::options::RunOptions;
-use super::records::Records;
+use crate::ledger::Records;
 use super::shutdown::reserve;
 use super::stopped::Counters;
 use super::trouble::Troubles;
@@ -299,7 +299,7 @@ impl WorkerBuilder {
             Records::new(&storage, folder, limit)
         });
         // Records are no work of jobs.
-        let storage = storage.metered(&metrics);
+        let storage = storage.with_observers(&metrics.storage_observers());
         let shared = Arc::new(Shared {
             source,
             storage,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{Instrument, Span, field};
 
-use super::limits::Limit;
+use crate::ledger::{Limit, Reached};
 use super::transfers::told;
-use crate::handler::{ContextParts, JobContext, JobError, Registry};
+use crate::handler::{Cause, ContextParts, JobContext, JobError, Registry};
 use crate::job::{Assignment, Job};
 
 /// The most time a cancelled handler gets to return before its future is dropped.
@@ -68,7 +68,17 @@ pub(crate) async fn call(
             tracing::error!("handler blocks its thread and cannot be cancelled; use ctx.blocking");
         }
     }
-    Err(JobError::permanent(format!("cancelled: {reached}")).because(reached.cause()))
+    Err(JobError::permanent(format!("cancelled: {reached}")).because(reached.into()))
+}
+
+impl From<Reached> for Cause {
+    /// What a limit makes of a job that it has cut short.
+    fn from(reached: Reached) -> Self {
+        match reached {
+            Reached::Lease | Reached::TimeLimit | Reached::Recovery => Self::Deadline,
+            Reached::Shutdown | Reached::Ended => Self::Shutdown,
+        }
+    }
 }
 
 fn crashed(error: tokio::task::JoinError) -> JobError {

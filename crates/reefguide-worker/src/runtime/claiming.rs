@@ -13,7 +13,7 @@ use tracing::{Instrument, Span, field};
 
 use super::attempt;
 use super::call::{job_span, note_assignment};
-use super::records::OpenRecord;
+use crate::ledger::ClaimGuard;
 use super::scratch::{Prepared, Scratch, ScratchError};
 use super::shutdown::Shutdown;
 use super::stopped::StopReason;
@@ -41,7 +41,7 @@ const CLAIMS_A_POLL: usize = 3;
 /// A job to run.
 struct Claimed {
     claim: Claim,
-    record: OpenRecord,
+    record: ClaimGuard,
     scratch: Option<Scratch>,
     /// Held while it runs, if the slots of its type are numbered.
     type_slot: Option<OwnedSemaphorePermit>,
@@ -291,7 +291,7 @@ impl Claiming {
     }
 
     /// Claims a job, with a record from before it is asked for; `None` when others have it.
-    async fn claim(&mut self, job: &Job) -> Result<Option<(Claim, OpenRecord)>, SourceError> {
+    async fn claim(&mut self, job: &Job) -> Result<Option<(Claim, ClaimGuard)>, SourceError> {
         let Some(record) = self.record(job).await? else {
             return Ok(None);
         };
@@ -332,7 +332,7 @@ impl Claiming {
 
     /// Records that a job is about to be claimed. Without its storage a worker claims nothing: it could
     /// not store what the job makes either.
-    async fn record(&mut self, job: &Job) -> Result<Option<OpenRecord>, SourceError> {
+    async fn record(&mut self, job: &Job) -> Result<Option<ClaimGuard>, SourceError> {
         let Shared {
             records,
             source,
@@ -340,7 +340,7 @@ impl Claiming {
             ..
         } = &*self.shared;
         let Some(records) = records else {
-            return Ok(Some(OpenRecord::none()));
+            return Ok(Some(ClaimGuard::none()));
         };
         let open = records.open(job, source.claimant(), options.record_interval);
         match open.await {
@@ -360,7 +360,7 @@ impl Claiming {
                     tracing::error!(error = %Chain(&error), "claims cannot be recorded: a job whose worker dies will be left hanging");
                 }
                 self.recording = Some(false);
-                Ok(Some(OpenRecord::none()))
+                Ok(Some(ClaimGuard::none()))
             }
         }
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::limits::{Limit, Reached};
+use crate::ledger::{Limit, Reached};
 use super::options::JobLogs;
-use super::records::plain;
+use crate::ledger::escape_id;
 use super::shutdown::Shutdown;
 use super::worker::Shared;
 use crate::Chain;
@@ -80,7 +80,7 @@ pub(super) async fn store(
 }
 
 fn place(to: &JobLogs, claim: &Claim) -> Result<StorageUri, StorageError> {
-    let (job, assignment) = (plain(&claim.job.id), plain(&claim.assignment.id));
+    let (job, assignment) = (escape_id(&claim.job.id), escape_id(&claim.assignment.id));
     match to {
         JobLogs::Folder(folder) => folder.join(&format!("{job}/{assignment}.jsonl")),
         JobLogs::Off | JobLogs::Outputs => claim

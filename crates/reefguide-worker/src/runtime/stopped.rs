@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::recovery::{Look, Settled};
+use crate::ledger::{Resolution, SweepReport};
 use super::scratch::ScratchError;
 use crate::metrics::JobEnd;
 use crate::source::SourceError;
@@ -94,8 +94,8 @@ impl Counters {
     }
 
     /// Counts what a look settled, and returns how much that was.
-    pub(super) fn recovered(&self, look: &Look) -> u64 {
-        let delivered = |settled: &&_| matches!(settled, (_, Ok(Settled::Delivered(_))));
+    pub(super) fn recovered(&self, look: &SweepReport) -> u64 {
+        let delivered = |settled: &&_| matches!(settled, (_, Ok(Resolution::Delivered(_))));
         let delivered = look.dead.iter().filter(delivered).count() as u64;
         self.recovered.fetch_add(delivered, Ordering::Relaxed);
         delivered

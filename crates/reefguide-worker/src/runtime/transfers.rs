@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::storage::{Moved, TransferProgress};
+use crate::storage::{TransferStats, TransferProgress};
 
 /// Between two log lines about the same transfers.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -14,12 +14,12 @@ pub(super) async fn told<T>(progress: &TransferProgress, work: impl Future<Outpu
     let telling = async {
         let mut ticks = interval_at(Instant::now() + INTERVAL, INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = Moved::default();
+        let mut before = TransferStats::default();
         loop {
             ticks.tick().await;
             let now = progress.now();
             if now.bytes != before.bytes || progress.is_under_way() {
-                let Moved {
+                let TransferStats {
                     files,
                     files_found,
                     bytes,
@@ -59,7 +59,8 @@ mod tests {
     use crate::job::{Assignment, Job};
     use crate::metrics::Metrics;
     use crate::runtime::attempt::store;
-    use crate::runtime::{COOPERATION, Limit, call};
+    use crate::ledger::Limit;
+    use crate::runtime::{COOPERATION, call};
     use crate::storage::{Outputs, S3Credentials, S3Options, Storage, StorageUri};
 
     /// Time is paused, so no test waits for it.
@@ -123,7 +124,7 @@ mod tests {
         let (log, folder) = (Log::default(), tempfile::tempdir().unwrap());
         let _listening = log.listen();
         let progress = TransferProgress::default();
-        let storage = Storage::folder(folder.path()).tracked(&progress);
+        let storage = Storage::folder(folder.path()).with_progress(&progress);
         told(&progress, async {
             sleep(HOUR + INTERVAL / 2).await;
             assert_eq!(log.transfers(), [""; 0]);

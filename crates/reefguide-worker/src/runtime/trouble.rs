@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::limits::Limit;
+use crate::ledger::Limit;
 use crate::health::Health;
 use crate::job::JobType;
 use crate::retry::{Delays, RetryPolicy};

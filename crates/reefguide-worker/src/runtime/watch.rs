@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Chain;
 use crate::health::Health;
 use crate::job::Claim;
-use crate::source::{JobSource, Standing};
+use crate::source::{JobSource, ClaimStatus};
 
 /// Asks at intervals, and returns why the outcome is no longer wanted. That a job is gone counts only when two answers
 /// in a row say so. Cancel safe.
@@ -23,16 +23,16 @@ pub(super) async fn ended(
         // At random, so that a fleet's questions spread.
         let wait = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
         tokio::time::sleep(wait).await;
-        let standing = source.standing(claim).await;
+        let standing = source.claim_status(claim).await;
         if standing.is_ok() {
             health.contact();
         }
-        let is_gone = matches!(standing, Ok(Standing::Gone));
+        let is_gone = matches!(standing, Ok(ClaimStatus::Gone));
         match standing {
-            Ok(Standing::Held) => {}
-            Ok(Standing::Ended { reason }) => return reason,
-            Ok(Standing::Gone) if was_gone => return "the job is gone".to_owned(),
-            Ok(Standing::Gone) => {
+            Ok(ClaimStatus::Held) => {}
+            Ok(ClaimStatus::Ended { reason }) => return reason,
+            Ok(ClaimStatus::Gone) if was_gone => return "the job is gone".to_owned(),
+            Ok(ClaimStatus::Gone) => {
                 tracing::warn!("the job seems to be gone, asking again");
             }
             // The job goes on: whether it is wanted will be seen next time, or when it is reported.
@@ -58,7 +58,7 @@ mod tests {
     use crate::source::{Claimed, Delivery, SourceError};
 
     /// Says of a claim what is written here, and then that it holds.
-    struct Scripted(Mutex<VecDeque<Option<Standing>>>);
+    struct Scripted(Mutex<VecDeque<Option<ClaimStatus>>>);
 
     #[async_trait]
     impl JobSource for Scripted {
@@ -78,9 +78,9 @@ mod tests {
             Ok(None)
         }
 
-        async fn standing(&self, _: &Claim) -> Result<Standing, SourceError> {
+        async fn claim_status(&self, _: &Claim) -> Result<ClaimStatus, SourceError> {
             let next = self.0.lock().unwrap().pop_front();
-            next.unwrap_or(Some(Standing::Held))
+            next.unwrap_or(Some(ClaimStatus::Held))
                 .ok_or(SourceError::Unavailable {
                     retry_after: None,
                     source: "a page".into(),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     /// After how many answers a job is given up, if it is within a day.
-    async fn given_up_after(said: &[Option<Standing>]) -> Option<usize> {
+    async fn given_up_after(said: &[Option<ClaimStatus>]) -> Option<usize> {
         let source = Scripted(Mutex::new(said.iter().cloned().collect()));
         let claim = Claim {
             job: Job {
@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_running_job_is_gone_only_if_two_answers_in_a_row_say_so() {
-        let (gone, held) = (Some(Standing::Gone), Some(Standing::Held));
+        let (gone, held) = (Some(ClaimStatus::Gone), Some(ClaimStatus::Held));
         let trouble = None;
         let said = [&gone, &gone, &held].map(Clone::clone);
         assert_eq!(given_up_after(&said).await, Some(2));

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::claiming::Claiming;
-use super::limits::{Limit, Reached};
+use crate::ledger::{Limit, Reached};
 use super::options::RunOptions;
-use super::records::Records;
-use super::recovery;
+use crate::ledger::Records;
+use super::sweeper;
 use super::shutdown::Shutdown;
 use super::stopped::{Counters, Stopped};
 use super::trouble::Troubles;
@@ -85,7 +85,7 @@ impl Worker {
         let shared = self.shared.clone();
         let stop_looking = CancellationToken::new();
         let looking = shared.records.clone().map(|records| {
-            let looking = recovery::keep_looking(shared.clone(), records, stop_looking.clone());
+            let looking = sweeper::run_sweeper(shared.clone(), records, stop_looking.clone());
             AbortOnDropHandle::new(tokio::spawn(looking))
         });
 
@@ -109,7 +109,7 @@ impl Worker {
             };
             // Past the limit it is aborted; the records stay.
             let _ = limit.run(looking).await;
-            recovery::settle_orphans(&shared, records, limit).await;
+            sweeper::resolve_orphans(&shared, records, limit).await;
         }
         let counts = shared.counters.read();
         let spent = shutdown.spent(jobs_ended, grace);

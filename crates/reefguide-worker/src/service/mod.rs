@@ -5,11 +5,9 @@
 //! part of it alone: each takes plain values and none reads the process environment behind its back
 //! (only [`config::ConfigSources::standard`] does, and says so).
 
-pub mod bar;
 mod cli;
 pub mod config;
 pub mod ecs;
-pub mod exit;
 pub mod health;
 mod job_log;
 mod limits;
@@ -21,8 +19,9 @@ mod reporting;
 #[cfg(feature = "sentry")]
 pub mod sentry;
 pub mod signals;
-pub mod stdout;
 pub mod telemetry;
+
+pub use reefguide_terminal::{Bar, Exit, Signal, stdout};
 
 use std::time::Duration;
 

@@ -102,7 +102,7 @@ impl Sentry {
         let client = self.client.clone();
         // The library's errors, and all spans around them: the one of the job is found through the others.
         let concerns = |metadata: &Metadata<'_>| {
-            let ours = metadata.target().starts_with("reefguide_worker");
+            let ours = metadata.target().starts_with("reefguide_");
             metadata.is_span() || (ours && *metadata.level() == tracing::Level::ERROR)
         };
         Reporter { client }.with_filter(filter_fn(concerns).with_max_level_hint(LevelFilter::INFO))

@@ -4,75 +4,21 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
-use std::{fmt, fs, io, process, thread};
+use std::{fmt, io, process, thread};
 
 use rustix::process::{getpid, kill_process};
 use tokio::runtime;
-use tokio::signal::unix::{self, SignalKind};
+use tokio::signal::unix;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::Exit;
+use super::{Exit, Signal};
 use crate::log_queue;
 
 /// How long cleaning up may take at the end, if there is no further signal.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 /// How long libraries may take to do what they have registered for the end of the process.
 const LIBRARIES: Duration = Duration::from_secs(1);
-
-/// A signal that ends the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGHUP: the terminal is gone.
-    Hangup,
-    /// SIGINT, from Ctrl-C.
-    Interrupt,
-    /// SIGTERM, from ECS or `docker stop`.
-    Terminate,
-}
-
-impl Signal {
-    /// Those that ask this process to end. SIGHUP is left out where the process was started with it ignored, as by
-    /// `nohup`, and not listened to since; on systems without `/proc` that cannot be seen.
-    pub fn awaited() -> Vec<Self> {
-        let mut awaited = vec![Self::Interrupt, Self::Terminate];
-        if !is_ignored(Self::Hangup) {
-            awaited.push(Self::Hangup);
-        }
-        awaited
-    }
-
-    /// Its number, the same on every Unix.
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Hangup => 1,
-            Self::Interrupt => 2,
-            Self::Terminate => 15,
-        }
-    }
-
-    /// Its name for [`tokio::signal::unix::signal`].
-    pub fn kind(self) -> SignalKind {
-        SignalKind::from_raw(self.number().into())
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Hangup => "SIGHUP",
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-        })
-    }
-}
-
-fn is_ignored(signal: Signal) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask >> (signal.number() - 1) & 1 == 1)
-}
 
 /// What is done about signals, and what came; clones share it.
 #[derive(Clone, Debug)]

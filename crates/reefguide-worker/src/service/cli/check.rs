@@ -8,7 +8,7 @@ use super::{
 };
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
-use crate::service::exit::Exit;
+use crate::service::Exit;
 use crate::service::stdout::{StdoutError, answer};
 use crate::source::reefguide::Client;
 use crate::storage::{InputCache, Storage, StorageUri};

@@ -12,10 +12,11 @@ use tracing::Instrument;
 
 use super::{Problem, Program, storage_in, telemetry_options};
 use crate::handler::{Call, ContextParts, Launcher, LogLines, answer, begin};
-use crate::runtime::{COOPERATION, Limit, call, job_span, note_assignment};
-use crate::service::exit::Exit;
+use crate::ledger::Limit;
+use crate::runtime::{COOPERATION, call, job_span, note_assignment};
+use crate::service::Exit;
 use crate::service::reporting::Reporting;
-use crate::service::signals::Signal;
+use crate::service::Signal;
 use crate::service::telemetry;
 use crate::storage::Outputs;
 use crate::trace;

@@ -18,7 +18,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use super::config::{Config, ConfigError, ConfigSources, Variable};
-use super::exit::Exit;
+use super::Exit;
 use super::reporting::{Reporting, Service};
 use super::signals::{self, Signals};
 use super::stdout::{answer, written};
@@ -378,17 +378,16 @@ fn client_builder(config: &Config) -> ClientBuilder {
         config.worker_password.clone(),
     )
     .timeout(config.api_timeout)
+    .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
 }
 
 async fn storage(config: &Config) -> Storage {
-    let options = S3Options {
-        endpoint: config.s3_endpoint.clone(),
-        region: Some(config.aws_region.clone()),
-        credentials: config.s3_credentials(),
-        encryption: config.s3_encryption(),
-        storage_class: config.s3_storage_class,
-        ..S3Options::default()
-    };
+    let options = S3Options::default()
+        .with_endpoint(config.s3_endpoint.clone())
+        .with_region(config.aws_region.clone())
+        .with_credentials(config.s3_credentials())
+        .with_encryption(config.s3_encryption())
+        .with_storage_class(config.s3_storage_class);
     Box::pin(Storage::s3(options)).await
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use backon::Retryable;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +20,7 @@ use crate::retry::RetryPolicy;
 use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions, Worker};
 use crate::service::config::Config;
 use crate::service::ecs::{ScaleInProtection, TaskIdentity};
-use crate::service::exit::Exit;
+use crate::service::Exit;
 use crate::service::health::{self, HealthError, Monitor};
 use crate::service::limits;
 use crate::service::signals::Signals;
@@ -98,7 +97,7 @@ impl Program {
             builder = builder.input_cache(cache);
         }
         let client = client_builder(config)
-            .health(health.clone())
+            .token_observer(health.clone())
             .build()
             .map_err(|error| api_problem(config, &error))?;
         let storage = storage(config).await;
@@ -112,7 +111,7 @@ impl Program {
         let source = ReefGuide::builder(client.clone())
             .task(task.task_arn, task.cluster_arn)
             .settle(config.claim_settle)
-            .metrics(&metrics)
+            .retry_observer(metrics.retry_observer(Operation::ReadBack))
             .build();
         let worker = builder
             .extension(client)
@@ -179,21 +178,21 @@ async fn ready(
     let retries = metrics.retries(Operation::Start);
     let started = Instant::now();
     let in_time = || started.elapsed() < config.startup_timeout;
-    let profile = (|| client.profile())
-        .retry(START_RETRY)
+    let wait = |error: &ApiError, delay: Duration| {
         // A limited login is answered later, however long that takes: the API is there.
-        .when(|error: &ApiError| error.is_rate_limited() || (error.is_retryable() && in_time()))
-        .adjust(|error, delay| {
-            delay.map(|delay| delay.max(error.retry_after().unwrap_or_default()))
-        })
-        .notify(|error, delay| {
-            // An API that asks to be left alone for a while has answered.
-            health.rest(error.retry_after().unwrap_or_default());
-            retries.inc();
-            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "API not ready yet, trying again");
-        })
-        .await
-        .map_err(|error| api_problem(config, &error))?;
+        if !(error.is_rate_limited() || (error.is_retryable() && in_time())) {
+            return None;
+        }
+        // An API that asks for a pause has answered.
+        let asked = error.retry_after().unwrap_or_default();
+        health.rest(asked);
+        retries.inc();
+        let delay = delay.max(asked);
+        tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "API not ready yet, trying again");
+        Some(delay)
+    };
+    let profile = START_RETRY.run(|| client.profile(), wait).await;
+    let profile = profile.map_err(|error| api_problem(config, &error))?;
     tracing::info!(
         email = profile.email,
         roles = profile.roles.join(","),
@@ -205,15 +204,14 @@ async fn ready(
         return Ok(());
     };
     health.enter(Phase::FindingBucket);
-    let probed = (|| storage.probe(bucket))
-        .retry(START_RETRY)
-        .when(|error: &StorageError| error.is_retryable() && in_time())
-        .notify(|error, delay| {
+    let wait = |error: &StorageError, delay: Duration| {
+        (error.is_retryable() && in_time()).then(|| {
             retries.inc();
             tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "bucket not ready yet, trying again");
+            delay
         })
-        .await;
-    match probed {
+    };
+    match START_RETRY.run(|| storage.probe(bucket), wait).await {
         // A role may be allowed to write and not to list.
         Err(error @ StorageError::AccessDenied { .. }) => {
             tracing::warn!(error = %Chain(&error), "bucket cannot be listed");

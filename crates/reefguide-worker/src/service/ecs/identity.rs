@@ -1,6 +1,5 @@
 //! Who this worker is: the ECS task it runs as, or a name of its own.
 
-use backon::Retryable;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -69,7 +68,7 @@ impl TaskIdentity {
             return identity;
         };
         let url = format!("{}/task", uri.trim_end_matches('/'));
-        match (|| ask(&url)).retry(RETRIES).await {
+        match RETRIES.run(|| ask(&url), |_, delay| Some(delay)).await {
             Ok(metadata) => {
                 let identity = Self::from(metadata);
                 tracing::info!(

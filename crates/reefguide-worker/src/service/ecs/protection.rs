@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use backon::Retryable;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
@@ -98,9 +97,10 @@ impl ScaleInProtection {
         };
         let mut renewal = RENEWAL;
         while let Some(protect) = need.next(renewal).await {
-            let set = (|| self.set(protect))
-                .retry(RETRIES)
-                .when(ProtectionError::is_retryable);
+            let set = RETRIES.run(
+                || self.set(protect),
+                |error, delay| error.is_retryable().then_some(delay),
+            );
             let set = set.await;
             renewal = if set.is_ok() { RENEWAL } else { AGAIN };
             match set {

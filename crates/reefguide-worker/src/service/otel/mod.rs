@@ -42,7 +42,7 @@ pub struct TraceOptions {
 pub enum TracesError {
     /// There is no HTTP client.
     #[error("no HTTP client for traces")]
-    Client(#[source] crate::HttpClientError),
+    Client(#[source] crate::http_client::HttpClientError),
     /// The exporter refuses its options.
     #[error("traces cannot be exported to {endpoint}")]
     Exporter {
@@ -181,7 +181,7 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
     if metadata.is_event() {
         return *metadata.level() <= Level::WARN;
     }
-    let ours = metadata.target().starts_with("reefguide_worker");
+    let ours = metadata.target().starts_with("reefguide_");
     *metadata.level() <= if ours { Level::DEBUG } else { Level::INFO }
 }
 

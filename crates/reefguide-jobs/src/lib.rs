@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+pub mod job;
+pub mod ledger;
+pub mod source;

@@ -1,0 +1,142 @@
+//! An object that is read as it arrives.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::{fmt, io, mem};
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use crate::{ObjectInfo, StorageError, TransferProgress};
+
+/// The content of an object, as it arrives; from [`Storage::open`](super::Storage::open).
+///
+/// It is read with [`next`](Self::next), or as a [`tokio::io::AsyncRead`], or by lines as a
+/// [`tokio::io::AsyncBufRead`], at the reader's own pace; the errors of the latter two have a
+/// [`StorageError`] inside. A connection that breaks off is made anew where it was, as long as the object
+/// is the same.
+///
+/// **What was read is right only once the end has come without an error**, for only then has all of it been
+/// compared with the checksum that the store gave. Nothing comes after an error.
+///
+/// However large the object is, this holds some hundred KiB and one connection. It keeps no other
+/// transfer waiting, so that any number may be open side by side.
+///
+/// # Cancel safety
+/// Reading may be given up at any moment and taken up again; nothing is lost.
+///
+/// ```
+/// # use reefguide_storage::{Storage, StorageUri};
+/// use tokio::io::AsyncBufReadExt;
+///
+/// # async fn count(storage: &Storage, table: &StorageUri) -> Result<u64, Box<dyn std::error::Error>> {
+/// let mut lines = storage.open(table).await?.lines();
+/// let mut deep = 0;
+/// while let Some(line) = lines.next_line().await? {
+///     deep += u64::from(line.starts_with("deep"));
+/// }
+/// # Ok(deep)
+/// # }
+/// ```
+pub struct ObjectReader {
+    info: ObjectInfo,
+    pieces: Arriving,
+    /// What of the last piece was not read.
+    rest: Bytes,
+    /// Until the end.
+    progress: Option<TransferProgress>,
+}
+
+/// The content of an object, piece by piece, ending with an error if it is not what the store has.
+pub(crate) type Arriving = BoxStream<'static, Result<Bytes, StorageError>>;
+
+impl ObjectReader {
+    /// What is read from here is counted in `progress`.
+    pub(super) fn new(info: ObjectInfo, pieces: Arriving, progress: TransferProgress) -> Self {
+        progress.found(info.size);
+        Self {
+            info,
+            pieces,
+            rest: Bytes::new(),
+            progress: Some(progress),
+        }
+    }
+
+    /// Which object it is.
+    pub fn info(&self) -> &ObjectInfo {
+        &self.info
+    }
+
+    /// The next piece, of whatever size it arrived in; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Bytes, StorageError>> {
+        if self.rest.is_empty() {
+            return poll_fn(|context| self.poll_piece(context)).await;
+        }
+        Some(Ok(mem::take(&mut self.rest)))
+    }
+
+    fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StorageError>>> {
+        let piece = ready!(self.pieces.poll_next_unpin(context));
+        match &piece {
+            Some(Ok(piece)) => {
+                if let Some(progress) = &self.progress {
+                    progress.moved(piece.len() as u64);
+                }
+            }
+            Some(Err(_)) => self.progress = None,
+            None => {
+                if let Some(progress) = self.progress.take() {
+                    progress.done();
+                }
+            }
+        }
+        Poll::Ready(piece)
+    }
+}
+
+impl AsyncBufRead for ObjectReader {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        // An empty piece is not the end.
+        while this.rest.is_empty() {
+            match ready!(this.poll_piece(context)) {
+                Some(Ok(piece)) => this.rest = piece,
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => break,
+            }
+        }
+        Poll::Ready(Ok(&this.rest))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, read: usize) {
+        self.rest.advance(read);
+    }
+}
+
+impl AsyncRead for ObjectReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = ready!(self.as_mut().poll_fill_buf(context))?;
+        let read = filled.len().min(buffer.remaining());
+        buffer.put_slice(&filled[..read]);
+        self.consume(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl fmt::Debug for ObjectReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectReader")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! Addresses of servers, as settings and options have them.
+
+use reqwest::Url;
+
+/// Why a text is not the address of a server. The text itself, which may hold a password, is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Not a URL, or one of another scheme.
+    #[error("it is not an http or https URL")]
+    Unusable,
+    /// Such as `localhost:5000`.
+    #[error("put http:// or https:// before it")]
+    NoScheme,
+    /// A user name or password before the host.
+    #[error("remove the user name and password before its `@`: they are given apart from it")]
+    Credentials,
+    /// A query or a fragment.
+    #[error("remove what follows the path")]
+    AfterPath,
+}
+
+impl AddressError {
+    /// What to do, if it is known.
+    pub fn remedy(self) -> Option<String> {
+        match self {
+            Self::Unusable => None,
+            known => Some(known.to_string()),
+        }
+    }
+}
+
+/// Reads the address of a server: an `http` or `https` URL, perhaps with a path. Returns it without the slashes at its
+/// end, so that paths can be appended.
+///
+/// ```
+/// use reefguide_transport::address::{self, AddressError};
+///
+/// assert_eq!(address::parse(" HTTPS://Reef.example.org/base/ ")?, "https://reef.example.org/base");
+/// assert_eq!(address::parse("localhost:5000"), Err(AddressError::NoScheme));
+/// # Ok::<(), AddressError>(())
+/// ```
+///
+/// # Errors
+/// All of [`AddressError`].
+pub fn parse(text: &str) -> Result<String, AddressError> {
+    let text = text.trim();
+    // Also in the path: a password may have a `/`.
+    let has_credentials = |url: &Url| {
+        !url.username().is_empty() || url.password().is_some() || url.path().contains('@')
+    };
+    let url = match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+        _ if text.contains("//") => return Err(AddressError::Unusable),
+        _ => {
+            return Err(match Url::parse(&format!("http://{text}")) {
+                Ok(url) if has_credentials(&url) => AddressError::Credentials,
+                Ok(_) => AddressError::NoScheme,
+                Err(_) => AddressError::Unusable,
+            });
+        }
+    };
+    if has_credentials(&url) {
+        return Err(AddressError::Credentials);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(AddressError::AfterPath);
+    }
+    Ok(url.as_str().trim_end_matches('/').into())
+}
+
+/// The API's address, if this one has the `/api` of its routes at the end. For an address from [`parse`].
+pub fn without_api(address: &str) -> Option<&str> {
+    let (base, last) = address.rsplit_once('/')?;
+    // A host may be called so.
+    let is_path = !base.ends_with('/');
+    (is_path && last.eq_ignore_ascii_case("api")).then_some(base)
+}
+
+/// A text that may be an address, as messages quote it: not at all if it may hold a password or a key, which stand
+/// before an `@`, or behind a `?` or `#`.
+pub fn shown(text: &str) -> String {
+    let may_hold_secret = text.contains('@') || (text.contains("//") && text.contains(['?', '#']));
+    match may_hold_secret {
+        true => "[redacted]".into(),
+        false => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_address_is_said_and_no_secret_is() {
+        use AddressError::{AfterPath, Credentials, NoScheme, Unusable};
+
+        for (text, error) in [
+            ("", Unusable),
+            ("not a host", Unusable),
+            ("ftp://reef", Unusable),
+            ("http://", Unusable),
+            ("reef", NoScheme),
+            ("localhost:5000/base", NoScheme),
+            ("[::1]:5000", NoScheme),
+            ("http://hunter2@reef", Credentials),
+            ("https://me:hunter2@reef/", Credentials),
+            ("https:/me:hunter2@reef", Credentials),
+            ("https:\\\\me:hunter2@reef", Credentials),
+            ("http://:hunter2@reef", Credentials),
+            ("me:hunter2@reef:5000", Credentials),
+            ("http://me:hun/ter2@reef", Unusable),
+            ("http://me:80/hunter2@reef", Credentials),
+            ("http://reef?key=hunter2", AfterPath),
+            ("http://reef/#hunter2", AfterPath),
+            ("http://reef/?user=me@hunter2", AfterPath),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+            assert!(!shown(text).contains("ter2"), "{text}");
+        }
+        assert_eq!(shown("localhost:5000"), "\"localhost:5000\"");
+    }
+
+    #[test]
+    fn the_address_of_the_api_is_without_its_routes() {
+        assert_eq!(without_api("http://reef/API"), Some("http://reef"));
+        assert_eq!(
+            without_api("http://reef/base/api"),
+            Some("http://reef/base")
+        );
+        assert_eq!(without_api("http://reef/apis"), None);
+        assert_eq!(without_api("http://api"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_that_is_taken_has_no_more_than_a_path(text in "(https?:)?/?/?[a-z@:?#/.\\\\]{0,20}") {
+            if let Ok(address) = parse(&text) {
+                prop_assert!(!address.contains(['@', '?', '#']) && !address.ends_with('/'), "{}", address);
+                prop_assert_eq!(parse(&address), Ok(address));
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A file that appears whole or not at all.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::ObjectPath;
+
+/// What the names of unfinished files begin with.
+pub const UNFINISHED: &str = ".unfinished-";
+
+/// What the file system refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    /// What was being done, such as `write`.
+    pub action: &'static str,
+    /// Where.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Makes an error of what the system said `action` at `path` failed with.
+    pub fn during(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// Whether the same may succeed later with nothing changed: the process, or the system, has too many files open,
+    /// and will close some.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            Errno::from_io_error(&self.source),
+            Some(Errno::MFILE | Errno::NFILE)
+        )
+    }
+}
+
+/// Where an object is to be written to.
+#[derive(Debug)]
+pub enum Destination {
+    /// A file that appears when it is complete.
+    New(PathBuf),
+    /// The same, below a folder out of which no symbolic link may lead.
+    Below(PathBuf, ObjectPath),
+    /// An empty file, which nobody reads before its owner knows it to be complete.
+    Existing(PathBuf),
+}
+
+/// A file being written under another name. It takes its own name by [`commit`](Self::commit), replacing
+/// what was there, and is removed when it is dropped before.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: Arc<File>,
+    /// `None`: it has its own name already.
+    unfinished: Option<TempPath>,
+    target: PathBuf,
+}
+
+impl AtomicFile {
+    /// The empty file to write at first. Makes the folder of a new one.
+    pub fn at(destination: Destination) -> Result<Self, FileError> {
+        match destination {
+            Destination::New(target) => Self::new(target.parent().unwrap_or(&target), &target),
+            Destination::Below(folder, path) => {
+                let target = path.below(&folder);
+                no_link_above(&target, &folder)?;
+                Self::new(target.parent().unwrap_or(&target), &target)
+            }
+            Destination::Existing(target) => {
+                let file = File::options().write(true).open(&target);
+                let file = file.map_err(FileError::during("write", &target))?;
+                Ok(Self {
+                    file: Arc::new(file),
+                    unfinished: None,
+                    target,
+                })
+            }
+        }
+    }
+
+    /// An empty file in `folder`, which must be on the same file system as `target`. Makes both
+    /// folders.
+    pub fn new(folder: &Path, target: &Path) -> Result<Self, FileError> {
+        let mut begun = begin(folder);
+        if matches!(&begun, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            make(folder)?;
+            begun = begin(folder);
+        }
+        match target.parent() {
+            Some(parent) if parent != folder => make(parent)?,
+            _ => {}
+        }
+        let (file, unfinished) = begun
+            .map_err(FileError::during("write in", folder))?
+            .into_parts();
+        Ok(Self {
+            file: Arc::new(file),
+            unfinished: Some(unfinished),
+            target: target.to_owned(),
+        })
+    }
+
+    /// What to write to.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Takes room for `size` bytes, if the file system knows how: what does not fit is told before it is
+    /// fetched, and writing costs less. Waits for the file system.
+    pub fn reserve(&self, size: u64) -> Result<(), FileError> {
+        let taken = fallocate(&self.file, FallocateFlags::empty(), 0, size);
+        match taken {
+            Err(full @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
+                Err(FileError::during("write", &self.target)(full.into()))
+            }
+            // Writing has to do without, or says what is wrong.
+            _ => Ok(()),
+        }
+    }
+
+    /// Where that is.
+    pub fn path(&self) -> &Path {
+        self.unfinished.as_deref().unwrap_or(&self.target)
+    }
+
+    /// What errors call it.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Gives the file its name.
+    pub fn commit(self) -> Result<(), FileError> {
+        let Some(unfinished) = self.unfinished else {
+            return Ok(());
+        };
+        unfinished
+            .persist(&self.target)
+            .map_err(|error| FileError::during("write", self.target)(error.error))
+    }
+}
+
+fn begin(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    // Readable by whom the umask allows, like any file a program writes.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+fn make(folder: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(folder).map_err(FileError::during("make folder", folder))
+}
+
+/// Refuses a `file` whose way down from `folder` leads through a symbolic link, perhaps to elsewhere.
+fn no_link_above(file: &Path, folder: &Path) -> Result<(), FileError> {
+    let above = file.ancestors().skip(1);
+    for above in above.take_while(|above| *above != folder) {
+        if fs::symlink_metadata(above).is_ok_and(|found| found.is_symlink()) {
+            let link = io::Error::other(
+                "it is a symbolic link and may lead out of the folder: remove it first",
+            );
+            return Err(FileError::during("write below", above)(link));
+        }
+    }
+    Ok(())
+}

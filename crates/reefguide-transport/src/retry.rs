@@ -1,0 +1,211 @@
+//! One retry policy for every call that may be repeated.
+//!
+//! Delays grow to a cap, exponentially unless said otherwise, and are drawn from zero to the grown delay
+//! ("full jitter"), so that a fleet that failed together does not come back together.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Learns of tries after the first.
+pub trait RetryObserver: Debug + Send + Sync {
+    /// Something was tried again, this often.
+    fn tried_again(&self, times: u64);
+}
+
+/// How often and how far apart something is tried.
+///
+/// ```
+/// use std::time::Duration;
+/// use reefguide_transport::retry::RetryPolicy;
+///
+/// let policy = RetryPolicy::new(Duration::from_millis(200)).cap(Duration::from_secs(5)).tries(4);
+/// assert_eq!(policy.delays().count(), 3);
+/// assert!(policy.delays().all(|delay| delay <= Duration::from_secs(5)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    base: Duration,
+    growth: Growth,
+    cap: Duration,
+    tries: usize,
+    jitter: bool,
+}
+
+/// How the delays between tries grow from the first one, `base`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Growth {
+    /// Not at all.
+    Constant,
+    /// By `base` each time.
+    Linear,
+    /// To twice as much each time.
+    #[default]
+    Exponential,
+}
+
+impl RetryPolicy {
+    /// A policy whose first delay is at most `base`, doubling to a cap of 30 s, with 5 tries.
+    pub const fn new(base: Duration) -> Self {
+        Self {
+            base,
+            growth: Growth::Exponential,
+            cap: Duration::from_secs(30),
+            tries: 5,
+            jitter: true,
+        }
+    }
+
+    /// How the delays grow; exponentially by default.
+    #[must_use]
+    pub const fn growth(mut self, growth: Growth) -> Self {
+        self.growth = growth;
+        self
+    }
+
+    /// The longest delay.
+    #[must_use]
+    pub const fn cap(mut self, cap: Duration) -> Self {
+        self.cap = cap;
+        self
+    }
+
+    /// How often the thing is tried in all, the first try included; at least once.
+    #[must_use]
+    pub const fn tries(mut self, tries: usize) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// Tries without a limit, for callers that bound the time instead.
+    #[must_use]
+    pub const fn unlimited(self) -> Self {
+        self.tries(usize::MAX)
+    }
+
+    /// Waits for the whole grown delay each time: for what a single worker does to a service that others
+    /// do not use.
+    #[must_use]
+    pub const fn without_jitter(mut self) -> Self {
+        self.jitter = false;
+        self
+    }
+
+    /// Does `work` until it succeeds or the tries are used up. After each error `wait` is given the error and the next
+    /// delay, and returns how long to wait, or `None` to stop: for an error that trying again does not mend, say.
+    ///
+    /// # Errors
+    /// The last one of `work`.
+    ///
+    /// # Cancel safety
+    /// That of `work`.
+    pub async fn run<T, E, F: Future<Output = Result<T, E>>>(
+        self,
+        mut work: impl FnMut() -> F,
+        mut wait: impl FnMut(&E, Duration) -> Option<Duration>,
+    ) -> Result<T, E> {
+        let mut delays = self.delays();
+        loop {
+            let error = match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let delay = delays.next().and_then(|delay| wait(&error, delay));
+            let Some(delay) = delay else {
+                return Err(error);
+            };
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// The delays before the second try, the third, and so on: for loops that keep something between tries.
+    pub fn delays(self) -> Delays {
+        Delays {
+            policy: self,
+            made: 0,
+        }
+    }
+}
+
+/// The delays of one [`RetryPolicy`], in order.
+#[derive(Clone, Debug)]
+pub struct Delays {
+    policy: RetryPolicy,
+    made: usize,
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.made.saturating_add(1) >= self.policy.tries {
+            return None;
+        }
+        let made = u32::try_from(self.made).unwrap_or(u32::MAX);
+        let factor = match self.policy.growth {
+            Growth::Constant => 1,
+            Growth::Linear => made.saturating_add(1),
+            Growth::Exponential => 1 << made.min(31),
+        };
+        self.made += 1;
+        let grown = self.policy.base.saturating_mul(factor).min(self.policy.cap);
+        Some(match self.policy.jitter {
+            true => grown.mul_f64(fastrand::f64()),
+            false => grown,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_the_cap_and_stay_below_it() {
+        let policy = RetryPolicy::new(Duration::from_millis(100))
+            .cap(Duration::from_millis(400))
+            .tries(200);
+        let bounds = [100, 200, 400].into_iter().chain(std::iter::repeat(400));
+        for (delay, bound) in policy.delays().zip(bounds) {
+            assert!(
+                delay <= Duration::from_millis(bound),
+                "{delay:?} > {bound} ms"
+            );
+        }
+        let longest = policy.delays().max().unwrap();
+        assert!(
+            longest > Duration::from_millis(200),
+            "the delay never grew: {longest:?}"
+        );
+    }
+
+    #[test]
+    fn each_growth_has_its_delays() {
+        let policy = RetryPolicy::new(Duration::from_secs(2)).cap(Duration::from_secs(7));
+        let seconds = |growth| -> Vec<_> {
+            let delays = policy.growth(growth).without_jitter().delays();
+            delays.map(|delay| delay.as_secs()).collect()
+        };
+        assert_eq!(seconds(Growth::Constant), [2, 2, 2, 2]);
+        assert_eq!(seconds(Growth::Linear), [2, 4, 6, 7]);
+        assert_eq!(seconds(Growth::Exponential), [2, 4, 7, 7]);
+    }
+
+    #[test]
+    fn one_try_has_no_delay() {
+        assert_eq!(
+            RetryPolicy::new(Duration::from_secs(1))
+                .tries(1)
+                .delays()
+                .count(),
+            0
+        );
+        assert_eq!(
+            RetryPolicy::new(Duration::from_secs(1))
+                .tries(0)
+                .delays()
+                .count(),
+            0
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Addresses as people give them, of which no password is shown or kept.
 
-use reefguide_worker::address::{AddressError, parse, shown, without_api};
+use reefguide_transport::address::{AddressError, parse, shown, without_api};
 
 /// Why the address that an option has cannot be used. What may be a password is not shown.
 #[derive(Debug, thiserror::Error)]

@@ -2,10 +2,12 @@
 
 use std::io;
 
-use reefguide_worker::runtime::RecordError;
-use reefguide_worker::service::stdout::StdoutError;
-use reefguide_worker::source::reefguide::ApiError;
-use reefguide_worker::storage::{LinkError, StorageError};
+use reefguide_client::ApiError;
+use reefguide_client::PresignedError;
+use reefguide_jobs::ledger::RecordError;
+use reefguide_storage::StorageError;
+use reefguide_terminal::stdout::StdoutError;
+use reefguide_transport::atomic_file::FileSystemError;
 
 use crate::address::BadAddress;
 use crate::command::{BatchError, DownloadError, SchemaError};
@@ -108,19 +110,26 @@ fn storage(error: &StorageError) -> u8 {
         StorageError::Settings { .. } | StorageError::Region { .. } => USAGE,
         StorageError::Uri { .. } | StorageError::Unsupported { .. } => USAGE,
         StorageError::Certificates { .. } => USAGE,
-        StorageError::Local { source, .. } if source.raw_os_error().is_some() => UNWRITTEN,
+        StorageError::Local(error) => local(error),
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,
     }
 }
 
-fn link(error: &LinkError) -> u8 {
+fn local(error: &FileSystemError) -> u8 {
+    match error.source.raw_os_error() {
+        Some(_) => UNWRITTEN,
+        None => FAILED,
+    }
+}
+
+fn link(error: &PresignedError) -> u8 {
     match error {
-        LinkError::Refused {
+        PresignedError::Refused {
             status: 401 | 403, ..
         } => DENIED,
-        LinkError::Setup(_) => USAGE,
-        LinkError::Local(error) => storage(error),
+        PresignedError::Setup(_) => USAGE,
+        PresignedError::Local(error) => local(error),
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,
     }

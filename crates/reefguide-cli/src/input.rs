@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use reefguide_worker::text::{self, TextError};
+use reefguide_transport::text::{self, TextError};
 
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -16,10 +16,10 @@ use std::time::Duration;
 use anstream::AutoStream;
 use clap::Parser;
 use clap::error::ErrorKind;
-use reefguide_worker::Chain;
-use reefguide_worker::service::exit::Exit;
-use reefguide_worker::service::signals::{self, Signal};
-use reefguide_worker::service::stdout::written;
+use reefguide_terminal::Exit;
+use reefguide_terminal::stdout::written;
+use reefguide_terminal::{Signal, signals};
+use reefguide_transport::Chain;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 

@@ -8,9 +8,9 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::AnsiColor;
 use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
-use reefguide_worker::job::JobStatus;
-use reefguide_worker::service::stdout::{StdoutError, answer};
-use reefguide_worker::source::reefguide::{JobDetails, JobList};
+use reefguide_client::job::JobStatus;
+use reefguide_client::{JobDetails, JobList};
+use reefguide_terminal::stdout::{StdoutError, answer};
 use serde::Serialize;
 use serde_json::json;
 

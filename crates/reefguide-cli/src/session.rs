@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use reefguide_worker::source::reefguide::{ApiError, Client};
-use reefguide_worker::text::{self, TextError};
+use reefguide_client::{ApiError, Client};
+use reefguide_transport::text::{self, TextError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;

@@ -16,6 +16,7 @@ use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::error::{ApiError, Issue};
 use crate::http::{Http, encode, with_json};
+use crate::job::{AssignmentId, JobId, JobStatus, JobType};
 use crate::raw;
 use crate::session::{Credential, Session, TokenObserver};
 use crate::wire::{
@@ -23,7 +24,6 @@ use crate::wire::{
 };
 use reefguide_transport::address;
 use reefguide_transport::http_client;
-use crate::job::{AssignmentId, JobId, JobStatus, JobType};
 
 /// A client of the ReefGuide web API, for one account.
 ///

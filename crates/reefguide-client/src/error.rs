@@ -337,5 +337,4 @@ impl ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
 }

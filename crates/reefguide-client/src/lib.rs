@@ -13,7 +13,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder, JobFilter};
 pub use error::{ApiError, Issue};
-pub use presigned::{DownloadError, DownloadedFile, PresignedDownloads, VerifiedBy};
+pub use presigned::{DownloadedFile, PresignedDownloads, PresignedError, VerifiedBy};
 pub use session::TokenObserver;
 pub use wire::{
     AssignmentRecord, CreatedJob, Download, JobDetails, JobList, JobRecord, Profile, ResultRecord,

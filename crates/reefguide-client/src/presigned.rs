@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reefguide_transport::atomic_file::{AtomicFile, Destination, FileError};
+use reefguide_transport::atomic_file::{AtomicFile, Destination, FileSystemError};
 use reefguide_transport::blocking::blocking;
 use reefguide_transport::checksum::{ContentHeaders, Expected, InOrder, Verification};
 use reefguide_transport::http_client::{
@@ -33,14 +33,14 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// How much of an answer that is an error is read, in bytes.
 const EXPLANATION: usize = 4 << 10;
 
-/// Downloads files over presigned URLs: those of [`Client::download`](crate::source::reefguide::Client::download),
-/// or of [`Storage::presign_get`](crate::storage::Storage::presign_get). No credentials are needed.
+/// Downloads files over presigned URLs: those of [`Client::download`](crate::Client::download),
+/// or of [`Storage::presign_get`]. No credentials are needed.
 ///
 /// A clone is cheap and shares connections and counts.
 ///
 /// ```
 /// # use std::{error::Error, path::Path};
-/// # use reefguide_worker::{job::JobId, source::reefguide::Client, storage::PresignedDownloads};
+/// # use reefguide_client::{Client, PresignedDownloads, job::JobId};
 /// # async fn fetch(client: &Client, job: &JobId, folder: &Path) -> Result<(), Box<dyn Error>> {
 /// let links = PresignedDownloads::new()?;
 /// for (path, url) in client.download(job, None, None).await?.files {
@@ -82,7 +82,7 @@ pub enum VerifiedBy {
 /// Why a file could not be downloaded. No part of its URL but the server is in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DownloadError {
+pub enum PresignedError {
     /// No connections can be made from this machine.
     #[error("cannot set up downloads")]
     Setup(#[source] HttpClientError),
@@ -156,10 +156,10 @@ pub enum DownloadError {
     },
     /// The local file system refused.
     #[error(transparent)]
-    Local(#[from] FileError),
+    Local(#[from] FileSystemError),
 }
 
-impl DownloadError {
+impl PresignedError {
     /// Whether the same download may succeed later. It was already tried several times.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -184,8 +184,8 @@ impl PresignedDownloads {
     /// A way to use URLs. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`DownloadError::Setup`] if the system does not allow it.
-    pub fn new() -> Result<Self, DownloadError> {
+    /// [`PresignedError::Setup`] if the system does not allow it.
+    pub fn new() -> Result<Self, PresignedError> {
         let missing = certificates().err();
         // A machine without certificates can still use plain HTTP.
         let url = if missing.is_none() { "https:" } else { "http:" };
@@ -196,7 +196,7 @@ impl PresignedDownloads {
                 .tcp_nodelay(true)
         });
         Ok(Self {
-            client: client.map_err(DownloadError::Setup)?,
+            client: client.map_err(PresignedError::Setup)?,
             missing,
             progress: TransferProgress::default(),
         })
@@ -225,14 +225,15 @@ impl PresignedDownloads {
         url: &str,
         folder: &Path,
         path: &ObjectPath,
-    ) -> Result<DownloadedFile, DownloadError> {
+    ) -> Result<DownloadedFile, PresignedError> {
         let _open = open_files::transfer().await;
         let _under_way = self.progress.begin();
-        let unusable = |source: Box<dyn Error + Send + Sync>| DownloadError::Url {
+        let unusable = |source: Box<dyn Error + Send + Sync>| PresignedError::Url {
             path: path.clone(),
             source,
         };
-        let folder = std::path::absolute(folder).map_err(FileError::during("find", folder))?;
+        let folder =
+            std::path::absolute(folder).map_err(FileSystemError::during("find", folder))?;
         if let Some(missing) = self.missing.as_ref().filter(|_| needs_certificates(url)) {
             return Err(unusable(missing.clone().into()));
         }
@@ -270,7 +271,7 @@ struct Arriving {
 }
 
 impl PresignedDownload<'_> {
-    async fn fetch(&self, mut delays: Delays) -> Result<DownloadedFile, DownloadError> {
+    async fn fetch(&self, mut delays: Delays) -> Result<DownloadedFile, PresignedError> {
         let mut arriving = None;
         loop {
             let (left, done) = self.attempt(arriving).await;
@@ -292,12 +293,12 @@ impl PresignedDownload<'_> {
     async fn attempt(
         &self,
         arriving: Option<Arriving>,
-    ) -> (Option<Arriving>, Result<DownloadedFile, DownloadError>) {
+    ) -> (Option<Arriving>, Result<DownloadedFile, PresignedError>) {
         let begun = arriving.filter(|begun| begun.etag.is_some());
         let mut response = match self.ask(begun.as_ref()).await {
             Ok(response) => response,
             // What has arrived is of no use any more.
-            Err(error @ DownloadError::Broken { .. }) => return (None, Err(error)),
+            Err(error @ PresignedError::Broken { .. }) => return (None, Err(error)),
             Err(error) => return (begun, Err(error)),
         };
         let goes_on = response.status() == StatusCode::PARTIAL_CONTENT;
@@ -332,7 +333,7 @@ impl PresignedDownload<'_> {
         }
     }
 
-    async fn ask(&self, begun: Option<&Arriving>) -> Result<Response, DownloadError> {
+    async fn ask(&self, begun: Option<&Arriving>) -> Result<Response, PresignedError> {
         let mut request = self.downloads.client.get(self.url.clone());
         let mut at = 0;
         if let Some((begun, etag)) = begun.and_then(|begun| Some((begun, begun.etag.as_ref()?))) {
@@ -355,7 +356,7 @@ impl PresignedDownload<'_> {
         }
         let body = beginning(&mut response).await;
         if let Err(answer) = asked.conclude(judgement, &head, &body) {
-            return Err(DownloadError::Foreign {
+            return Err(PresignedError::Foreign {
                 path: self.path.clone(),
                 server: self.server.clone(),
                 answer: answer.to_string(),
@@ -369,7 +370,7 @@ impl PresignedDownload<'_> {
         }
     }
 
-    async fn begin(&self, response: &Response) -> Result<Arriving, DownloadError> {
+    async fn begin(&self, response: &Response) -> Result<Arriving, PresignedError> {
         let size = length(response.headers());
         let headers = content(response.headers());
         let expected = match Expected::of(&headers) {
@@ -388,7 +389,7 @@ impl PresignedDownload<'_> {
         let reserved = blocking(move || {
             let file = AtomicFile::at(to)?;
             file.reserve(size.unwrap_or_default())?;
-            Ok::<_, FileError>(file)
+            Ok::<_, FileSystemError>(file)
         });
         let file = reserved.await?;
         self.downloads.progress.found(size.unwrap_or_default());
@@ -405,7 +406,7 @@ impl PresignedDownload<'_> {
         &self,
         mut arriving: Arriving,
         pieces: Vec<Bytes>,
-    ) -> Result<Arriving, DownloadError> {
+    ) -> Result<Arriving, PresignedError> {
         let before = arriving.arrived.size();
         let arriving = blocking(move || {
             for piece in pieces {
@@ -413,17 +414,19 @@ impl PresignedDownload<'_> {
                     .file
                     .file()
                     .write_all_at(&piece, arriving.arrived.size());
-                written.map_err(FileError::during("write", arriving.file.target()))?;
+                written.map_err(FileSystemError::during("write", arriving.file.target()))?;
                 arriving.arrived.add(&piece);
             }
-            Ok::<_, FileError>(arriving)
+            Ok::<_, FileSystemError>(arriving)
         })
         .await?;
-        self.downloads.progress.moved(arriving.arrived.size() - before);
+        self.downloads
+            .progress
+            .moved(arriving.arrived.size() - before);
         Ok(arriving)
     }
 
-    async fn commit(&self, arriving: Arriving) -> Result<DownloadedFile, DownloadError> {
+    async fn commit(&self, arriving: Arriving) -> Result<DownloadedFile, PresignedError> {
         let Arriving {
             file,
             mut arrived,
@@ -444,17 +447,17 @@ impl PresignedDownload<'_> {
         })
     }
 
-    fn lost(&self, error: reqwest::Error) -> DownloadError {
+    fn lost(&self, error: reqwest::Error) -> PresignedError {
         let (path, server) = (self.path.clone(), self.server.clone());
         let source = error.without_url();
         match Proxy::failed(&server, &source) {
-            Some(proxy) => DownloadError::Proxy {
+            Some(proxy) => PresignedError::Proxy {
                 path,
                 server,
                 proxy: proxy.to_string(),
                 source,
             },
-            None => DownloadError::Unreachable {
+            None => PresignedError::Unreachable {
                 path,
                 server,
                 source,
@@ -462,17 +465,17 @@ impl PresignedDownload<'_> {
         }
     }
 
-    fn broken(&self, problem: &'static str) -> DownloadError {
-        DownloadError::Broken {
+    fn broken(&self, problem: &'static str) -> PresignedError {
+        PresignedError::Broken {
             path: self.path.clone(),
             problem,
         }
     }
 
-    fn refused(&self, response: &Response, body: &[u8]) -> DownloadError {
+    fn refused(&self, response: &Response, body: &[u8]) -> PresignedError {
         let retry_after = text(response.headers(), RETRY_AFTER.as_str());
         let retry_after = retry_after.and_then(|after| after.parse().ok());
-        DownloadError::Refused {
+        PresignedError::Refused {
             path: self.path.clone(),
             server: self.server.clone(),
             status: response.status().as_u16(),

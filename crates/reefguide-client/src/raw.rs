@@ -12,8 +12,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::DEPTH_LIMIT;
-use crate::wire::{AssignmentRecord, JobDetails, JobRecord, ResultRecord};
 use crate::job::{JobId, JobStatus, JobType};
+use crate::wire::{AssignmentRecord, JobDetails, JobRecord, ResultRecord};
 
 /// A job, of which nothing is read yet.
 #[derive(Deserialize)]

@@ -119,7 +119,11 @@ fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, 
 }
 
 impl Session {
-    pub(super) fn new(email: String, credential: Credential, observer: Option<Arc<dyn TokenObserver>>) -> Self {
+    pub(super) fn new(
+        email: String,
+        credential: Credential,
+        observer: Option<Arc<dyn TokenObserver>>,
+    ) -> Self {
         let (password, token) = match credential {
             Credential::Password(password) => (Some(password), None),
             Credential::RefreshToken(refresh) => (None, Some(Arc::new(Token::ended(refresh)))),

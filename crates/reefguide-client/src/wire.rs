@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::raw::{self, RawJob, RawResult};
 use crate::job::{AssignmentId, JobId, JobStatus, JobType};
+use crate::raw::{self, RawJob, RawResult};
 
 /// A job.
 ///

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 use crate::content::Source;
-use reefguide_transport::retry::RetryObserver;
-use reefguide_transport::atomic_file::Destination;
 use crate::metadata::Metadata;
 use crate::reader::Arriving;
 use crate::{
     Action, ObjectInfo, PresignedUrl, StorageClass, StorageError, StorageUri, TransferProgress,
 };
+use reefguide_transport::atomic_file::Destination;
+use reefguide_transport::retry::RetryObserver;
 
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]

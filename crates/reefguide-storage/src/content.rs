@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use reefguide_transport::blocking::blocking;
 use crate::StorageError;
 use crate::reader::Arriving;
 use crate::walk::kind_name;
+use reefguide_transport::blocking::blocking;
 
 /// How much of a file is read at a time, in bytes.
 pub(crate) const PIECE: usize = 256 << 10;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reefguide_transport::PathError;
-use reefguide_transport::atomic_file::FileError;
+use reefguide_transport::atomic_file::FileSystemError;
 
 use crate::{StorageUri, Tried};
 use reefguide_transport::http_client::NoCertificates;
@@ -304,7 +304,7 @@ pub enum StorageError {
     },
     /// The local file system refused.
     #[error(transparent)]
-    Local(#[from] FileError),
+    Local(#[from] FileSystemError),
     /// A value could not be written as JSON.
     #[error("cannot write {path:?} as JSON")]
     Json {
@@ -385,11 +385,8 @@ impl StorageError {
     }
 
     /// Makes an error of what the file system said `action` at `path` failed with.
-    pub fn local(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
-        let during = FileError::during(action, path);
+    pub fn local(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let during = FileSystemError::during(action, path);
         move |error| Self::Local(during(error))
     }
 }

@@ -10,8 +10,6 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::backend::Backend;
 use crate::content::Source;
-use reefguide_transport::blocking::blocking;
-use reefguide_transport::atomic_file::{Destination, AtomicFile, UNFINISHED};
 use crate::metadata::Metadata;
 use crate::reader::Arriving;
 use crate::walk::walk;
@@ -19,6 +17,8 @@ use crate::{
     Action, ObjectInfo, ObjectPath, OutputFile, PresignedUrl, StorageClass, StorageError,
     StorageUri, TransferProgress,
 };
+use reefguide_transport::atomic_file::{AtomicFile, Destination, UNFINISHED};
+use reefguide_transport::blocking::blocking;
 
 /// How many objects a page of a listing has.
 const PAGE: usize = 1000;

@@ -31,27 +31,27 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-pub use self::encryption::{Encryption, StorageClass};
 pub use self::cache::{InputCache, InputFile};
+pub use self::encryption::{Encryption, StorageClass};
 pub use self::error::{Action, StorageError};
 pub use self::options::{S3Credentials, S3Options};
 pub use self::outputs::Outputs;
 pub use self::presigned::PresignedUrl;
-pub use reefguide_transport::{ObjectPath, TransferProgress, TransferStats};
 pub use self::publish::publish;
 pub use self::reader::ObjectReader;
 pub use self::transfer::FolderTransfer;
 pub use self::tried::Tried;
 pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
+pub use reefguide_transport::{ObjectPath, TransferProgress, TransferStats};
 
 use self::backend::Backend;
 use self::content::Source;
+use self::metadata::Metadata;
+use reefguide_transport::TransferObserver;
 use reefguide_transport::atomic_file::Destination;
 use reefguide_transport::open_files;
-use reefguide_transport::TransferObserver;
 use reefguide_transport::retry::RetryObserver;
-use self::metadata::Metadata;
 
 /// A store of objects. A clone is cheap and shares connections and limits.
 ///

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-use reefguide_transport::blocking::{blocking, finished};
-use reefguide_transport::atomic_file::Destination;
-use reefguide_transport::open_files;
 use crate::walk::{self, OutputFile};
 use crate::{Action, ObjectInfo, ObjectPath, Storage, StorageError, StorageUri};
+use reefguide_transport::atomic_file::Destination;
+use reefguide_transport::blocking::{blocking, finished};
+use reefguide_transport::open_files;
 
 /// How many files of a folder are under way at once. The backend may bound it further.
 fn files_at_once() -> usize {

@@ -155,7 +155,7 @@ mod tests {
     use indicatif::TermLike;
 
     use super::*;
-    
+
     /// A terminal of one line at the bottom, which can be cleared, and those above it, which stay.
     #[derive(Debug)]
     struct Screen {

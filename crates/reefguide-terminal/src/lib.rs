@@ -4,6 +4,7 @@ mod bar;
 mod exit;
 pub mod log_queue;
 mod signal;
+pub mod signals;
 pub mod stdout;
 
 pub use bar::{Bar, Position};

@@ -17,7 +17,7 @@ pub const UNFINISHED: &str = ".unfinished-";
 /// What the file system refused.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
-pub struct FileError {
+pub struct FileSystemError {
     /// What was being done, such as `write`.
     pub action: &'static str,
     /// Where.
@@ -26,7 +26,7 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-impl FileError {
+impl FileSystemError {
     /// Makes an error of what the system said `action` at `path` failed with.
     pub fn during(
         action: &'static str,
@@ -73,7 +73,7 @@ pub struct AtomicFile {
 
 impl AtomicFile {
     /// The empty file to write at first. Makes the folder of a new one.
-    pub fn at(destination: Destination) -> Result<Self, FileError> {
+    pub fn at(destination: Destination) -> Result<Self, FileSystemError> {
         match destination {
             Destination::New(target) => Self::new(target.parent().unwrap_or(&target), &target),
             Destination::Below(folder, path) => {
@@ -83,7 +83,7 @@ impl AtomicFile {
             }
             Destination::Existing(target) => {
                 let file = File::options().write(true).open(&target);
-                let file = file.map_err(FileError::during("write", &target))?;
+                let file = file.map_err(FileSystemError::during("write", &target))?;
                 Ok(Self {
                     file: Arc::new(file),
                     unfinished: None,
@@ -95,7 +95,7 @@ impl AtomicFile {
 
     /// An empty file in `folder`, which must be on the same file system as `target`. Makes both
     /// folders.
-    pub fn new(folder: &Path, target: &Path) -> Result<Self, FileError> {
+    pub fn new(folder: &Path, target: &Path) -> Result<Self, FileSystemError> {
         let mut begun = begin(folder);
         if matches!(&begun, Err(error) if error.kind() == io::ErrorKind::NotFound) {
             make(folder)?;
@@ -106,7 +106,7 @@ impl AtomicFile {
             _ => {}
         }
         let (file, unfinished) = begun
-            .map_err(FileError::during("write in", folder))?
+            .map_err(FileSystemError::during("write in", folder))?
             .into_parts();
         Ok(Self {
             file: Arc::new(file),
@@ -122,11 +122,11 @@ impl AtomicFile {
 
     /// Takes room for `size` bytes, if the file system knows how: what does not fit is told before it is
     /// fetched, and writing costs less. Waits for the file system.
-    pub fn reserve(&self, size: u64) -> Result<(), FileError> {
+    pub fn reserve(&self, size: u64) -> Result<(), FileSystemError> {
         let taken = fallocate(&self.file, FallocateFlags::empty(), 0, size);
         match taken {
             Err(full @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-                Err(FileError::during("write", &self.target)(full.into()))
+                Err(FileSystemError::during("write", &self.target)(full.into()))
             }
             // Writing has to do without, or says what is wrong.
             _ => Ok(()),
@@ -144,13 +144,13 @@ impl AtomicFile {
     }
 
     /// Gives the file its name.
-    pub fn commit(self) -> Result<(), FileError> {
+    pub fn commit(self) -> Result<(), FileSystemError> {
         let Some(unfinished) = self.unfinished else {
             return Ok(());
         };
         unfinished
             .persist(&self.target)
-            .map_err(|error| FileError::during("write", self.target)(error.error))
+            .map_err(|error| FileSystemError::during("write", self.target)(error.error))
     }
 }
 
@@ -163,19 +163,19 @@ fn begin(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-fn make(folder: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(folder).map_err(FileError::during("make folder", folder))
+fn make(folder: &Path) -> Result<(), FileSystemError> {
+    fs::create_dir_all(folder).map_err(FileSystemError::during("make folder", folder))
 }
 
 /// Refuses a `file` whose way down from `folder` leads through a symbolic link, perhaps to elsewhere.
-fn no_link_above(file: &Path, folder: &Path) -> Result<(), FileError> {
+fn no_link_above(file: &Path, folder: &Path) -> Result<(), FileSystemError> {
     let above = file.ancestors().skip(1);
     for above in above.take_while(|above| *above != folder) {
         if fs::symlink_metadata(above).is_ok_and(|found| found.is_symlink()) {
             let link = io::Error::other(
                 "it is a symbolic link and may lead out of the folder: remove it first",
             );
-            return Err(FileError::during("write below", above)(link));
+            return Err(FileSystemError::during("write below", above)(link));
         }
     }
     Ok(())

@@ -143,10 +143,7 @@ impl Verification {
     }
 
     /// Whether all of it is right, which `content` reads again if the pieces do not say.
-    pub fn is_right<R: Read>(
-        &self,
-        content: impl FnOnce() -> io::Result<R>,
-    ) -> io::Result<bool> {
+    pub fn is_right<R: Read>(&self, content: impl FnOnce() -> io::Result<R>) -> io::Result<bool> {
         Ok(match &self.expected {
             Expected::Nothing => true,
             Expected::Md5(expected) => md5(content()?)? == *expected,

@@ -127,12 +127,7 @@ impl Asked {
     ///
     /// # Errors
     /// [`Foreign`] unless it is S3's.
-    pub fn conclude(
-        self,
-        judgement: Judgement,
-        head: &Head,
-        body: &[u8],
-    ) -> Result<(), Foreign> {
+    pub fn conclude(self, judgement: Judgement, head: &Head, body: &[u8]) -> Result<(), Foreign> {
         let root = root(body);
         let of_s3 = match (judgement, self.wanted, head.is_success()) {
             (Judgement::OfS3, ..) => true,

@@ -29,7 +29,7 @@ pub(super) const GUARDS: &[Guard] = &[
         name: "record before claim",
         file: "crates/reefguide-worker/src/runtime/claiming.rs",
         text: "        let Some(record) = self.record(job).await? else {\n",
-        without: "        let Some(record) = Some(OpenRecord::none()) else {\n",
+        without: "        let Some(record) = Some(ClaimGuard::none()) else {\n",
         cases: "read-back/401",
         caught_by: &["recorded", "ended"],
     },

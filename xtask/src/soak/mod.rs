@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use process_tests::work::{WORK, Work};
 use reefguide_lab::{Fault, JobTypeSpec, Lab, Outputs, Violation};
-use reefguide_worker::runtime::Recovery;
+use reefguide_worker::ledger::Recovery;
 use reefguide_worker::source::reefguide::{Client, ReefGuide};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -212,8 +212,8 @@ async fn recover(lab: &Lab) -> Result<usize, Failure> {
     let records = records.parse().doing("where records are")?;
     let mut recovery =
         Recovery::new(source, lab_storage::of(lab).await, records).dead_after(Duration::ZERO);
-    let look = recovery.look().await.doing("recovering claims")?;
-    Ok(look.dead.len())
+    let report = recovery.sweep().await.doing("recovering claims")?;
+    Ok(report.dead.len())
 }
 
 fn audit(lab: &Lab, told: &Told) -> Result<Vec<Violation>, Failure> {

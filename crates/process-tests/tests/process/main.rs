@@ -12,7 +12,7 @@ mod help;
 mod inputs;
 mod isolation;
 mod killing;
-#[path = "../../../reefguide-worker/tests/lab_storage/mod.rs"]
+#[path = "../../../reefguide-storage/tests/lab_storage/mod.rs"]
 mod lab_storage;
 mod logging;
 mod network;

@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use reefguide_worker::Chain;
-use reefguide_worker::job::{JobId, JobType};
-use reefguide_worker::service::bar::{Bar, Position};
-use reefguide_worker::service::stdout::answer_on;
-use reefguide_worker::source::reefguide::{ApiError, Client, CreatedJob};
+use reefguide_client::job::{JobId, JobType};
+use reefguide_client::{ApiError, Client, CreatedJob};
+use reefguide_terminal::stdout::answer_on;
+use reefguide_terminal::{Bar, Position};
+use reefguide_transport::Chain;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;

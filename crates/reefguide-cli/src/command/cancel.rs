@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use clap::Args;
-use reefguide_worker::job::{JobId, JobStatus};
-use reefguide_worker::source::reefguide::{Client, JobDetails, JobRecord};
+use reefguide_client::job::{JobId, JobStatus};
+use reefguide_client::{Client, JobDetails, JobRecord};
 use serde::Serialize;
 
 use crate::error::CliError;

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use reefguide_worker::job::JobId;
-use reefguide_worker::service::bar::Bar;
-use reefguide_worker::source::reefguide::ApiError;
-use reefguide_worker::storage::{
-    Compared, LinkError, LinkedFile, Links, ObjectPath, StorageError, TransferProgress,
-};
+use reefguide_client::ApiError;
+use reefguide_client::job::JobId;
+use reefguide_client::{DownloadedFile, PresignedDownloads, PresignedError, VerifiedBy};
+use reefguide_terminal::Bar;
+use reefguide_transport::{ObjectPath, PathError, TransferProgress};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -44,11 +43,11 @@ pub(crate) enum DownloadError {
     #[error("the API gives at most 25 files at once; use --only to download fewer")]
     TooMany(#[source] ApiError),
     #[error("the job has a file that cannot be written here; nothing was downloaded")]
-    Name(#[source] StorageError),
+    Name(#[source] PathError),
     #[error("{} exists, and so may more; nothing was downloaded. --force replaces files", .0.display())]
     Exists(PathBuf),
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(#[from] PresignedError),
 }
 
 /// What is printed.
@@ -80,9 +79,9 @@ impl Download {
         })?;
         let links = self.named(links.files)?;
         let progress = TransferProgress::default();
-        let downloads = Links::new()
+        let downloads = PresignedDownloads::new()
             .map_err(DownloadError::from)?
-            .tracked(&progress);
+            .with_progress(&progress);
         let fetching = stream::iter(links)
             .map(|(path, url)| {
                 let (downloads, to) = (&downloads, &self.to);
@@ -131,13 +130,13 @@ impl Download {
 }
 
 impl File {
-    fn of(path: &ObjectPath, file: LinkedFile) -> Self {
+    fn of(path: &ObjectPath, file: DownloadedFile) -> Self {
         Self {
             path: path.to_string(),
             bytes: file.size,
-            compared_by: match file.compared {
-                Compared::Checksum => "checksum",
-                Compared::Md5 => "MD5",
+            compared_by: match file.verified_by {
+                VerifiedBy::Checksum => "checksum",
+                VerifiedBy::Md5 => "MD5",
                 _ => "length",
             },
         }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use comfy_table::Cell;
-use reefguide_worker::job::{JobStatus, JobType};
-use reefguide_worker::source::reefguide::{ApiError, Client, JobDetails, JobFilter, JobList};
+use reefguide_client::job::{JobStatus, JobType};
+use reefguide_client::{ApiError, Client, JobDetails, JobFilter, JobList};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -100,7 +100,7 @@ impl Jobs {
     }
 }
 
-fn by_id(jobs: Vec<JobDetails>) -> BTreeMap<reefguide_worker::job::JobId, JobDetails> {
+fn by_id(jobs: Vec<JobDetails>) -> BTreeMap<reefguide_client::job::JobId, JobDetails> {
     let jobs = jobs.into_iter();
     jobs.map(|details| (details.job.id.clone(), details))
         .collect()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use reefguide_worker::service::stdout::answer;
+use reefguide_terminal::stdout::answer;
 use serde_json::json;
 
 use crate::error::CliError;

@@ -1,8 +1,8 @@
 //! `submit`.
 
 use clap::Args;
-use reefguide_worker::job::{JobId, JobType};
-use reefguide_worker::source::reefguide::Client;
+use reefguide_client::Client;
+use reefguide_client::job::{JobId, JobType};
 use serde_json::Value;
 
 use super::batch::{self, Batch};

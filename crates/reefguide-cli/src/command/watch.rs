@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use reefguide_worker::job::{JobId, JobStatus};
-use reefguide_worker::source::reefguide::{Client, JobDetails};
+use reefguide_client::job::{JobId, JobStatus};
+use reefguide_client::{Client, JobDetails};
 
 use crate::error::CliError;
 use crate::output::{self, Output};

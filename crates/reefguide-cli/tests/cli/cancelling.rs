@@ -1,8 +1,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use reefguide_client::job::{AssignmentId, JobId, JobStatus};
 use reefguide_lab::{Fault, Lab, Route};
-use reefguide_worker::job::{AssignmentId, JobId, JobStatus};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
+use reefguide_client::job::{AssignmentId, JobId, JobStatus};
+use reefguide_client::{AssignmentRecord, Client};
 use reefguide_lab::{Lab, LabBuilder};
-use reefguide_worker::job::{AssignmentId, JobId, JobStatus};
-use reefguide_worker::source::reefguide::{AssignmentRecord, Client};
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_storage::{S3Credentials, S3Options, Storage, StorageUri};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

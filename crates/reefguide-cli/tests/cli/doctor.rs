@@ -1,11 +1,11 @@
 use std::time::Duration;
 
+use reefguide_client::job::JobStatus;
+use reefguide_jobs::source::reefguide::ReefGuide;
 use reefguide_lab::{JobTypeSpec, Lab};
+use reefguide_storage::StorageUri;
 use reefguide_worker::handler::JobError;
-use reefguide_worker::job::JobStatus;
 use reefguide_worker::runtime::{RunOptions, Worker};
-use reefguide_worker::source::reefguide::ReefGuide;
-use reefguide_worker::storage::StorageUri;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 

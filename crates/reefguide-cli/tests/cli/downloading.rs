@@ -2,8 +2,8 @@ use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::time::Duration;
 
+use reefguide_client::job::JobStatus;
 use reefguide_lab::{Fault, Route};
-use reefguide_worker::job::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 

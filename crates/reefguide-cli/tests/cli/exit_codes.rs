@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Route};
-use reefguide_worker::storage::StorageUri;
+use reefguide_storage::StorageUri;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 

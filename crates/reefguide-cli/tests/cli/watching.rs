@@ -2,8 +2,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use reefguide_client::job::JobStatus;
 use reefguide_lab::{Fault, Lab, Route};
-use reefguide_worker::job::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 

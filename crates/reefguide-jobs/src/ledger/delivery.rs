@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::deadline::{Limit, Reached};
 use super::record::ClaimGuard;
-use reefguide_transport::Chain;
 use crate::job::{Claim, JobStatus, Outcome};
-use reefguide_transport::retry::RetryPolicy;
 use crate::source::{Delivery, JobSource, SourceError};
+use reefguide_transport::Chain;
+use reefguide_transport::retry::RetryPolicy;
 
 const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(15))

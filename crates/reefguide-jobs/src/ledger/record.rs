@@ -16,9 +16,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use reefguide_transport::Chain;
 use crate::job::{Job, JobId, JobType, Outcome};
 use reefguide_storage::{ObjectInfo, Storage, StorageError, StorageUri};
+use reefguide_transport::Chain;
 
 /// After so many intervals without a renewal, the worker that wrote a record counts as dead.
 const DEAD_AFTER: u32 = 5;
@@ -397,17 +397,17 @@ mod tests {
                 .header_missing("x-amz-storage-class");
             then.status(200).header("etag", "\"e\"");
         });
-        let storage = Storage::s3(S3Options {
-            endpoint: Some(server.base_url()),
-            credentials: Some(S3Credentials {
-                access_key: "a".into(),
-                secret_key: "s".into(),
-                session_token: None,
-            }),
-            encryption: Some(Encryption::Aes256),
-            storage_class: Some(StorageClass::StandardIa),
-            ..S3Options::default()
-        })
+        let storage = Storage::s3(
+            S3Options::default()
+                .with_endpoint(server.base_url())
+                .with_credentials(S3Credentials {
+                    access_key: "a".into(),
+                    secret_key: "s".into(),
+                    session_token: None,
+                })
+                .with_encryption(Encryption::Aes256)
+                .with_storage_class(StorageClass::StandardIa),
+        )
         .await;
         let folder = "s3://reef/records".parse().unwrap();
         let records = Records::new(&storage, folder, Duration::from_secs(30));

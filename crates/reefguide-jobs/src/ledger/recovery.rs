@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::{DeliveryError, deliver};
 use super::deadline::{Limit, Reached};
-use super::record::{ClaimGuard, ClaimRecord, RecordError, Records, dead_after};
+use super::delivery::{DeliveryError, deliver};
 use super::liveness::{Liveness, LivenessTracker};
-use reefguide_transport::Chain;
+use super::record::{ClaimGuard, ClaimRecord, RecordError, Records, dead_after};
 use crate::job::{Claim, Outcome};
 use crate::source::{JobSource, SourceError};
 use reefguide_storage::{ObjectInfo, Storage, StorageError, StorageUri};
+use reefguide_transport::Chain;
 
 /// How long delivering one outcome may take; the record is looked at again later.
 const DELIVERY: Duration = Duration::from_secs(60);
@@ -229,7 +229,10 @@ impl Recovery {
     ///
     /// # Cancel safety
     /// What was not resolved is there for the next sweep.
-    pub async fn resolve(&self, uri: &StorageUri) -> Option<(ClaimRecord, Result<Resolution, RecoveryError>)> {
+    pub async fn resolve(
+        &self,
+        uri: &StorageUri,
+    ) -> Option<(ClaimRecord, Result<Resolution, RecoveryError>)> {
         // From here on this process does not claim the job again.
         let orphan = self.records.hold(uri)?;
         let resolved = self.resolve_held(uri, orphan).await;

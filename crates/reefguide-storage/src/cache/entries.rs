@@ -22,9 +22,9 @@ use sha2::{Digest, Sha256};
 use tempfile::{Builder, NamedTempFile};
 
 use super::InputFile;
-use reefguide_transport::hex::hex;
-use reefguide_transport::atomic_file::UNFINISHED;
 use crate::{ObjectInfo, StorageError, StorageUri};
+use reefguide_transport::atomic_file::UNFINISHED;
+use reefguide_transport::hex::hex;
 
 const LOCK: &str = ".lock";
 /// How many bytes of a digest make a name, in two digits each.

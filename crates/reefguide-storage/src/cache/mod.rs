@@ -16,9 +16,9 @@ use std::time::Duration;
 pub use self::input::InputFile;
 
 use self::entries::{Entries, Found, Unfinished, Version};
-use reefguide_transport::blocking::blocking;
-use reefguide_transport::atomic_file::{Destination, FileError};
 use super::{ObjectInfo, Storage, StorageError, StorageUri};
+use reefguide_transport::atomic_file::{Destination, FileSystemError};
+use reefguide_transport::blocking::blocking;
 use reefguide_transport::open_files;
 use reefguide_transport::retry::RetryPolicy;
 
@@ -193,7 +193,7 @@ impl InputCache {
 
 fn is_full(error: &StorageError) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
-    let StorageError::Local(FileError { source, .. }) = error else {
+    let StorageError::Local(FileSystemError { source, .. }) = error else {
         return false;
     };
     matches!(source.kind(), StorageFull | QuotaExceeded)

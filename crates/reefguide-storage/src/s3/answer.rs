@@ -53,4 +53,3 @@ async fn read(mut body: SdkBody, most: usize) -> (Bytes, Result<(), BoxError>) {
     }
     (read.freeze(), Ok(()))
 }
-

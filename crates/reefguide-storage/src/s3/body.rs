@@ -21,8 +21,8 @@ use super::S3;
 use super::buffers::Buffers;
 use crate::StorageError;
 use crate::content::{Content, Opened, Origin, PIECE};
-use reefguide_transport::hex::hex;
 use crate::pool::{Outcome, Pool};
+use reefguide_transport::hex::hex;
 
 /// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
 /// so, large ones use least when they are read as they are sent.

@@ -16,7 +16,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::answer;
-use reefguide_transport::http_client::{NoCertificates, certificates, needs_certificates, no_proxies};
+use reefguide_transport::http_client::{
+    NoCertificates, certificates, needs_certificates, no_proxies,
+};
 use reefguide_transport::open_files::{MANY, at_once};
 use reefguide_transport::s3_answer::Asked;
 

@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use super::concurrency::{FAR, RANGE_HELD};
 use super::content_headers::expected;
 use super::tries::Tries;
-use reefguide_transport::checksum::{Expected, Verification};
 use super::{RETRIES, S3, size};
-use reefguide_transport::Chain;
-use reefguide_transport::retry::Delays;
-use reefguide_transport::blocking::blocking;
-use reefguide_transport::atomic_file::{Destination, AtomicFile};
 use crate::transfer::on_task;
 use crate::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
+use reefguide_transport::Chain;
+use reefguide_transport::atomic_file::{AtomicFile, Destination};
+use reefguide_transport::blocking::blocking;
+use reefguide_transport::checksum::{Expected, Verification};
+use reefguide_transport::retry::Delays;
 
 /// The largest object that is read in one request, in bytes.
 const WHOLE: u64 = 16 << 20;

@@ -6,12 +6,12 @@ use std::iter;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
-use reefguide_transport::s3_answer::Foreign;
 use super::tries::Tries;
-use reefguide_transport::http_client::Proxy;
 use crate::{Action, StorageError, StorageUri};
 use reefguide_transport::Chain;
 use reefguide_transport::http_client::NoCertificates;
+use reefguide_transport::http_client::Proxy;
+use reefguide_transport::s3_answer::Foreign;
 
 impl S3 {
     /// The error of a request that failed for good. The SDK's own error is not kept: it holds the

@@ -1,14 +1,14 @@
 //! Amazon S3 and the servers that speak its language.
 
+mod answer;
 mod body;
 mod buffers;
+mod concurrency;
 mod connection;
 mod content_headers;
 mod direct;
 mod download;
 mod error;
-mod answer;
-mod concurrency;
 mod presign;
 mod stream;
 mod tries;
@@ -36,13 +36,12 @@ use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
 use self::buffers::Buffers;
+use self::concurrency::Limits;
 use self::connection::{Connections, ToS3};
 use self::direct::Direct;
-use self::concurrency::Limits;
 use self::tries::{CountAttempts, Tries};
 use super::backend::Backend;
 use super::content::Source;
-use reefguide_transport::atomic_file::Destination;
 use super::metadata::Metadata;
 use super::pool::Pool;
 use super::reader::Arriving;
@@ -50,8 +49,9 @@ use super::{
     Action, Encryption, ObjectInfo, PresignedUrl, S3Options, StorageClass, StorageError,
     StorageUri, TransferProgress,
 };
-use reefguide_transport::retry::{RetryObserver, RetryPolicy};
 use crate::Scheme;
+use reefguide_transport::atomic_file::Destination;
+use reefguide_transport::retry::{RetryObserver, RetryPolicy};
 
 /// How often a request is tried in all.
 const TRIES: u32 = 4;

@@ -5,9 +5,9 @@ use futures_util::{StreamExt, stream};
 
 use super::S3;
 use super::download::{Pieces, Version};
-use reefguide_transport::checksum::{Expected, InOrder, Verification};
 use crate::reader::Arriving;
 use crate::{ObjectInfo, StorageError, StorageUri};
+use reefguide_transport::checksum::{Expected, InOrder, Verification};
 
 /// After how many bytes the content may break off as often again: servers hang up on slow readers, but not
 /// before they have sent something.

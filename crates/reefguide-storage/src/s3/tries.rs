@@ -11,7 +11,6 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 
-
 use crate::{StorageUri, Tried};
 use reefguide_transport::retry::RetryObserver;
 use reefguide_transport::trace;

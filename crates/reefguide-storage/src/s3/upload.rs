@@ -13,19 +13,19 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::body::{HELD, Sendable};
+use super::concurrency::Permit;
 use super::direct::Learn;
 use super::error::find;
-use reefguide_transport::s3_answer::Foreign;
-use super::concurrency::Permit;
 use super::tries::Tries;
 use super::{S3, class};
-use reefguide_transport::Chain;
 use crate::content::{Content, Source};
-use reefguide_transport::blocking::blocking;
 use crate::metadata::Metadata;
 use crate::transfer::on_task;
-use reefguide_transport::blocking::finished;
 use crate::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
+use reefguide_transport::Chain;
+use reefguide_transport::blocking::blocking;
+use reefguide_transport::blocking::finished;
+use reefguide_transport::s3_answer::Foreign;
 
 /// The largest object that is sent in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
@@ -244,7 +244,10 @@ impl Upload {
             )
             .send();
         let mut tries = Tries::begin();
-        let etag = match tries.count(s3.retries.as_deref(), to, Box::pin(complete)).await {
+        let etag = match tries
+            .count(s3.retries.as_deref(), to, Box::pin(complete))
+            .await
+        {
             Ok(completed) => completed.e_tag,
             Err(error) if may_be_done(&error) => match s3.head(to).await {
                 Ok(stored) if stored.size == whole && parts_of(&stored) == Some(count) => {

@@ -315,7 +315,8 @@ impl DeliveryObserver for Observer {
 
 /// Where the outputs of a job go.
 fn destination(shared: &Shared, claim: &Claim) -> Result<(Storage, StorageUri), String> {
-    let storage = with_job_metadata(&shared.storage, claim).map_err(|error| Chain(&error).to_string())?;
+    let storage =
+        with_job_metadata(&shared.storage, claim).map_err(|error| Chain(&error).to_string())?;
     let uri = claim.assignment.storage_uri.parse();
     let uri = uri.map_err(|error| format!("storage URI of the assignment: {}", Chain(&error)))?;
     Ok((storage, uri))
@@ -341,7 +342,11 @@ pub(super) async fn store(
 ) -> Result<FolderTransfer, StorageError> {
     let publishing = || async {
         let progress = TransferProgress::default();
-        told(&progress, publish(outputs, &storage.with_progress(&progress), to)).await
+        told(
+            &progress,
+            publish(outputs, &storage.with_progress(&progress), to),
+        )
+        .await
     };
     let wait = |error: &StorageError, delay: Duration| {
         error.is_retryable().then(|| {

@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::options::RunOptions;
-use crate::ledger::Records;
 use super::shutdown::reserve;
 use super::stopped::Counters;
 use super::trouble::Troubles;
@@ -18,6 +17,7 @@ use super::worker::{Shared, Worker};
 use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
 use crate::health::Health;
 use crate::job::JobType;
+use crate::ledger::Records;
 use crate::metrics::Metrics;
 use crate::retry::RetryPolicy;
 use crate::scratch::RunFolder;

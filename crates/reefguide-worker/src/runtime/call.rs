@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{Instrument, Span, field};
 
-use crate::ledger::{Limit, Reached};
 use super::transfers::told;
 use crate::handler::{Cause, ContextParts, JobContext, JobError, Registry};
 use crate::job::{Assignment, Job};
+use crate::ledger::{Limit, Reached};
 
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);

@@ -13,13 +13,13 @@ use tracing::{Instrument, Span, field};
 
 use super::attempt;
 use super::call::{job_span, note_assignment};
-use crate::ledger::ClaimGuard;
 use super::scratch::{Prepared, Scratch, ScratchError};
 use super::shutdown::Shutdown;
 use super::stopped::StopReason;
 use super::worker::{Shared, Worker};
 use crate::Chain;
 use crate::job::{Claim, Job, JobType};
+use crate::ledger::ClaimGuard;
 use crate::metrics::{ClaimEnd, Operation, PollEnd};
 use crate::retry::RetryPolicy;
 use crate::source::{self, SourceError};

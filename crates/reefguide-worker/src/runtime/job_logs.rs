@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::ledger::{Limit, Reached};
 use super::options::JobLogs;
-use crate::ledger::escape_id;
 use super::shutdown::Shutdown;
 use super::worker::Shared;
 use crate::Chain;
 use crate::job::Claim;
 use crate::job_log::JobLog;
+use crate::ledger::escape_id;
+use crate::ledger::{Limit, Reached};
 use crate::storage::{Outputs, Storage, StorageError, StorageUri};
 
 /// The name of a log among outputs.

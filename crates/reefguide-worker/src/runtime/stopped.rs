@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::ledger::{Resolution, SweepReport};
 use super::scratch::ScratchError;
+use crate::ledger::{Resolution, SweepReport};
 use crate::metrics::JobEnd;
 use crate::source::SourceError;
 

@@ -14,7 +14,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// Looks after the claims of dead workers until it is to stop; what it has begun to settle, it settles.
 pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Records, stop: CancellationToken) {
-    let mut recovery = Recovery::of(shared.source.clone(), shared.storage.clone(), records).until(stop.clone());
+    let mut recovery =
+        Recovery::of(shared.source.clone(), shared.storage.clone(), records).until(stop.clone());
     let interval = shared.options.record_interval;
     let mut complained = false;
     while !stop.is_cancelled() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::storage::{TransferStats, TransferProgress};
+use crate::storage::{TransferProgress, TransferStats};
 
 /// Between two log lines about the same transfers.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -57,9 +57,9 @@ mod tests {
     use super::*;
     use crate::handler::{ContextParts, JobContext, JobError, Registry};
     use crate::job::{Assignment, Job};
+    use crate::ledger::Limit;
     use crate::metrics::Metrics;
     use crate::runtime::attempt::store;
-    use crate::ledger::Limit;
     use crate::runtime::{COOPERATION, call};
     use crate::storage::{Outputs, S3Credentials, S3Options, Storage, StorageUri};
 
@@ -100,18 +100,16 @@ mod tests {
     /// A store that accepts connections and never says a word.
     async fn silent() -> (TcpListener, Storage) {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let options = S3Options {
-            endpoint: Some(format!("http://{}", server.local_addr().unwrap())),
-            credentials: Some(S3Credentials {
+        let mut options = S3Options::default()
+            .with_endpoint(format!("http://{}", server.local_addr().unwrap()))
+            .with_credentials(S3Credentials {
                 access_key: "a".into(),
                 secret_key: "s".into(),
                 session_token: None,
-            }),
-            connect_timeout: HOUR * 2,
-            attempt_timeout: HOUR * 2,
-            operation_timeout: HOUR * 2,
-            ..S3Options::default()
-        };
+            });
+        options.connect_timeout = HOUR * 2;
+        options.attempt_timeout = HOUR * 2;
+        options.operation_timeout = HOUR * 2;
         (server, Storage::s3(options).await)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Chain;
 use crate::health::Health;
 use crate::job::Claim;
-use crate::source::{JobSource, ClaimStatus};
+use crate::source::{ClaimStatus, JobSource};
 
 /// Asks at intervals, and returns why the outcome is no longer wanted. That a job is gone counts only when two answers
 /// in a row say so. Cancel safe.

@@ -18,10 +18,9 @@ pub mod process_memory;
 mod reporting;
 #[cfg(feature = "sentry")]
 pub mod sentry;
-pub mod signals;
 pub mod telemetry;
 
-pub use reefguide_terminal::{Bar, Exit, Signal, stdout};
+pub use reefguide_terminal::{Bar, Exit, Signal, signals, stdout};
 
 use std::time::Duration;
 

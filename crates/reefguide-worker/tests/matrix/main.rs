@@ -13,7 +13,7 @@
 
 mod case;
 mod checks;
-#[path = "../lab_storage/mod.rs"]
+#[path = "../../../reefguide-storage/tests/lab_storage/mod.rs"]
 mod lab_storage;
 mod report;
 mod run;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use reefguide_worker::health::Health;
 use reefguide_worker::job::{Assignment, Claim, Job, JobId, JobType, Outcome};
 use reefguide_worker::runtime::{RunOptions, Worker};
-use reefguide_worker::source::{Claimed, Delivery, JobSource, SourceError, Standing};
+use reefguide_worker::source::{ClaimStatus, Claimed, Delivery, JobSource, SourceError};
 use reefguide_worker::storage::Storage;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -100,8 +100,8 @@ impl JobSource for Source {
         Ok(None)
     }
 
-    async fn standing(&self, _: &Claim) -> Result<Standing, SourceError> {
-        answered(self.standing, Standing::Held).await
+    async fn claim_status(&self, _: &Claim) -> Result<ClaimStatus, SourceError> {
+        answered(self.standing, ClaimStatus::Held).await
     }
 
     async fn deliver(&self, _: &Claim, _: &Outcome) -> Result<Delivery, SourceError> {

@@ -10,7 +10,7 @@ mod delivering;
 mod exposition;
 mod healthy;
 mod job_logs;
-#[path = "../lab_storage/mod.rs"]
+#[path = "../../../reefguide-storage/tests/lab_storage/mod.rs"]
 mod lab_storage;
 mod limits;
 mod metrics;
@@ -18,7 +18,7 @@ mod pacing;
 mod recovering;
 mod rig;
 mod scratch;
-#[path = "../small_disk/mod.rs"]
+#[path = "../../../reefguide-storage/tests/small_disk/mod.rs"]
 mod small_disk;
 mod stopping;
 mod unanswered;

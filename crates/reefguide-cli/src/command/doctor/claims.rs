@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_worker::Chain;
-use reefguide_worker::job::{JobId, JobStatus, Outcome};
-use reefguide_worker::runtime::{Record, Recovery};
-use reefguide_worker::source::reefguide::{ApiError, Client};
+use reefguide_client::{ApiError, Client};
+use reefguide_jobs::job::{JobId, JobStatus, Outcome};
+use reefguide_jobs::ledger::{ClaimRecord, Recovery};
+use reefguide_transport::Chain;
 
 use super::finding::{Finding, Why, is_over};
 use crate::error::CliError;
@@ -52,7 +52,7 @@ pub(super) async fn look(
     Ok(claims)
 }
 
-async fn silent(client: &Client, record: Record) -> Result<Finding, ApiError> {
+async fn silent(client: &Client, record: ClaimRecord) -> Result<Finding, ApiError> {
     let status = match client.job(&record.job_id).await {
         Ok(details) => Some(details.job.status),
         Err(error) if error.is_gone() => None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use comfy_table::Cell;
 use jiff::Timestamp;
-use reefguide_worker::job::{JobId, JobStatus, JobType};
+use reefguide_client::job::{JobId, JobStatus, JobType};
 use serde::Serialize;
 
 use crate::output;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use reefguide_worker::runtime::Recovery;
-use reefguide_worker::source::reefguide::{Client, ReefGuide};
-use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_client::Client;
+use reefguide_jobs::ledger::Recovery;
+use reefguide_jobs::source::reefguide::ReefGuide;
+use reefguide_storage::{S3Credentials, S3Options, Storage, StorageUri};
 use secrecy::SecretString;
 
 use self::finding::Diagnosis;

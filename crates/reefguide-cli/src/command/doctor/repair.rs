@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reefguide_worker::Chain;
-use reefguide_worker::job::{JobId, JobStatus, Outcome};
-use reefguide_worker::runtime::{Record, Recovery, Settled};
-use reefguide_worker::source::reefguide::{ApiError, Client};
+use reefguide_client::{ApiError, Client};
+use reefguide_jobs::job::{JobId, JobStatus, Outcome};
+use reefguide_jobs::ledger::{ClaimRecord, Recovery, Resolution};
+use reefguide_transport::Chain;
 use serde::Serialize;
 
 use super::finding::{Diagnosis, Finding, Why};
@@ -22,9 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 #[derive(Default, Serialize)]
 pub(super) struct Repaired {
     /// Claims whose outcome was reported.
-    delivered: Vec<Record>,
+    delivered: Vec<ClaimRecord>,
     /// Claims for which there was nothing to report.
-    obsolete: Vec<Record>,
+    obsolete: Vec<ClaimRecord>,
     /// Jobs without a record that were reported as failed because their lease had ended.
     ended: Vec<JobId>,
     /// What could not be settled, and why.
@@ -43,11 +43,11 @@ pub(super) async fn settle(
 ) -> Result<(), CliError> {
     let mut told = 0;
     loop {
-        let look = recovery.look().await?;
+        let look = recovery.sweep().await?;
         repaired.failed.clear();
         for (mut record, settled) in look.dead {
             match settled {
-                Ok(Settled::Delivered(outcome)) => {
+                Ok(Resolution::Delivered(outcome)) => {
                     record.outcome = Some(outcome);
                     repaired.delivered.push(record);
                 }

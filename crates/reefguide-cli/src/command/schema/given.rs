@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use reefguide_worker::text::decode;
+use reefguide_transport::text::decode;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;

@@ -81,7 +81,6 @@ impl From<ApiError> for SourceError {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +98,7 @@ mod tests {
     #[test]
     fn a_result_that_the_api_cannot_store_is_refused_as_a_result() {
         let call = || "POST /x".to_owned();
-        let size = BODY_LIMIT + 1;
+        let size = 102_401;
         let path = "a".to_owned();
         for error in [
             ApiError::TooLarge { call: call(), size },

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::job::{AssignmentId, Claim, Job, JobId, JobType, Outcome};
+use crate::source::{ClaimStatus, Claimed, Delivery, JobSource, SourceError};
 use reefguide_client::{ApiError, AssignmentRecord, Client, JobDetails};
 use reefguide_transport::Chain;
-use crate::job::{AssignmentId, Claim, Job, JobId, JobType, Outcome};
 use reefguide_transport::retry::{RetryObserver, RetryPolicy};
-use crate::source::{Claimed, Delivery, JobSource, SourceError, ClaimStatus};
 
 /// How long an assignment holds if the API does not say: its own default.
 const DEFAULT_LEASE: Duration = Duration::from_secs(60 * 60);

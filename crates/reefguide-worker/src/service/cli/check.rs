@@ -6,9 +6,9 @@ use super::{
     Problem, Program, api_problem, bucket_problem, cache_problem, client, listen, scratch_problem,
     storage,
 };
+use crate::service::Exit;
 use crate::service::config::Config;
 use crate::service::ecs::TaskIdentity;
-use crate::service::Exit;
 use crate::service::stdout::{StdoutError, answer};
 use crate::source::reefguide::Client;
 use crate::storage::{InputCache, Storage, StorageUri};

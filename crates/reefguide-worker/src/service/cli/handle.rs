@@ -12,8 +12,8 @@ use super::{
 use crate::finite::not_json;
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
-use crate::log_queue;
 use crate::ledger::Limit;
+use crate::log_queue;
 use crate::runtime::{COOPERATION, call};
 use crate::scratch::{self, RunFolder};
 use crate::service::Bar;

@@ -17,8 +17,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
-use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::Exit;
+use super::config::{Config, ConfigError, ConfigSources, Variable};
 use super::reporting::{Reporting, Service};
 use super::signals::{self, Signals};
 use super::stdout::{answer, written};
@@ -378,7 +378,11 @@ fn client_builder(config: &Config) -> ClientBuilder {
         config.worker_password.clone(),
     )
     .timeout(config.api_timeout)
-    .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+    .user_agent(concat!(
+        env!("CARGO_PKG_NAME"),
+        "/",
+        env!("CARGO_PKG_VERSION")
+    ))
 }
 
 async fn storage(config: &Config) -> Storage {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::Chain;
 use crate::log_queue;
-use crate::service::config::{Config, ConfigError};
 use crate::service::Exit;
+use crate::service::config::{Config, ConfigError};
 use crate::service::paths::folder_obstacle;
 use crate::service::reporting::ReportingError;
 use crate::service::stdout::StdoutError;

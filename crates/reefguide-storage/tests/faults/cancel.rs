@@ -1,0 +1,189 @@
+//! Transfers that are dropped: while each of their requests is under way, and just as each is answered.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reefguide_lab::{Fault, Lab, Route};
+use reefguide_storage::{InputCache, Storage, StorageUri, TransferProgress};
+
+use crate::bench::{Bench, LARGE, LATE};
+use crate::content::content;
+
+/// The moments at which a transfer is dropped.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// While this request waits for its answer.
+    During(u64),
+    /// Just as this request is answered.
+    After(u64),
+}
+
+impl Moment {
+    /// Of a transfer of at most `requests`.
+    fn all(requests: u64) -> impl Iterator<Item = Self> {
+        (0..requests).flat_map(|at| [Self::During(at), Self::After(at)])
+    }
+
+    /// Drops `transfer` at this moment.
+    fn strike(self, bench: &Bench, transfer: impl Future) {
+        let before = bench.lab.requests().len() as u64;
+        match self {
+            Self::During(at) => {
+                bench.fault(Fault::delay(Route::AnyS3, LATE).after(at).times(1));
+                bench.cancel(transfer, |lab| lab.faults().fired() > 0);
+            }
+            Self::After(at) => {
+                let answered = |lab: &Lab| lab.requests().len() as u64 > before + at;
+                bench.cancel(transfer, answered);
+            }
+        }
+        bench.lab.faults().clear();
+    }
+}
+
+fn upload(size: usize, moment: Moment) {
+    let bench = Bench::new();
+    bench.put("results/a", b"before");
+    let (storage, to, sent) = (bench.storage(), bench.uri("results/a"), content(size));
+    moment.strike(&bench, async move { storage.upload_bytes(sent, &to).await });
+    let stored = bench.stored("results/a").unwrap();
+    let whole = stored == b"before" || stored == content(size);
+    assert!(whole, "{moment:?}: {} bytes are stored", stored.len());
+    bench.nothing_is_left_but(&[]);
+}
+
+fn download<F: Future + Send>(
+    inputs: &[(&str, usize)],
+    moment: Moment,
+    transfer: impl FnOnce(Storage, StorageUri, PathBuf) -> F,
+) {
+    let bench = Bench::new();
+    for (name, size) in inputs {
+        bench.put(&format!("inputs/{name}"), &content(*size));
+    }
+    let to = bench.local("received");
+    std::fs::create_dir(&to).unwrap();
+    let transfer = transfer(bench.storage(), bench.uri("inputs"), to.clone());
+    moment.strike(&bench, transfer);
+    let landed = |(name, size): &(&str, usize)| {
+        let received = std::fs::read(to.join(name)).ok()?;
+        assert!(
+            received == content(*size),
+            "{moment:?}: {name} is in pieces"
+        );
+        Some(format!("received/{name}"))
+    };
+    bench.nothing_is_left_in(|| inputs.iter().filter_map(landed).collect());
+}
+
+#[test]
+fn an_upload_of_one_request_is_dropped_at_any_moment() {
+    Moment::all(1).for_each(|moment| upload(100_000, moment));
+}
+
+#[test]
+fn an_upload_in_parts_is_dropped_at_any_moment() {
+    // Begin, three parts, complete.
+    Moment::all(5).for_each(|moment| upload(LARGE, moment));
+}
+
+#[test]
+fn a_download_of_one_request_is_dropped_at_any_moment() {
+    for moment in Moment::all(1) {
+        download(&[("a", 100_000)], moment, |storage, from, to| async move {
+            storage.download_file(&from.join("a")?, &to.join("a")).await
+        });
+    }
+}
+
+#[test]
+fn a_download_in_ranges_is_dropped_at_any_moment() {
+    for moment in Moment::all(3) {
+        download(&[("a", LARGE)], moment, |storage, from, to| async move {
+            storage.download_file(&from.join("a")?, &to.join("a")).await
+        });
+    }
+}
+
+#[test]
+fn a_download_in_ranges_is_dropped_whatever_was_written() {
+    // What is being written cannot be stopped, but there is more to come than that.
+    for moment in 0..5 {
+        let bench = Bench::new();
+        bench.put("inputs/a", &content(LARGE));
+        bench.fault(Fault::slow_pieces(Route::S3Get, Duration::from_millis(1)));
+        let progress = TransferProgress::default();
+        let storage = bench.storage().with_progress(&progress);
+        let (from, to) = (bench.uri("inputs/a"), bench.local("a"));
+        let written = (LARGE * moment / 10) as u64;
+        let transfer = async move { storage.download_file(&from, &to).await };
+        let dropped = bench.cancel(transfer, |_| progress.now().bytes >= written);
+        assert!(dropped, "it was over before {written} bytes were written");
+        bench.nothing_is_left_but(&[]);
+        assert!(progress.now().bytes < LARGE as u64, "it went on");
+    }
+}
+
+#[test]
+fn a_download_into_the_cache_is_dropped_at_any_moment_and_another_goes_on() {
+    // Inspect, and one request or three ranges.
+    for (size, requests) in [(100_000, 2), (LARGE, 4)] {
+        for moment in Moment::all(requests) {
+            let bench = Bench::new();
+            bench.put("inputs/a", &content(size));
+            let (folder, scratch) = (bench.local("cache"), bench.local("scratch"));
+            let fetch = || {
+                let cache = InputCache::new(&folder, LARGE as u64);
+                let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
+                let scratch = scratch.clone();
+                async move { cache.fetch(&storage, &from, &scratch).await }
+            };
+            moment.strike(&bench, fetch());
+            let fetched = bench.run(fetch()).unwrap();
+            assert!(std::fs::read(fetched.path()).unwrap() == content(size));
+            drop(fetched);
+            bench.nothing_is_left_in(|| {
+                let names = std::fs::read_dir(&folder).unwrap();
+                let name = |entry: std::fs::DirEntry| entry.file_name().into_string().unwrap();
+                let names: Vec<_> = names.map(|entry| name(entry.unwrap())).collect();
+                let entry = names.iter().find(|name| name.ends_with("-a"));
+                assert!(entry.is_some(), "{moment:?}: {names:?}");
+                let kept = ["cache/.lock".into(), format!("cache/{}", entry.unwrap())];
+                kept.into()
+            });
+        }
+    }
+}
+
+#[test]
+fn a_download_of_a_folder_is_dropped_at_any_moment() {
+    let inputs = [("a", 10_000), ("b", 20_000), ("c", 0), ("d", 30_000)];
+    for moment in Moment::all(5) {
+        download(&inputs, moment, |storage, from, to| async move {
+            storage.download_folder(&from, &to).await
+        });
+    }
+}
+
+#[test]
+fn an_upload_of_a_folder_is_dropped_at_any_moment() {
+    for moment in Moment::all(4) {
+        let bench = Bench::new();
+        let sizes = [("a", 10_000), ("b", 20_000), ("c", 0), ("d", 30_000)];
+        let folder = bench.local("sent");
+        std::fs::create_dir(&folder).unwrap();
+        for (name, size) in sizes {
+            std::fs::write(folder.join(name), content(size)).unwrap();
+        }
+        let (storage, to) = (bench.storage(), bench.uri("results"));
+        let transfer = async move { storage.upload_folder(&folder, &to).await };
+        moment.strike(&bench, transfer);
+        for (name, size) in sizes {
+            if let Some(stored) = bench.stored(&format!("results/{name}")) {
+                assert!(stored == content(size), "{moment:?}: {name} is in pieces");
+            }
+        }
+        bench.nothing_is_left_but(&["sent/a", "sent/b", "sent/c", "sent/d"]);
+    }
+}

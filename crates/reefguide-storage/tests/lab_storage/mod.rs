@@ -1,0 +1,20 @@
+//! How the S3 server of a lab is reached.
+
+use reefguide_lab::Lab;
+use reefguide_storage::{S3Credentials, S3Options};
+
+pub(crate) fn options(lab: &Lab) -> S3Options {
+    options_at(lab.s3_endpoint())
+}
+
+/// The same for a process that has only its address.
+pub(crate) fn options_at(endpoint: &str) -> S3Options {
+    let mut options = S3Options::default();
+    options.endpoint = Some(endpoint.into());
+    options.credentials = Some(S3Credentials {
+        access_key: "minioadmin".into(),
+        secret_key: "minioadmin".into(),
+        session_token: None,
+    });
+    options
+}

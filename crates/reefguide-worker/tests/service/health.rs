@@ -6,6 +6,7 @@ use reefguide_worker::health::{Health, LIMIT, Phase};
 use reefguide_worker::metrics::Metrics;
 use reefguide_worker::service::health::{HealthError, Monitor, bind, probe, serve};
 use serde_json::{Value, json};
+use reefguide_client::TokenObserver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +40,7 @@ async fn health_is_served_and_probed_until_the_shutdown() {
     health.enter(Phase::Working);
     health.job_started();
     let now = Instant::now();
-    health.token(now, now + Duration::from_secs(600));
+    health.renewed(now, now + Duration::from_secs(600));
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(40)).await;
     health.contact();

@@ -1,7 +1,7 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Credentials;
 
-use crate::s3::StoreError;
+use crate::s3::ObjectStoreError;
 
 use super::{BUCKET, Server, client_config, code, status};
 
@@ -115,7 +115,7 @@ async fn a_missing_bucket_is_named_as_such_by_every_operation() {
     assert_eq!(code(upload.send().await), "NoSuchBucket");
     assert!(matches!(
         server.store.list_keys(name, "", 1),
-        Err(StoreError::NoSuchBucket(_))
+        Err(ObjectStoreError::NoSuchBucket(_))
     ));
     assert_eq!(server.files(), 0);
 }

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::multipart::Upload;
 use super::{BUCKET, PART, Server, bytes};
-use crate::s3::Store;
+use crate::s3::ObjectStore;
 
 #[tokio::test]
 async fn of_two_concurrent_overwrites_one_wins_whole() {
@@ -122,7 +122,7 @@ async fn a_store_opened_again_has_its_objects_and_uploads_and_no_stray_file() {
     let stray = server.folder.path().join("blobs").join("stray");
     fs::write(&stray, "left by a killed process").unwrap();
 
-    let reopened = Store::open(server.folder.path()).unwrap();
+    let reopened = ObjectStore::open(server.folder.path()).unwrap();
     assert_eq!(reopened.list_keys(BUCKET, "", 10).unwrap(), ["key"]);
     assert!(!stray.exists());
     assert_eq!(server.files(), 2);

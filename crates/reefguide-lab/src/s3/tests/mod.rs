@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Credentials, Store, service};
+use super::{Credentials, ObjectStore, service};
 
 const BUCKET: &str = "reef";
 const REGION: &str = "ap-southeast-2";
@@ -35,7 +35,7 @@ const PART: usize = 5 * 1024 * 1024;
 /// A server with one empty bucket, gone with its folder when dropped.
 struct Server {
     client: Client,
-    store: Arc<Store>,
+    store: Arc<ObjectStore>,
     address: SocketAddr,
     folder: TempDir,
     accepting: JoinHandle<()>,
@@ -47,7 +47,7 @@ impl Server {
     }
 
     async fn start_in(folder: TempDir) -> Self {
-        let store = Store::open(folder.path()).unwrap();
+        let store = ObjectStore::open(folder.path()).unwrap();
         store.create_bucket(BUCKET).unwrap();
         let service = service(Arc::clone(&store), credentials());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

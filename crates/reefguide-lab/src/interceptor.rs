@@ -1,4 +1,4 @@
-//! What every request to either server passes: the fault dials and the request log.
+//! Every request to either server passes through here: faults strike it, and the request log records it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,17 +11,19 @@ use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tokio::time::sleep;
 
-use crate::body::{AnswerBody, AnyBody, BoxError, Harm, Harmed, RequestBody};
-use crate::fault::{FaultKind, Faults};
-use crate::refusal;
+use crate::body::{AnyBody, BodyFault, FaultyBody, RequestBody, ResponseBody};
+use crate::connection::{Connection, Connections};
+use crate::error::BoxError;
+use crate::fault::FaultKind;
+use crate::fault_response;
+use crate::faults::Faults;
 use crate::request_log::{RequestLog, RequestRecord};
 use crate::route::{Route, Side};
-use crate::server::{Connection, Connections};
 use crate::token::Tokens;
 
-/// Stands before one of the servers.
+/// Sits in front of one of the servers.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct Interceptor {
     side: Side,
     keep_alive: Option<Duration>,
     faults: Faults,
@@ -30,22 +32,22 @@ pub(crate) struct Gate {
     connections: Connections,
 }
 
-/// The client's address, for those who count its requests.
+/// The client's address, a request extension.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Client(pub(crate) std::net::IpAddr);
+pub(crate) struct ClientAddress(pub(crate) std::net::IpAddr);
 
-/// The job an answer is about, for the request log.
+/// The job that a response is about, a response extension for the request log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AboutJob(pub(crate) i64);
 
-/// The connection ends here, unanswered.
+/// The connection is closed without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("a fault cut the connection")]
 pub(crate) struct Cut;
 
-impl Gate {
-    /// `keep_alive` is how long an idle connection is said to be kept; `None` says nothing and keeps it for as long as
-    /// the client does.
+impl Interceptor {
+    /// `keep_alive` is how long the server says it keeps an idle connection. With `None` it says nothing and leaves
+    /// closing to the client.
     pub(crate) fn new(
         side: Side,
         keep_alive: Option<Duration>,
@@ -72,13 +74,13 @@ impl Gate {
         self.keep_alive
     }
 
-    /// Lets a request pass to `service`, unless a fault has other plans for it.
-    pub(crate) async fn answer<S, B>(
+    /// Passes a request to `service`, subject to the fault that strikes it, and logs it.
+    pub(crate) async fn handle<S, B>(
         &self,
         mut request: Request<Incoming>,
         service: &S,
         connection: &Arc<Connection>,
-    ) -> Result<Response<AnswerBody>, Cut>
+    ) -> Result<Response<ResponseBody>, Cut>
     where
         S: Service<Request<RequestBody>, Response = Response<B>>,
         S::Error: std::fmt::Debug,
@@ -92,17 +94,19 @@ impl Gate {
             Side::Api => Route::of_api(request.method(), request.uri().path()),
             Side::S3 => Some(Route::of_s3(request.method(), request.uri().path(), query)),
         };
-        let fault = route.and_then(|route| self.faults.strike(route, connection.is_reused()));
+        let fault = route.and_then(|route| self.faults.fire(route, connection.is_reused()));
         let method = request.method().to_string();
-        let path = shown_path(request.uri().path(), query);
+        let path = logged_path(request.uri().path(), query);
         let closes = request
             .headers()
             .get(CONNECTION)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        request.extensions_mut().insert(Client(connection.client));
+        request
+            .extensions_mut()
+            .insert(ClientAddress(connection.client));
 
-        let (answer, harm) = self
-            .pass(request, service, connection, fault.as_ref())
+        let (response, body_fault) = self
+            .respond(request, service, connection, fault.as_ref())
             .await;
         if let Some(route) = route {
             self.log.record(RequestRecord {
@@ -111,38 +115,41 @@ impl Gate {
                 route,
                 method,
                 path,
-                status: answer.as_ref().ok().map(|answer| answer.status().as_u16()),
-                ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                job_id: answer
+                status: response
                     .as_ref()
                     .ok()
-                    .and_then(|answer| answer.extensions().get::<AboutJob>())
+                    .map(|response| response.status().as_u16()),
+                ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                job_id: response
+                    .as_ref()
+                    .ok()
+                    .and_then(|response| response.extensions().get::<AboutJob>())
                     .map(|job| job.0),
                 fault: fault.as_ref().map(FaultKind::to_string),
             });
         }
-        let mut answer = answer?.map(|inner| AnswerBody {
-            inner: Harmed::new(inner, harm, connection),
+        let mut response = response?.map(|inner| ResponseBody {
+            inner: FaultyBody::new(inner, body_fault, connection),
             _busy: busy,
         });
         if let Some(limit) = self.keep_alive.filter(|_| !closes) {
-            let headers = answer.headers_mut();
+            let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
             if let Ok(value) = format!("timeout={}", limit.as_secs()).try_into() {
                 headers.insert(HeaderName::from_static("keep-alive"), value);
             }
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// The answer under `fault`, and what its body is to suffer.
-    async fn pass<S, B>(
+    /// The response under `fault`, and the fault for its body.
+    async fn respond<S, B>(
         &self,
         request: Request<Incoming>,
         service: &S,
         connection: &Arc<Connection>,
         fault: Option<&FaultKind>,
-    ) -> (Result<Response<AnyBody>, Cut>, Option<Harm>)
+    ) -> (Result<Response<AnyBody>, Cut>, Option<BodyFault>)
     where
         S: Service<Request<RequestBody>, Response = Response<B>>,
         S::Error: std::fmt::Debug,
@@ -158,17 +165,20 @@ impl Gate {
                 status,
                 retry_after,
             }) => {
-                drain(request.into_body()).await;
-                return (Ok(refusal::own(self.side, *status, *retry_after)), None);
+                discard(request.into_body()).await;
+                return (
+                    Ok(fault_response::error(self.side, *status, *retry_after)),
+                    None,
+                );
             }
             Some(FaultKind::Page { status }) => {
-                drain(request.into_body()).await;
-                return (Ok(refusal::page(*status)), None);
+                discard(request.into_body()).await;
+                return (Ok(fault_response::page(*status)), None);
             }
             Some(FaultKind::Redirect { status, location }) => {
-                let answer = refusal::redirect(*status, location.as_deref(), &request);
-                drain(request.into_body()).await;
-                return (Ok(answer), None);
+                let response = fault_response::redirect(*status, location.as_deref(), &request);
+                discard(request.into_body()).await;
+                return (Ok(response), None);
             }
             Some(FaultKind::Reset) => return reset(),
             Some(FaultKind::StaleKeepAlive) => return (Err(Cut), None),
@@ -176,44 +186,44 @@ impl Gate {
             Some(FaultKind::ExpireTokens) => self.tokens.expire_all(),
             _ => {}
         }
-        let harm = match fault {
-            Some(FaultKind::CutUpload { bytes }) => Some(Harm::Cut { left: *bytes }),
-            Some(FaultKind::CorruptUpload { bytes }) => Some(Harm::Corrupt { left: *bytes }),
+        let body_fault = match fault {
+            Some(FaultKind::CutUpload { bytes }) => Some(BodyFault::Cut { left: *bytes }),
+            Some(FaultKind::CorruptUpload { bytes }) => Some(BodyFault::Corrupt { left: *bytes }),
             _ => None,
         };
-        let request = request.map(|body| Harmed::new(body, harm, connection));
-        let answer = match service.call(request).await {
-            Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
+        let request = request.map(|body| FaultyBody::new(body, body_fault, connection));
+        let response = match service.call(request).await {
+            Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(error) => {
                 tracing::error!(?error, "a request could not be handled");
-                refusal::own(self.side, 500, None)
+                fault_response::error(self.side, 500, None)
             }
         };
-        if connection.is_cut() {
+        if connection.is_reset() {
             return (Err(Cut), None);
         }
-        let harm = match fault {
+        let body_fault = match fault {
             Some(FaultKind::LostAnswer) => return reset(),
             Some(FaultKind::SwappedAnswer { status }) => {
-                return (Ok(refusal::page(*status)), None);
+                return (Ok(fault_response::page(*status)), None);
             }
-            Some(FaultKind::SlowBody { ms }) => Some(Harm::late(Duration::from_millis(*ms))),
-            Some(FaultKind::SlowPieces { ms }) => Some(Harm::slow(Duration::from_millis(*ms))),
-            Some(FaultKind::CutBody { bytes }) => Some(Harm::Cut { left: *bytes }),
-            Some(FaultKind::CorruptBody { bytes }) => Some(Harm::Corrupt { left: *bytes }),
+            Some(FaultKind::SlowBody { ms }) => Some(BodyFault::late(Duration::from_millis(*ms))),
+            Some(FaultKind::SlowPieces { ms }) => Some(BodyFault::slow(Duration::from_millis(*ms))),
+            Some(FaultKind::CutBody { bytes }) => Some(BodyFault::Cut { left: *bytes }),
+            Some(FaultKind::CorruptBody { bytes }) => Some(BodyFault::Corrupt { left: *bytes }),
             _ => None,
         };
-        (Ok(answer), harm)
+        (Ok(response), body_fault)
     }
 }
 
-/// Reads a body to its end, so that its sender can hear the answer.
-async fn drain(mut body: Incoming) {
+/// Reads a body to its end: a client that is still sending may not read the response.
+async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// `path` with `query`, less the parts of a signature.
-fn shown_path(path: &str, query: &str) -> String {
+/// `path` with `query`, without the parts of a signature.
+fn logged_path(path: &str, query: &str) -> String {
     let plain: Vec<_> = query
         .split('&')
         .filter(|pair| !pair.is_empty() && !pair.starts_with("X-Amz-"))
@@ -230,11 +240,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shown_path_holds_no_signature() {
+    fn a_logged_path_has_no_signature() {
         assert_eq!(
-            shown_path("/b/k", "x-id=GetObject&X-Amz-Signature=00&X-Amz-Date=1"),
+            logged_path("/b/k", "x-id=GetObject&X-Amz-Signature=00&X-Amz-Date=1"),
             "/b/k?x-id=GetObject"
         );
-        assert_eq!(shown_path("/api/", ""), "/api/");
+        assert_eq!(logged_path("/api/", ""), "/api/");
     }
 }

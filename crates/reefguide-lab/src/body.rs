@@ -17,6 +17,8 @@ use crate::error::BoxError;
 pub(crate) type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
 /// A request body, as the server behind the interceptor reads it.
 pub(crate) type RequestBody = FaultyBody<Incoming>;
+/// A response body, as the client gets it.
+pub(crate) type ResponseBody = FaultyBody<AnyBody>;
 
 /// What a fault does to a body.
 pub(crate) enum BodyFault {
@@ -53,16 +55,24 @@ pub(crate) struct FaultyBody<B> {
     connection: Arc<Connection>,
     /// Whether the task has yielded since the last byte before the cut, so that hyper sends those bytes first.
     yielded: bool,
+    /// Keeps the connection busy until the body is sent.
+    _busy: Option<Busy>,
 }
 
 impl<B> FaultyBody<B> {
-    pub(crate) fn new(inner: B, fault: Option<BodyFault>, connection: &Arc<Connection>) -> Self {
+    pub(crate) fn new(
+        inner: B,
+        fault: Option<BodyFault>,
+        connection: &Arc<Connection>,
+        busy: Option<Busy>,
+    ) -> Self {
         let connection = Arc::clone(connection);
         Self {
             inner,
             fault,
             connection,
             yielded: false,
+            _busy: busy,
         }
     }
 }
@@ -137,30 +147,4 @@ fn apply(mut data: Bytes, fault: &mut Option<BodyFault>) -> Bytes {
         Some(BodyFault::Late(_) | BodyFault::Slow { .. }) | None => {}
     }
     data
-}
-
-/// A response body, which keeps its connection busy until it is sent.
-pub(crate) struct ResponseBody {
-    pub(crate) inner: FaultyBody<AnyBody>,
-    pub(crate) _busy: Busy,
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }

@@ -243,31 +243,27 @@ impl LabBuilder {
 
         let connections = Connections::default();
         let interceptor = |side, keep_alive| {
-            Interceptor::new(
+            Arc::new(Interceptor {
                 side,
                 keep_alive,
-                faults.clone(),
-                Arc::clone(&log),
-                Arc::clone(&tokens),
-                connections.clone(),
-            )
+                faults: faults.clone(),
+                log: Arc::clone(&log),
+                tokens: Arc::clone(&tokens),
+                connections: connections.clone(),
+            })
         };
-        let (before_api, before_s3) = (
-            interceptor(Side::Api, Some(self.keep_alive)),
-            interceptor(Side::S3, None),
-        );
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(
             api_listener,
             TowerToHyperService::new(api::service(Arc::clone(&api))),
-            Arc::new(before_api),
+            interceptor(Side::Api, Some(self.keep_alive)),
             stop.clone(),
         ));
         tasks.spawn(serve(
             s3_listener,
             TowerToHyperService::new(s3::service(objects, credentials)),
-            Arc::new(before_s3),
+            interceptor(Side::S3, None),
             stop.clone(),
         ));
         let hourly = stop.clone();

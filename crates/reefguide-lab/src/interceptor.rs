@@ -1,4 +1,4 @@
-//! Every request to either server passes through here: faults strike it, and the request log records it.
+//! Every request to either server passes through here: faults fire at it, and the request log records it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,12 +24,13 @@ use crate::token::Tokens;
 /// Sits in front of one of the servers.
 #[derive(Debug)]
 pub(crate) struct Interceptor {
-    side: Side,
-    keep_alive: Option<Duration>,
-    faults: Faults,
-    log: Arc<RequestLog>,
-    tokens: Arc<Tokens>,
-    connections: Connections,
+    pub(crate) side: Side,
+    /// How long the server says it keeps an idle connection. With `None` it says nothing and leaves closing to the client.
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) faults: Faults,
+    pub(crate) log: Arc<RequestLog>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) connections: Connections,
 }
 
 /// The client's address, a request extension.
@@ -46,35 +47,7 @@ pub(crate) struct AboutJob(pub(crate) i64);
 pub(crate) struct Cut;
 
 impl Interceptor {
-    /// `keep_alive` is how long the server says it keeps an idle connection. With `None` it says nothing and leaves
-    /// closing to the client.
-    pub(crate) fn new(
-        side: Side,
-        keep_alive: Option<Duration>,
-        faults: Faults,
-        log: Arc<RequestLog>,
-        tokens: Arc<Tokens>,
-        connections: Connections,
-    ) -> Self {
-        Self {
-            side,
-            keep_alive,
-            faults,
-            log,
-            tokens,
-            connections,
-        }
-    }
-
-    pub(crate) fn connections(&self) -> &Connections {
-        &self.connections
-    }
-
-    pub(crate) fn keep_alive(&self) -> Option<Duration> {
-        self.keep_alive
-    }
-
-    /// Passes a request to `service`, subject to the fault that strikes it, and logs it.
+    /// Passes a request to `service`, subject to the fault that fires at it, and logs it.
     pub(crate) async fn handle<S, B>(
         &self,
         mut request: Request<Incoming>,
@@ -128,10 +101,8 @@ impl Interceptor {
                 fault: fault.as_ref().map(FaultKind::to_string),
             });
         }
-        let mut response = response?.map(|inner| ResponseBody {
-            inner: FaultyBody::new(inner, body_fault, connection),
-            _busy: busy,
-        });
+        let mut response =
+            response?.map(|inner| FaultyBody::new(inner, body_fault, connection, Some(busy)));
         if let Some(limit) = self.keep_alive.filter(|_| !closes) {
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
@@ -191,7 +162,7 @@ impl Interceptor {
             Some(FaultKind::CorruptUpload { bytes }) => Some(BodyFault::Corrupt { left: *bytes }),
             _ => None,
         };
-        let request = request.map(|body| FaultyBody::new(body, body_fault, connection));
+        let request = request.map(|body| FaultyBody::new(body, body_fault, connection, None));
         let response = match service.call(request).await {
             Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
             Err(error) => {

@@ -67,28 +67,17 @@ fn built_in() -> Result<Vec<JobTypeSpec>, LabError> {
         input: Value,
         result: Value,
     }
-    let upstream = [
-        ("TEST", include_str!("schemas/test.json"), EXPIRY),
-        (
-            "SUITABILITY_ASSESSMENT",
-            include_str!("schemas/suitability_assessment.json"),
-            EXPIRY,
-        ),
-        (
-            "REGIONAL_ASSESSMENT",
-            include_str!("schemas/regional_assessment.json"),
-            EXPIRY,
-        ),
-        (
-            "DATA_SPECIFICATION_UPDATE",
-            include_str!("schemas/data_specification_update.json"),
-            EXPIRY,
-        ),
-        (
-            "ADRIA_MODEL_RUN",
-            include_str!("schemas/adria_model_run.json"),
-            EXPIRY * 4,
-        ),
+    macro_rules! upstream {
+        ($($name:literal $file:literal $expiry:expr,)*) => {
+            [$(($name, include_str!(concat!("schemas/", $file, ".json")), $expiry)),*]
+        };
+    }
+    let upstream = upstream![
+        "TEST" "test" EXPIRY,
+        "SUITABILITY_ASSESSMENT" "suitability_assessment" EXPIRY,
+        "REGIONAL_ASSESSMENT" "regional_assessment" EXPIRY,
+        "DATA_SPECIFICATION_UPDATE" "data_specification_update" EXPIRY,
+        "ADRIA_MODEL_RUN" "adria_model_run" EXPIRY * 4,
     ];
     let spec = |(name, schemas, expiry): (&str, &str, Duration)| {
         let Schemas { input, result } =
@@ -196,15 +185,13 @@ impl JobTypes {
     }
 
     pub(crate) fn accepts_input(&self, name: &str, payload: &Value) -> bool {
-        self.find(name)
-            .and_then(|known| known.input.as_ref())
-            .is_none_or(|schema| schema.is_valid(payload))
+        let schema = self.find(name).and_then(|known| known.input.as_ref());
+        schema.is_none_or(|schema| schema.is_valid(payload))
     }
 
     pub(crate) fn accepts_result(&self, name: &str, payload: &Value) -> bool {
-        self.find(name)
-            .and_then(|known| known.result.as_ref())
-            .is_none_or(|schema| schema.is_valid(payload))
+        let schema = self.find(name).and_then(|known| known.result.as_ref());
+        schema.is_none_or(|schema| schema.is_valid(payload))
     }
 
     pub(crate) fn expiry(&self, name: &str) -> Duration {

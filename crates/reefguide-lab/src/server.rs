@@ -71,14 +71,14 @@ async fn serve_connection<S, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let _open = interceptor.connections().open();
+    let _open = interceptor.connections.open();
     let connection = Arc::new(Connection::new(client));
     let stream = ResettableStream::new(stream, &connection);
     let respond = service_fn(|request| interceptor.handle(request, &service, &connection));
     let mut serving = pin!(
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), respond)
     );
-    let served = match interceptor.keep_alive() {
+    let served = match interceptor.keep_alive {
         None => serving.await,
         Some(limit) => tokio::select! {
             served = serving.as_mut() => served,

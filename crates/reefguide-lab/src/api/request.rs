@@ -43,22 +43,23 @@ impl ApiRequest {
 
     /// The account, if its role may work with jobs.
     pub(crate) fn analyst(&self, api: &Api) -> Result<&'static Account, ApiError> {
-        let account = self.account(api)?;
-        if account.role == Role::Default {
-            Err(ApiError::role())
-        } else {
-            Ok(account)
-        }
+        self.with_role(api, |role| role != Role::Default)
     }
 
     /// The account, if its role is administrator.
     pub(crate) fn admin(&self, api: &Api) -> Result<&'static Account, ApiError> {
+        self.with_role(api, |role| role == Role::Admin)
+    }
+
+    fn with_role(
+        &self,
+        api: &Api,
+        may: impl Fn(Role) -> bool,
+    ) -> Result<&'static Account, ApiError> {
         let account = self.account(api)?;
-        if account.role == Role::Admin {
-            Ok(account)
-        } else {
-            Err(ApiError::role())
-        }
+        may(account.role)
+            .then_some(account)
+            .ok_or_else(ApiError::role)
     }
 }
 

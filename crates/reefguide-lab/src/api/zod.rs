@@ -113,11 +113,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn optional_string(&mut self, key: &'static str) -> Option<&'a str> {
-        if self.get(key).is_some() {
-            self.string(key)
-        } else {
-            None
-        }
+        self.get(key)?;
+        self.string(key)
     }
 
     /// A number above 0, or an absent field.
@@ -166,17 +163,12 @@ impl<'a> Reader<'a> {
             _ if self.object.is_none() => {}
             other => {
                 let received = kind(other);
-                let message = if other.is_some() {
-                    format!("Expected {listed}, received {received}")
-                } else {
-                    REQUIRED.to_owned()
-                };
                 self.issues.push(Issue::EnumType {
+                    message: type_message(&listed, other),
                     expected: listed,
                     received,
                     code: INVALID_TYPE,
                     path,
-                    message,
                 });
             }
         }
@@ -265,21 +257,21 @@ impl<'a> Reader<'a> {
 }
 
 const INVALID_TYPE: &str = "invalid_type";
-const REQUIRED: &str = "Required";
 
 fn type_issue(expected: &'static str, value: Option<&Value>, path: Vec<Step>) -> Issue {
-    let received = kind(value);
-    let message = if value.is_some() {
-        format!("Expected {expected}, received {received}")
-    } else {
-        REQUIRED.to_owned()
-    };
     Issue::Type {
         code: INVALID_TYPE,
         expected,
-        received,
+        received: kind(value),
         path,
-        message,
+        message: type_message(expected, value),
+    }
+}
+
+fn type_message(expected: &str, value: Option<&Value>) -> String {
+    match value {
+        Some(_) => format!("Expected {expected}, received {}", kind(value)),
+        None => "Required".to_owned(),
     }
 }
 

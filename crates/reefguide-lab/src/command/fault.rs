@@ -107,32 +107,34 @@ impl FaultCommand {
     }
 
     fn kind_of(&self, kind: Kind) -> FaultKind {
+        let status = |default| self.status.unwrap_or(default);
+        let &Self { ms, bytes, .. } = self;
         match kind {
             Kind::Status => FaultKind::Status {
-                status: self.status.unwrap_or(500),
+                status: status(500),
                 retry_after: self.retry_after,
             },
             Kind::Page => FaultKind::Page {
-                status: self.status.unwrap_or(200),
+                status: status(200),
             },
             Kind::SwappedAnswer => FaultKind::SwappedAnswer {
-                status: self.status.unwrap_or(200),
+                status: status(200),
             },
             Kind::Redirect => FaultKind::Redirect {
-                status: self.status.unwrap_or(302),
+                status: status(302),
                 location: self.location.clone(),
             },
-            Kind::Delay => FaultKind::Delay { ms: self.ms },
+            Kind::Delay => FaultKind::Delay { ms },
             Kind::LostAnswer => FaultKind::LostAnswer,
             Kind::Reset => FaultKind::Reset,
             Kind::StaleKeepAlive => FaultKind::StaleKeepAlive,
             Kind::ExpireTokens => FaultKind::ExpireTokens,
-            Kind::SlowBody => FaultKind::SlowBody { ms: self.ms },
-            Kind::SlowPieces => FaultKind::SlowPieces { ms: self.ms },
-            Kind::CutBody => FaultKind::CutBody { bytes: self.bytes },
-            Kind::CorruptBody => FaultKind::CorruptBody { bytes: self.bytes },
-            Kind::CutUpload => FaultKind::CutUpload { bytes: self.bytes },
-            Kind::CorruptUpload => FaultKind::CorruptUpload { bytes: self.bytes },
+            Kind::SlowBody => FaultKind::SlowBody { ms },
+            Kind::SlowPieces => FaultKind::SlowPieces { ms },
+            Kind::CutBody => FaultKind::CutBody { bytes },
+            Kind::CorruptBody => FaultKind::CorruptBody { bytes },
+            Kind::CutUpload => FaultKind::CutUpload { bytes },
+            Kind::CorruptUpload => FaultKind::CorruptUpload { bytes },
         }
     }
 }

@@ -1,184 +1,60 @@
-//! The operations that the S3 server has. Those on buckets are here, each of the others in the module for its subject. An
-//! operation that is not here responds with `NotImplemented`.
+//! The operations that the S3 server has. Each is in the module for its subject. An operation that is not here responds with
+//! `NotImplemented`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::store::ObjectStore;
-use super::time::timestamp;
-use super::{copy, list_objects, multipart, object};
+use super::{bucket, copy, list_objects, multipart, object};
 
 /// The store behind the protocol.
 pub(super) struct Backend {
     pub(super) store: Arc<ObjectStore>,
 }
 
-#[async_trait]
-impl S3 for Backend {
-    async fn create_bucket(
-        &self,
-        request: S3Request<CreateBucketInput>,
-    ) -> S3Result<S3Response<CreateBucketOutput>> {
-        let bucket = request.input.bucket;
-        if !self.store.add_bucket(&bucket)? {
-            return Err(s3_error!(
-                BucketAlreadyOwnedByYou,
-                "bucket {bucket:?} exists"
-            ));
+/// Implements [`S3`]: the name of each operation, its input and output, and the call that performs it.
+macro_rules! operations {
+    (|$store:ident, $request:ident| $($name:ident($input:ty) -> $output:ty = $call:expr;)*) => {
+        #[async_trait]
+        impl S3 for Backend {
+            $(async fn $name(&self, $request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                let $store = &self.store;
+                $call
+            })*
         }
-        Ok(S3Response::new(CreateBucketOutput {
-            location: Some(format!("/{bucket}")),
-        }))
-    }
+    };
+}
 
-    async fn delete_bucket(
-        &self,
-        request: S3Request<DeleteBucketInput>,
-    ) -> S3Result<S3Response<DeleteBucketOutput>> {
-        self.store.delete_bucket(&request.input.bucket)?;
-        Ok(S3Response::new(DeleteBucketOutput::default()))
-    }
+operations! { |store, request|
+    create_bucket(CreateBucketInput) -> CreateBucketOutput = bucket::create(store, request.input);
+    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete(store, &request.input);
+    head_bucket(HeadBucketInput) -> HeadBucketOutput = bucket::head(store, &request.input);
+    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput =
+        bucket::location(store, &request.input);
+    list_buckets(ListBucketsInput) -> ListBucketsOutput = { drop(request); bucket::list(store) };
 
-    async fn head_bucket(
-        &self,
-        request: S3Request<HeadBucketInput>,
-    ) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.store.require_bucket(&request.input.bucket)?;
-        Ok(S3Response::new(HeadBucketOutput::default()))
-    }
+    list_objects(ListObjectsInput) -> ListObjectsOutput = list_objects::version_1(store, request.input);
+    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list_objects::version_2(store, request.input);
 
-    async fn get_bucket_location(
-        &self,
-        request: S3Request<GetBucketLocationInput>,
-    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        self.store.require_bucket(&request.input.bucket)?;
-        Ok(S3Response::new(GetBucketLocationOutput::default()))
-    }
+    put_object(PutObjectInput) -> PutObjectOutput = object::put(store, request).await;
+    get_object(GetObjectInput) -> GetObjectOutput = object::get(store, &request.input);
+    head_object(HeadObjectInput) -> HeadObjectOutput = object::head(store, &request.input);
+    delete_object(DeleteObjectInput) -> DeleteObjectOutput = object::delete(store, request.input);
+    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = object::delete_many(store, request.input);
+    copy_object(CopyObjectInput) -> CopyObjectOutput = copy::copy_object(store, request.input).await;
 
-    async fn list_buckets(
-        &self,
-        _request: S3Request<ListBucketsInput>,
-    ) -> S3Result<S3Response<ListBucketsOutput>> {
-        let buckets = self.store.buckets()?.into_iter();
-        Ok(S3Response::new(ListBucketsOutput {
-            buckets: Some(
-                buckets
-                    .map(|bucket| Bucket {
-                        creation_date: Some(timestamp(bucket.created)),
-                        name: Some(bucket.name),
-                        ..Bucket::default()
-                    })
-                    .collect(),
-            ),
-            ..ListBucketsOutput::default()
-        }))
-    }
-
-    async fn list_objects_v2(
-        &self,
-        request: S3Request<ListObjectsV2Input>,
-    ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        list_objects::list_objects_v2(&self.store, request)
-    }
-
-    async fn list_objects(
-        &self,
-        request: S3Request<ListObjectsInput>,
-    ) -> S3Result<S3Response<ListObjectsOutput>> {
-        list_objects::list_objects(&self.store, request)
-    }
-
-    async fn put_object(
-        &self,
-        request: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
-        object::put(&self.store, request).await
-    }
-
-    async fn get_object(
-        &self,
-        request: S3Request<GetObjectInput>,
-    ) -> S3Result<S3Response<GetObjectOutput>> {
-        object::get(&self.store, &request.input)
-    }
-
-    async fn head_object(
-        &self,
-        request: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
-        object::head(&self.store, &request.input)
-    }
-
-    async fn copy_object(
-        &self,
-        request: S3Request<CopyObjectInput>,
-    ) -> S3Result<S3Response<CopyObjectOutput>> {
-        copy::copy_object(&self.store, request.input).await
-    }
-
-    async fn delete_object(
-        &self,
-        request: S3Request<DeleteObjectInput>,
-    ) -> S3Result<S3Response<DeleteObjectOutput>> {
-        object::delete(&self.store, request.input)
-    }
-
-    async fn delete_objects(
-        &self,
-        request: S3Request<DeleteObjectsInput>,
-    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        object::delete_many(&self.store, request.input)
-    }
-
-    async fn create_multipart_upload(
-        &self,
-        request: S3Request<CreateMultipartUploadInput>,
-    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        multipart::create(&self.store, request.input)
-    }
-
-    async fn upload_part(
-        &self,
-        request: S3Request<UploadPartInput>,
-    ) -> S3Result<S3Response<UploadPartOutput>> {
-        multipart::upload_part(&self.store, request).await
-    }
-
-    async fn upload_part_copy(
-        &self,
-        request: S3Request<UploadPartCopyInput>,
-    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        copy::copy_part(&self.store, request.input).await
-    }
-
-    async fn complete_multipart_upload(
-        &self,
-        request: S3Request<CompleteMultipartUploadInput>,
-    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        multipart::complete(&self.store, request.input)
-    }
-
-    async fn abort_multipart_upload(
-        &self,
-        request: S3Request<AbortMultipartUploadInput>,
-    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        multipart::abort(&self.store, &request.input)
-    }
-
-    async fn list_parts(
-        &self,
-        request: S3Request<ListPartsInput>,
-    ) -> S3Result<S3Response<ListPartsOutput>> {
-        multipart::list_parts(&self.store, request.input)
-    }
-
-    async fn list_multipart_uploads(
-        &self,
-        request: S3Request<ListMultipartUploadsInput>,
-    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-        multipart::list_uploads(&self.store, request.input)
-    }
+    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput =
+        multipart::create(store, request.input);
+    upload_part(UploadPartInput) -> UploadPartOutput = multipart::upload_part(store, request).await;
+    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = copy::copy_part(store, request.input).await;
+    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput =
+        multipart::complete(store, request.input);
+    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput =
+        multipart::abort(store, &request.input);
+    list_parts(ListPartsInput) -> ListPartsOutput = multipart::list_parts(store, request.input);
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput =
+        multipart::list_uploads(store, request.input);
 }

@@ -3,18 +3,17 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use s3s::dto::*;
-use s3s::{S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Response, S3Result, s3_error};
 
 use super::protocol::{common_prefixes, encoded, limit, query};
 use super::store::{ListedObject, ObjectStore};
 use super::time::timestamp;
 
 /// Version 2 of the operation: pages continue at a token.
-pub(super) fn list_objects_v2(
+pub(super) fn version_2(
     store: &ObjectStore,
-    request: S3Request<ListObjectsV2Input>,
+    input: ListObjectsV2Input,
 ) -> S3Result<S3Response<ListObjectsV2Output>> {
-    let input = request.input;
     let token = input
         .continuation_token
         .as_deref()
@@ -51,11 +50,10 @@ pub(super) fn list_objects_v2(
 }
 
 /// Version 1 of the operation: pages continue at a marker.
-pub(super) fn list_objects(
+pub(super) fn version_1(
     store: &ObjectStore,
-    request: S3Request<ListObjectsInput>,
+    input: ListObjectsInput,
 ) -> S3Result<S3Response<ListObjectsOutput>> {
-    let input = request.input;
     let limit = limit(input.max_keys)?;
     let page = store.list(
         &input.bucket,

@@ -8,7 +8,7 @@
 
 mod backend;
 mod blob;
-mod buckets;
+mod bucket;
 mod checksum;
 mod conditions;
 mod copy;

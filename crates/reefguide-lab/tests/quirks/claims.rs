@@ -1,4 +1,4 @@
-//! Claims and results: what races, what closes, what overwrites.
+//! Tests of claims and results: races, closed assignments, overwritten statuses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::session::{Session, json_of};
 
-/// Long enough for every request of a test to come within half of it.
+/// Long enough for all requests of a test to arrive within half of it.
 const RACE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
+async fn simultaneous_assigns_all_succeed_and_the_next_one_fails() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
     let job = session.submit(1);
     let answers = futures_util::future::join_all((0..20).map(|_| session.assign(job))).await;
@@ -38,9 +38,9 @@ async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_job_is_assigned_and_cancelled_at_one_moment_and_both_succeed() {
+async fn assigning_and_cancelling_a_job_at_once_both_succeed() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
-    let at_one_moment = async |cancel_first: bool| {
+    let assign_and_cancel = async |cancel_first: bool| {
         let job = session.submit(i64::from(cancel_first));
         let path = format!("/api/jobs/{job}/cancel");
         let nothing = json!({});
@@ -60,12 +60,12 @@ async fn a_job_is_assigned_and_cancelled_at_one_moment_and_both_succeed() {
         // The assignment is written last.
         assert_eq!(session.status(job), "IN_PROGRESS");
     };
-    tokio::join!(at_one_moment(true), at_one_moment(false));
+    tokio::join!(assign_and_cancel(true), assign_and_cancel(false));
 }
 
 #[tokio::test]
-async fn a_job_id_is_taken_without_its_fraction() {
-    let session = Session::calm().await;
+async fn a_fractional_job_id_is_truncated() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let body = json!({ "jobId": job as f64 + 0.9, "ecsTaskArn": "t", "ecsClusterArn": "c" });
     let answer = session.post("/api/jobs/assign", &body).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_job_id_is_taken_without_its_fraction() {
 }
 
 #[tokio::test]
-async fn of_two_results_that_come_together_one_is_a_500() {
+async fn of_two_simultaneous_results_one_gets_a_500() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
     let assignment = session.assigned(session.submit(1)).await;
     let body = json!({ "status": "SUCCEEDED" });
@@ -94,8 +94,8 @@ async fn of_two_results_that_come_together_one_is_a_500() {
 }
 
 #[tokio::test]
-async fn a_result_in_progress_closes_the_assignment_for_good() {
-    let session = Session::calm().await;
+async fn a_result_with_status_in_progress_completes_the_assignment() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
     assert_eq!(
@@ -118,7 +118,7 @@ async fn a_result_in_progress_closes_the_assignment_for_good() {
 }
 
 #[tokio::test]
-async fn a_job_put_back_is_offered_again_only_after_its_assignment_has_expired() {
+async fn a_job_set_back_to_pending_is_offered_only_after_its_assignment_has_expired() {
     let brief = JobTypeSpec::new("BRIEF").expiry(Duration::ZERO);
     let session = Session::with(Lab::builder().job_type(brief).assign_race(Duration::ZERO)).await;
     let long = session.submit(1);
@@ -142,7 +142,7 @@ async fn a_job_put_back_is_offered_again_only_after_its_assignment_has_expired()
     assert_eq!(
         session.assign(long).await.unwrap().status(),
         200,
-        "it may be claimed all the same"
+        "it can be claimed nevertheless"
     );
 }
 
@@ -160,7 +160,7 @@ async fn an_expired_job_stays_in_progress_and_is_not_offered() {
 
 #[tokio::test]
 async fn a_result_overwrites_timed_out() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
     session
@@ -179,8 +179,8 @@ async fn a_result_overwrites_timed_out() {
 }
 
 #[tokio::test]
-async fn a_refused_result_leaves_the_job_to_another_try() {
-    let session = Session::calm().await;
+async fn after_a_refused_result_another_can_be_posted() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
     let refused = session
@@ -220,7 +220,7 @@ async fn a_refused_result_leaves_the_job_to_another_try() {
 }
 
 #[tokio::test]
-async fn a_nul_anywhere_is_a_500() {
+async fn a_nul_character_anywhere_gets_a_500() {
     let session = Session::with(Lab::builder().any_job_type().assign_race(Duration::ZERO)).await;
     let body = json!({ "type": "OPEN", "inputPayload": { "text": "a\0b" } });
     assert_eq!(

@@ -101,22 +101,20 @@ pub enum FaultKind {
 }
 
 fn status<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
-    let status = u16::deserialize(from)?;
-    if (200..600).contains(&status) {
-        Ok(status)
-    } else {
-        let problem = format!("status {status} cannot be sent: use 200 to 599");
-        Err(D::Error::custom(problem))
+    match u16::deserialize(from)? {
+        status @ 200..600 => Ok(status),
+        other => Err(D::Error::custom(format_args!(
+            "status {other} cannot be sent: use 200 to 599"
+        ))),
     }
 }
 
 fn redirect_status<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
-    let status = u16::deserialize(from)?;
-    if matches!(status, 301 | 302 | 303 | 307 | 308) {
-        Ok(status)
-    } else {
-        let problem = format!("status {status} does not redirect: use 301, 302, 303, 307 or 308");
-        Err(D::Error::custom(problem))
+    match u16::deserialize(from)? {
+        status @ (301..=303 | 307 | 308) => Ok(status),
+        other => Err(D::Error::custom(format_args!(
+            "status {other} does not redirect: use 301, 302, 303, 307 or 308"
+        ))),
     }
 }
 

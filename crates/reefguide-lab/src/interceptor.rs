@@ -1,5 +1,6 @@
 //! Every request to either server passes through here: faults fire at it, and the request log records it.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,10 +56,8 @@ impl Interceptor {
         connection: &Arc<Connection>,
     ) -> Result<Response<ResponseBody>, Cut>
     where
-        S: Service<Request<RequestBody>, Response = Response<B>>,
-        S::Error: std::fmt::Debug,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error: Debug>,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let busy = connection.busy();
         let started = Instant::now();
@@ -82,22 +81,18 @@ impl Interceptor {
             .respond(request, service, connection, fault.as_ref())
             .await;
         if let Some(route) = route {
+            let sent = response.as_ref().ok();
             self.log.record(RequestRecord {
                 at: format!("{:.3}", jiff::Timestamp::now()),
                 side: self.side,
                 route,
                 method,
                 path,
-                status: response
-                    .as_ref()
-                    .ok()
-                    .map(|response| response.status().as_u16()),
+                status: sent.map(|response| response.status().as_u16()),
                 ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                job_id: response
-                    .as_ref()
-                    .ok()
-                    .and_then(|response| response.extensions().get::<AboutJob>())
-                    .map(|job| job.0),
+                job_id: sent
+                    .and_then(|response| response.extensions().get())
+                    .map(|AboutJob(job)| *job),
                 fault: fault.as_ref().map(FaultKind::to_string),
             });
         }
@@ -122,10 +117,8 @@ impl Interceptor {
         fault: Option<&FaultKind>,
     ) -> (Result<Response<AnyBody>, Cut>, Option<BodyFault>)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>>,
-        S::Error: std::fmt::Debug,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        S: Service<Request<RequestBody>, Response = Response<B>, Error: Debug>,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let reset = || {
             connection.reset();

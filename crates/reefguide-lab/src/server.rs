@@ -1,5 +1,6 @@
 //! The accept loop that both servers run on. It speaks HTTP/1.1 and closes idle connections.
 
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,11 +30,9 @@ pub(crate) async fn serve<S, B>(
     interceptor: Arc<Interceptor>,
     stop: CancellationToken,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-    S::Error: std::fmt::Debug,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Debug, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
@@ -62,10 +61,8 @@ async fn serve_connection<S, B>(
     service: S,
     interceptor: Arc<Interceptor>,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>>,
-    S::Error: std::fmt::Debug,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Debug>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     // With Nagle's algorithm on, a small response waits 40 ms for the client's delayed acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {

@@ -40,11 +40,10 @@ async fn faults(State(api): Shared) -> Response {
 
 async fn add_fault(State(api): Shared, fault: Result<Json<Fault>, JsonRejection>) -> Response {
     match fault {
-        Ok(Json(fault)) => (
-            StatusCode::CREATED,
-            Json(json!({ "id": api.faults.add(fault) })),
-        )
-            .into_response(),
+        Ok(Json(fault)) => {
+            let id = api.faults.add(fault);
+            (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
+        }
         Err(error) => unreadable(&error),
     }
 }

@@ -74,25 +74,12 @@ pub(super) async fn download(
         .and_then(|seconds| seconds.try_into().ok())
         .unwrap_or(URL_LIFE_SECONDS);
     let endpoint = objects.endpoint_at(request.host.as_deref());
-    let url = |key: &str| {
-        s3::presign_get(
-            &endpoint,
-            objects.region,
-            &objects.credentials,
-            &objects.bucket,
-            key,
-            life,
-        )
+    let (region, credentials) = (objects.region, &objects.credentials);
+    let file = |key: String| {
+        let url = s3::presign_get(&endpoint, region, credentials, &objects.bucket, &key, life);
+        (key[path.len()..].trim_start_matches('/').to_owned(), url)
     };
-    let files = keys
-        .iter()
-        .map(|key| {
-            (
-                key[path.len()..].trim_start_matches('/').to_owned(),
-                url(key),
-            )
-        })
-        .collect();
+    let files = keys.into_iter().map(file).collect();
     let job = Summary {
         id,
         r#type: details.job.r#type,

@@ -84,19 +84,7 @@ pub(super) async fn create(State(api): Shared, request: ApiRequest) -> Result<Re
         .cloned()
         .unwrap_or_default();
     let created = api.submit(user.id, job_type.unwrap_or_default(), payload)?;
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer {
-        job_id: i64,
-        cached: bool,
-        request_id: i64,
-    }
-    let answer = Answer {
-        job_id: created.job_id,
-        cached: created.cached,
-        request_id: created.request_id,
-    };
-    Ok(about(created.job_id, json(StatusCode::OK, &answer)))
+    Ok(about(created.job_id, json(StatusCode::OK, &created)))
 }
 
 pub(super) async fn poll(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
@@ -125,14 +113,15 @@ pub(super) async fn job(
 ) -> Result<Response, ApiError> {
     request.analyst(&api)?;
     let id = request::id(&id)?;
+    Ok(job_response(id, api.job(id)?))
+}
+
+fn job_response(id: i64, job: impl Serialize) -> Response {
     #[derive(Serialize)]
-    struct Answer {
-        job: JobDetails,
+    struct Answer<T> {
+        job: T,
     }
-    Ok(about(
-        id,
-        json(StatusCode::OK, &Answer { job: api.job(id)? }),
-    ))
+    about(id, json(StatusCode::OK, &Answer { job }))
 }
 
 fn status_filter(request: &ApiRequest) -> Result<Option<Status>, ApiError> {
@@ -185,10 +174,5 @@ pub(super) async fn cancel(
 ) -> Result<Response, ApiError> {
     let account = request.analyst(&api)?;
     let id = request::id(&id)?;
-    #[derive(Serialize)]
-    struct Answer {
-        job: Job,
-    }
-    let job = api.cancel(account, id).await?;
-    Ok(about(id, json(StatusCode::OK, &Answer { job })))
+    Ok(job_response(id, api.cancel(account, id).await?))
 }

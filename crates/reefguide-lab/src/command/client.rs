@@ -13,7 +13,7 @@ use crate::error::BoxError;
 /// A running lab.
 #[derive(Debug, Args)]
 pub(super) struct Client {
-    /// The API of the lab
+    /// The lab's API
     #[arg(
         long,
         value_name = "URL",

@@ -8,7 +8,6 @@ mod text;
 mod up;
 
 use std::error::Error;
-use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -71,10 +70,7 @@ pub async fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         print_error(error.as_ref());
-        let mut causes = std::iter::successors(Some(error.as_ref() as &dyn Error), |error| {
-            (*error).source()
-        });
-        match causes.any(<dyn Error>::is::<StdoutError>) {
+        match sources(error.as_ref()).any(|error| error.is::<StdoutError>()) {
             true => UNWRITTEN.into(),
             false => ExitCode::FAILURE,
         }
@@ -97,22 +93,15 @@ fn unparsed(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Prints an error. stderr may have no reader.
+/// Prints an error and its sources on one line. stderr may have no reader.
 fn print_error(error: &(dyn Error + 'static)) {
-    let _ = writeln!(io::stderr(), "error: {}", ErrorChain(error));
+    let chain: Vec<_> = sources(error).map(ToString::to_string).collect();
+    let _ = writeln!(io::stderr(), "error: {}", chain.join(": "));
 }
 
-/// An error and its sources on one line.
-struct ErrorChain<'a>(&'a dyn Error);
-
-impl fmt::Display for ErrorChain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
+/// An error, its source, that one's source and so on.
+fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }

@@ -12,7 +12,7 @@ use super::error::ObjectStoreError;
 use super::protocol::{algorithm, give_checksum, headers_of, new_object, satisfiable};
 use super::receive::{self, ReceivedBody};
 use super::store::{Object, ObjectStore};
-use super::time::{now, timestamp};
+use super::time::timestamp;
 use super::upload::Part;
 use crate::hex::hex;
 
@@ -79,13 +79,7 @@ pub(super) async fn copy_part(
     let upload = store.upload(&input.bucket, &input.key, &input.upload_id)?;
     let algorithm = upload.checksum.map(|(algorithm, _)| algorithm);
     let received = write_copy(store, source, range, algorithm).await?;
-    let part = Part {
-        number: input.part_number,
-        md5: received.md5,
-        modified: now(),
-        checksum: received.checksum,
-        segment: received.segment,
-    };
+    let part = Part::new(input.part_number, received);
     store.put_part(&input.bucket, &input.key, &input.upload_id, &part)?;
     let mut result = CopyPartResult {
         e_tag: Some(ETag::Strong(hex(&part.md5))),

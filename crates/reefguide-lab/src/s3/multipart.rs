@@ -10,7 +10,7 @@ use super::protocol::{
 };
 use super::receive::IncomingBody;
 use super::store::ObjectStore;
-use super::time::{now, timestamp};
+use super::time::timestamp;
 use super::upload::{CompletedPart, Completion, Part};
 use crate::hex::hex;
 
@@ -78,13 +78,7 @@ pub(super) async fn upload_part(
             checksum.algorithm.name()
         ));
     }
-    let part = Part {
-        number: input.part_number,
-        md5: received.md5,
-        modified: now(),
-        checksum: received.checksum,
-        segment: received.segment,
-    };
+    let part = Part::new(input.part_number, received);
     store.put_part(&input.bucket, &input.key, &input.upload_id, &part)?;
     let mut output = UploadPartOutput {
         e_tag: Some(ETag::Strong(hex(&part.md5))),

@@ -9,6 +9,7 @@ use super::checksum::{Algorithm, Checksum};
 use super::conditions::WriteCondition;
 use super::error::ObjectStoreError;
 use super::listing::{ListPage, ListQuery};
+use super::receive::ReceivedBody;
 use super::store::{Headers, Object, ObjectStore, key, require_bucket, set_referenced};
 use super::time::now;
 use crate::hex::hex;
@@ -35,6 +36,19 @@ pub(super) struct Part {
     pub(super) modified: i64,
     pub(super) checksum: Option<Checksum>,
     pub(super) segment: Segment,
+}
+
+impl Part {
+    /// A part that was just received.
+    pub(super) fn new(number: i32, received: ReceivedBody) -> Self {
+        Self {
+            number,
+            md5: received.md5,
+            modified: now(),
+            checksum: received.checksum,
+            segment: received.segment,
+        }
+    }
 }
 
 /// The completed object as the client describes it.

@@ -11,11 +11,12 @@ use super::rows::{self, JOB, Job, JobDetails, Status, Time};
 use crate::jsonb::Jsonb;
 
 /// The result of a submission.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Created {
     pub(crate) job_id: i64,
     pub(crate) cached: bool,
-    pub(crate) request_id: i64,
+    request_id: i64,
 }
 
 /// A job without its payload, which may be large.

@@ -13,7 +13,7 @@ fn error_messages_say_what_to_do() {
     let mask = |text: String| text.replace(port, "PORT");
     insta::assert_snapshot!(mask(run(&["up", "--port", port]).1), @"error: the api server cannot listen on 127.0.0.1:PORT; choose another port (0 for a free one) or host: Address already in use (os error N)");
     insta::assert_snapshot!(mask(run(&["up", "--host", "0.0.0.0", "--port", port]).1), @r"
-    warning: listening on 0.0.0.0: other machines may reach the lab, its passwords are public and nothing is guarded
+    warning: listening on 0.0.0.0: other machines may reach the lab, its passwords are public and nothing is protected
     error: the api server cannot listen on 0.0.0.0:PORT; choose another port (0 for a free one) or host: Address already in use (os error N)
     ");
     insta::assert_snapshot!(run(&["up", "--port", "0", "--s3-port", "0", "--schema", "MINE=missing.json"]).1, @"error: the schema file missing.json cannot be read: No such file or directory (os error N)");
@@ -27,9 +27,9 @@ fn error_messages_say_what_to_do() {
     insta::assert_snapshot!(submit("{"), @"error: payload in {: not JSON: EOF while parsing an object at line 1 column 1");
     insta::assert_snapshot!(submit("missing.json"), @"error: payload in missing.json: No such file or directory (os error N)");
     drop(lab);
-    insta::assert_snapshot!(run(&["fault", "poll", "reset", "--lab", "http://127.0.0.1:1"]).1, @"error: no lab answers at http://127.0.0.1:1/; start one with `reefguide-lab up`, or name its API with --lab: Connection refused (os error N)");
+    insta::assert_snapshot!(run(&["fault", "poll", "reset", "--lab", "http://127.0.0.1:1"]).1, @"error: no lab responds at http://127.0.0.1:1/; start one with `reefguide-lab up`, or pass its API with --lab: Connection refused (os error N)");
     insta::assert_snapshot!(run(&["fault", "nowhere", "reset"]).1, @r#"
-    error: invalid value 'nowhere' for '[ROUTE]': no route is called `nowhere`; there are login, token, profile, create, poll, assign, job, list, result, cancel, download, data-specification, timeout-jobs, health, api-other, s3-put, s3-create-upload, s3-upload-part, s3-complete-upload, s3-abort-upload, s3-get, s3-head, s3-delete, s3-list, s3-other, any-api, any-s3, any
+    error: invalid value 'nowhere' for '[ROUTE]': no route is called `nowhere`; use one of login, token, profile, create, poll, assign, job, list, result, cancel, download, data-specification, timeout-jobs, health, api-other, s3-put, s3-create-upload, s3-upload-part, s3-complete-upload, s3-abort-upload, s3-get, s3-head, s3-delete, s3-list, s3-other, any-api, any-s3, any
 
     For more information, try '--help'.
     "#);

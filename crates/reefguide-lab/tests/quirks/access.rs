@@ -6,7 +6,7 @@ use reefguide_lab::Lab;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::session::{Session, json_of, login};
+use crate::session::{Session, json_of};
 
 #[tokio::test]
 async fn the_sixth_login_of_an_address_is_refused_though_all_were_successful() {
@@ -17,16 +17,10 @@ async fn the_sixth_login_of_an_address_is_refused_though_all_were_successful() {
         " Worker@Email.com ",
         "worker@email.com",
     ] {
-        assert_eq!(
-            login(&session.http, &session.lab, email).await.0,
-            StatusCode::OK,
-            "{email}"
-        );
+        assert_eq!(session.login_status(email).await, StatusCode::OK, "{email}");
     }
     assert_eq!(
-        login(&session.http, &session.lab, "worker@email.com")
-            .await
-            .0,
+        session.login_status("worker@email.com").await,
         StatusCode::TOO_MANY_REQUESTS
     );
 }
@@ -35,9 +29,7 @@ async fn the_sixth_login_of_an_address_is_refused_though_all_were_successful() {
 async fn a_new_window_allows_new_logins() {
     let session = Session::with(Lab::builder().login_limit(1).login_window(Duration::ZERO)).await;
     assert_eq!(
-        login(&session.http, &session.lab, "worker@email.com")
-            .await
-            .0,
+        session.login_status("worker@email.com").await,
         StatusCode::OK
     );
 }

@@ -53,10 +53,7 @@ async fn a_cut_body_ends_with_a_reset_after_its_first_bytes() {
 #[tokio::test]
 async fn a_corrupt_body_has_one_wrong_byte() {
     let session = Session::without_races().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::corrupt_body(Route::Health, 3));
+    session.fault(Fault::corrupt_body(Route::Health, 3));
     let answer = session.get("/api").await.unwrap();
     let received = answer.bytes().await.unwrap();
     let wrong: Vec<_> = (0..received.len())
@@ -69,10 +66,7 @@ async fn a_corrupt_body_has_one_wrong_byte() {
 async fn a_body_in_slow_pieces_is_delayed_but_complete() {
     let session = Session::without_races().await;
     let wait = Duration::from_millis(30);
-    session
-        .lab
-        .faults()
-        .add(Fault::slow_pieces(Route::Health, wait));
+    session.fault(Fault::slow_pieces(Route::Health, wait));
     let since = std::time::Instant::now();
     let answer = session.get("/api").await.unwrap();
     assert_eq!(answer.text().await.unwrap(), HEALTHY);
@@ -82,10 +76,7 @@ async fn a_body_in_slow_pieces_is_delayed_but_complete() {
 #[tokio::test]
 async fn a_request_with_a_cut_upload_is_not_handled() {
     let session = Session::without_races().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::cut_upload(Route::Create, 10));
+    session.fault(Fault::cut_upload(Route::Create, 10));
     let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
     assert!(session.post("/api/jobs", &job).await.is_err());
     assert_eq!(session.lab.jobs().unwrap().len(), 0);
@@ -95,10 +86,7 @@ async fn a_request_with_a_cut_upload_is_not_handled() {
 #[tokio::test]
 async fn a_request_with_a_corrupt_upload_is_handled_as_it_arrives() {
     let session = Session::without_races().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::corrupt_upload(Route::Create, 0));
+    session.fault(Fault::corrupt_upload(Route::Create, 0));
     let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
     let answer = session.post("/api/jobs", &job).await.unwrap();
     // The API's response to a body that is not JSON.

@@ -24,10 +24,7 @@ async fn simultaneous_assigns_all_succeed_and_the_next_one_fails() {
         ids.insert(json_of(answer).await["assignment"]["id"].as_i64().unwrap());
     }
     assert_eq!(ids.len(), 20);
-    assert_eq!(
-        session.assign(job).await.unwrap().status(),
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(session.assign_status(job).await, StatusCode::BAD_REQUEST);
     assert_eq!(
         session.lab.job(job).unwrap()["assignments"]
             .as_array()
@@ -100,10 +97,8 @@ async fn a_result_with_status_in_progress_completes_the_assignment() {
     let assignment = session.assigned(job).await;
     assert_eq!(
         session
-            .result(&assignment, &json!({ "status": "IN_PROGRESS" }))
-            .await
-            .unwrap()
-            .status(),
+            .result_status(&assignment, &json!({ "status": "IN_PROGRESS" }))
+            .await,
         200
     );
     let second = session
@@ -127,10 +122,8 @@ async fn a_job_set_back_to_pending_is_offered_only_after_its_assignment_has_expi
         let assignment = session.assigned(job).await;
         assert_eq!(
             session
-                .result(&assignment, &json!({ "status": "PENDING" }))
-                .await
-                .unwrap()
-                .status(),
+                .result_status(&assignment, &json!({ "status": "PENDING" }))
+                .await,
             200
         );
         assert_eq!(session.status(job), "PENDING");
@@ -140,7 +133,7 @@ async fn a_job_set_back_to_pending_is_offered_only_after_its_assignment_has_expi
         (vec![], vec![brief])
     );
     assert_eq!(
-        session.assign(long).await.unwrap().status(),
+        session.assign_status(long).await,
         200,
         "it can be claimed nevertheless"
     );
@@ -200,20 +193,16 @@ async fn after_a_refused_result_another_can_be_posted() {
             session.submit(2 + i64::from(falsy.is_string()) + 2 * i64::from(falsy.is_boolean()));
         assert_eq!(
             session
-                .result(&session.assigned(job).await, &body)
-                .await
-                .unwrap()
-                .status(),
+                .result_status(&session.assigned(job).await, &body)
+                .await,
             200,
             "{falsy}"
         );
     }
     assert_eq!(
         session
-            .result(&assignment, &json!({ "status": "FAILED" }))
-            .await
-            .unwrap()
-            .status(),
+            .result_status(&assignment, &json!({ "status": "FAILED" }))
+            .await,
         200
     );
     assert_eq!(session.status(job), "FAILED");
@@ -240,10 +229,8 @@ async fn a_nul_character_anywhere_gets_a_500() {
     let body = json!({ "status": "SUCCEEDED", "resultPayload": { "a\0b": 1 } });
     assert_eq!(
         session
-            .result(&session.assigned(job).await, &body)
-            .await
-            .unwrap()
-            .status(),
+            .result_status(&session.assigned(job).await, &body)
+            .await,
         500
     );
     assert_eq!(session.status(job), "IN_PROGRESS");

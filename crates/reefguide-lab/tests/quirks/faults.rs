@@ -33,10 +33,7 @@ async fn a_status_has_its_servers_shape_and_the_request_is_not_handled() {
         ),
     ];
     for (status, content_type, part) in shapes {
-        session
-            .lab
-            .faults()
-            .add(Fault::status(Route::Assign, status).times(1));
+        session.fault(Fault::status(Route::Assign, status).times(1));
         let answer = session.assign(job).await.unwrap();
         assert_eq!(answer.status(), status);
         assert_eq!(
@@ -53,7 +50,7 @@ async fn a_status_has_its_servers_shape_and_the_request_is_not_handled() {
         (session.status(job), session.lab.faults().fired()),
         ("PENDING".into(), 7)
     );
-    assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(session.assign_status(job).await, StatusCode::OK);
 }
 
 /// The status and text of a proxy's page, which has none of the servers' headers.
@@ -97,10 +94,7 @@ async fn a_proxys_page_is_sent_on_every_route_of_both_servers() {
             false => session.lab.s3_endpoint(),
         };
         for status in [200, 404] {
-            session
-                .lab
-                .faults()
-                .add(Fault::page(*route, status).times(1));
+            session.fault(Fault::page(*route, status).times(1));
             let request = session
                 .http
                 .request(method.clone(), format!("{server}{path}"));
@@ -169,7 +163,7 @@ async fn a_redirect_has_its_location_and_the_request_is_not_handled() {
     for status in [301, 302, 303, 307, 308] {
         let to = "https://login.example/?from=lab";
         let fault = Fault::redirect(Route::Assign, status, to).times(1);
-        session.lab.faults().add(fault);
+        session.fault(fault);
         let answer = session.assign(job).await.unwrap();
         assert_eq!(answer.headers()["location"], to);
         assert_eq!(page_of(answer).await.0, status);
@@ -180,7 +174,7 @@ async fn a_redirect_has_its_location_and_the_request_is_not_handled() {
         status: 308,
         location: None,
     };
-    session.lab.faults().add(Fault::new(Route::Any, kind));
+    session.fault(Fault::new(Route::Any, kind));
     for server in [session.lab.api_endpoint(), session.lab.s3_endpoint()] {
         let asked = format!("{server}/b/k%20?a=b");
         let answer = session.http.get(&asked).send().await.unwrap();
@@ -227,7 +221,7 @@ async fn an_invalid_status_or_location_is_refused() {
 #[tokio::test]
 async fn too_many_requests_says_when_to_retry() {
     let session = Session::without_races().await;
-    session.lab.faults().add(Fault::too_many_requests(
+    session.fault(Fault::too_many_requests(
         Route::Poll,
         Duration::from_secs(7),
     ));
@@ -245,11 +239,8 @@ async fn too_many_requests_says_when_to_retry() {
 async fn a_delayed_request_is_handled_late() {
     let session = Session::without_races().await;
     let job = session.submit(1);
-    session
-        .lab
-        .faults()
-        .add(Fault::delay(Route::Assign, Duration::from_millis(30)));
-    assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+    session.fault(Fault::delay(Route::Assign, Duration::from_millis(30)));
+    assert_eq!(session.assign_status(job).await, StatusCode::OK);
     let record = session.lab.requests().pop().unwrap();
     assert_eq!(
         (record.route, record.fault.as_deref()),
@@ -262,10 +253,7 @@ async fn a_delayed_request_is_handled_late() {
 async fn a_request_with_a_lost_answer_is_handled() {
     let session = Session::without_races().await;
     let job = session.submit(1);
-    session
-        .lab
-        .faults()
-        .add(Fault::lost_answer(Route::Assign).times(1));
+    session.fault(Fault::lost_answer(Route::Assign).times(1));
     assert!(session.assign(job).await.is_err());
     assert_eq!(session.status(job), "IN_PROGRESS");
     let record = session.lab.requests().pop().unwrap();
@@ -279,10 +267,7 @@ async fn a_request_with_a_lost_answer_is_handled() {
 async fn a_request_that_is_reset_is_not_handled() {
     let session = Session::without_races().await;
     let job = session.submit(1);
-    session
-        .lab
-        .faults()
-        .add(Fault::reset(Route::Assign).times(1));
+    session.fault(Fault::reset(Route::Assign).times(1));
     assert!(session.assign(job).await.is_err());
     assert_eq!(session.status(job), "PENDING");
 }
@@ -314,10 +299,7 @@ async fn a_stale_connection_is_closed_as_its_second_request_arrives() {
 #[tokio::test]
 async fn expired_tokens_are_refused_from_that_request_on() {
     let session = Session::without_races().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::expire_tokens(Route::Poll).after(1).times(1));
+    session.fault(Fault::expire_tokens(Route::Poll).after(1).times(1));
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use reefguide_lab::{Lab, LabBuilder};
+use reefguide_lab::{Fault, Lab, LabBuilder};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,6 +40,14 @@ impl Session {
         }
     }
 
+    pub(crate) async fn login_status(&self, email: &str) -> StatusCode {
+        login(&self.http, &self.lab, email).await.0
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.lab.faults().add(fault);
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.lab.api_endpoint())
     }
@@ -69,6 +77,10 @@ impl Session {
         .await
     }
 
+    pub(crate) async fn assign_status(&self, job: i64) -> StatusCode {
+        self.assign(job).await.unwrap().status()
+    }
+
     pub(crate) async fn assigned(&self, job: i64) -> Value {
         json_of(self.assign(job).await.unwrap()).await["assignment"].take()
     }
@@ -83,6 +95,10 @@ impl Session {
             body,
         )
         .await
+    }
+
+    pub(crate) async fn result_status(&self, assignment: &Value, body: &Value) -> StatusCode {
+        self.result(assignment, body).await.unwrap().status()
     }
 
     pub(crate) async fn polled(&self, job_type: &str) -> Vec<i64> {
@@ -123,7 +139,7 @@ impl Session {
     }
 }
 
-pub(crate) async fn login(http: &reqwest::Client, lab: &Lab, email: &str) -> (StatusCode, Value) {
+async fn login(http: &reqwest::Client, lab: &Lab, email: &str) -> (StatusCode, Value) {
     let url = format!("{}/api/auth/login", lab.api_endpoint());
     let body = json!({ "email": email, "password": "password" });
     let answer = http

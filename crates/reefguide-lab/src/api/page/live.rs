@@ -144,22 +144,18 @@ impl Api {
                 .store
                 .objects(&objects.bucket, prefix, MAXIMUM_OUTPUTS)?;
             let listed = listed.into_iter().map(|object| Output {
-                path: object.key[prefix.len()..]
-                    .trim_start_matches('/')
-                    .to_owned(),
+                path: object.key[prefix.len()..].trim_start_matches('/').into(),
                 key: object.key,
                 size: object.size,
             });
             outputs.insert(assignment.id, listed.collect());
             let name = format!("/{id}/{}.jsonl", assignment.id);
             let named = objects.store.objects_ending(&objects.bucket, &name)?;
-            let elsewhere = named
-                .into_iter()
-                .filter(|object| !object.key.starts_with(prefix));
-            logs.extend(elsewhere.map(|object| Output {
-                path: object.key.clone(),
-                key: object.key,
-                size: object.size,
+            let elsewhere = named.into_iter().filter(|log| !log.key.starts_with(prefix));
+            logs.extend(elsewhere.map(|log| Output {
+                path: log.key.clone(),
+                key: log.key,
+                size: log.size,
             }));
             locations.push(format!("/{}/{prefix}", objects.bucket));
         }

@@ -24,7 +24,7 @@ impl DataFolder {
         Ok(Self::Temporary(folder))
     }
 
-    /// Locks `path`, and creates it if it does not exist. A second lab on it would remove files that the first one needs.
+    /// Locks `path`, and creates it if it does not exist. A second lab would remove files that the first one needs.
     pub(crate) fn kept(path: &Path) -> Result<Self, LabError> {
         let unusable = |error| LabError::data(path, error);
         std::fs::create_dir_all(path).map_err(unusable)?;

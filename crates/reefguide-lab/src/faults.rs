@@ -1,4 +1,4 @@
-//! The faults of a lab: which are set, and which of them fires at a request.
+//! The faults of a lab: which are set, and which of them fires on a request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -92,7 +92,7 @@ impl Faults {
         self.lock().set.clone()
     }
 
-    /// The kind of the fault that fires at a request to `route`, if one does. Counts it.
+    /// The kind of the fault that fires on a request to `route`, if one does. Counts it.
     pub(crate) fn fire(&self, route: Route, reused_connection: bool) -> Option<FaultKind> {
         let mut state = self.lock();
         let applies = |set: &&mut SetFault| {

@@ -1,4 +1,4 @@
-//! Every request to either server passes through here: faults fire at it, and the request log records it.
+//! Every request to either server passes through here: faults fire on it, and the request log records it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -34,11 +34,11 @@ pub(crate) struct Interceptor {
     pub(crate) connections: Connections,
 }
 
-/// The client's address, a request extension.
+/// The client's address, as a request extension.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientAddress(pub(crate) std::net::IpAddr);
 
-/// The job that a response is about, a response extension for the request log.
+/// The job that a response is about, as a response extension for the request log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AboutJob(pub(crate) i64);
 
@@ -48,7 +48,7 @@ pub(crate) struct AboutJob(pub(crate) i64);
 pub(crate) struct Cut;
 
 impl Interceptor {
-    /// Passes a request to `service`, subject to the fault that fires at it, and logs it.
+    /// Passes a request to `service`, subject to the fault that fires on it, and logs it.
     pub(crate) async fn handle<S, B>(
         &self,
         mut request: Request<Incoming>,

@@ -63,7 +63,7 @@ impl Lab {
         ]
     }
 
-    /// The faults that are set.
+    /// The faults of the lab, to set and remove them.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
     }
@@ -154,7 +154,7 @@ impl Lab {
         while !condition(self) && changes.changed().await.is_ok() {}
     }
 
-    /// Stops both servers, closes their connections, and removes the data unless it is to be kept.
+    /// Stops both servers, closes their connections, and removes data that is not to be kept.
     pub async fn shutdown(self) {
         drop(self.stop);
         let mut tasks = self.tasks;

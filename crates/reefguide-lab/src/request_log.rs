@@ -30,7 +30,7 @@ pub struct RequestRecord {
     pub ms: u64,
     /// The job that it was about, if the lab knows it.
     pub job_id: Option<i64>,
-    /// The fault that fired at it, if one did.
+    /// The fault that fired on it, if one did.
     pub fault: Option<String>,
 }
 

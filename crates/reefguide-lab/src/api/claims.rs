@@ -41,7 +41,7 @@ pub(super) async fn assign(State(api): Shared, request: ApiRequest) -> Result<Re
         api.objects.bucket, now.0
     );
     let expires_at = now.plus(api.types.expiry(&job.r#type));
-    api.race(0.5..1.0).await;
+    api.race_window(0.5..1.0).await;
     let new = NewAssignment {
         job_id,
         task_arn,
@@ -87,7 +87,7 @@ pub(super) async fn result(
     }
     let payload = Jsonb::new(payload)?;
     let status = status.and_then(Status::parse).unwrap_or(Status::Pending);
-    api.race(0.5..1.0).await;
+    api.race_window(0.5..1.0).await;
     api.store.record_result(&NewResult {
         assignment: &assignment,
         status,
@@ -96,7 +96,7 @@ pub(super) async fn result(
     Ok(about(assignment.job_id, StatusCode::OK.into_response()))
 }
 
-/// Whether JavaScript takes the value as true. The server does not check other payloads.
+/// Whether the value is truthy in JavaScript. The server does not check payloads that are not.
 fn is_truthy(value: &serde_json::Value) -> bool {
     use serde_json::Value;
     match value {

@@ -12,8 +12,8 @@ use crate::store::JobStoreError;
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("the request does not fit its schema")]
-    Misfit(RequestPart, Vec<Issue>),
+    #[error("the request does not match its schema")]
+    Invalid(RequestPart, Vec<Issue>),
     #[error("{0}")]
     Refused(String),
     #[error("no valid access token")]
@@ -49,11 +49,11 @@ impl ApiError {
     }
 
     pub(crate) fn body(issues: Vec<Issue>) -> Self {
-        Self::Misfit(RequestPart::Body, issues)
+        Self::Invalid(RequestPart::Body, issues)
     }
 
     pub(crate) fn query(issues: Vec<Issue>) -> Self {
-        Self::Misfit(RequestPart::Query, issues)
+        Self::Invalid(RequestPart::Query, issues)
     }
 }
 
@@ -76,7 +76,7 @@ fn message(status: StatusCode, message: &str) -> Response {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::Misfit(part, issues) => {
+            Self::Invalid(part, issues) => {
                 json(StatusCode::BAD_REQUEST, &zod::report(part, &issues))
             }
             Self::Refused(text) => message(StatusCode::BAD_REQUEST, &text),

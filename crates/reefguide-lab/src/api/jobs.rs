@@ -61,7 +61,7 @@ impl Api {
             ));
         }
         // Shorter than an assignment's race: most jobs that are assigned and cancelled at once end IN_PROGRESS.
-        self.race(0.25..0.5).await;
+        self.race_window(0.25..0.5).await;
         self.store
             .set_status(id, Status::Cancelled)?
             .ok_or(ApiError::NO_SUCH_JOB)

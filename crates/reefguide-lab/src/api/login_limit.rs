@@ -1,4 +1,4 @@
-//! The login limit: each client address has a number of logins in a time window, and successful ones count too.
+//! The login limit: how often a client address may log in within a time window. Successful logins count too.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -15,7 +15,7 @@ use http::uri::Authority;
 
 use super::error::ApiError;
 
-/// Tell the browser to load nothing from other origins, and not to let other origins read or frame the page.
+/// Headers that tell the browser to load nothing from other origins, and not to let other origins read or frame the page.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,

@@ -37,8 +37,8 @@ pub(crate) type Shared = State<Arc<Api>>;
 
 impl Api {
     /// Waits between the check whether something is free and the write that takes it, so that other requests can come
-    /// in between. `part` is the range of fractions of [`race`](Self::race) to choose from.
-    pub(crate) async fn race(&self, part: Range<f64>) {
+    /// in between. `part` is the range of fractions of `race` to choose from.
+    pub(crate) async fn race_window(&self, part: Range<f64>) {
         if !self.race.is_zero() {
             let part = part.start + fastrand::f64() * (part.end - part.start);
             tokio::time::sleep(self.race.mul_f64(part)).await;

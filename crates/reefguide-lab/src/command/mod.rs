@@ -70,7 +70,7 @@ pub async fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         print_error(error.as_ref());
-        match sources(error.as_ref()).any(|error| error.is::<StdoutError>()) {
+        match sources(error.as_ref()).any(<dyn Error>::is::<StdoutError>) {
             true => UNWRITTEN.into(),
             false => ExitCode::FAILURE,
         }

@@ -100,7 +100,7 @@ pub(super) fn complete(
         .and_then(|upload| upload.parts)
         .unwrap_or_default();
     if parts.is_empty() {
-        return Err(s3_error!(MalformedXML, "no part is named"));
+        return Err(s3_error!(MalformedXML, "no parts are listed"));
     }
     let completion = Completion {
         parts: parts

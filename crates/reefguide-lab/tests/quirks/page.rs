@@ -251,7 +251,7 @@ async fn other_websites_cannot_use_the_labs_own_routes() {
 }
 
 #[tokio::test]
-async fn the_pages_requests_are_not_logged_and_no_fault_fires_at_them() {
+async fn the_pages_requests_are_not_logged_and_no_fault_fires_on_them() {
     let lab = Lab::builder().start().await.unwrap();
     lab.faults().add(Fault::reset(Route::Any));
     for path in ["", "/page/style.css", "/job-types", "/routes"] {

@@ -1,4 +1,4 @@
-//! The accounts of a lab: those of the reference `.env`, one for each role.
+//! A lab's accounts: the ones in the reference `.env`, one for each role.
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl Role {
     }
 }
 
-/// An account. Its password is [`PASSWORD`], compared as it stands: a lab guards nothing.
+/// An account. Its password is [`PASSWORD`], compared as plain text: a lab protects nothing.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) id: i64,
@@ -28,7 +28,7 @@ pub(crate) struct Account {
 
 pub(crate) const PASSWORD: &str = "password";
 
-/// The account a worker's `.env` names.
+/// The account in a worker's `.env`.
 pub(crate) const WORKER: Account = Account {
     id: 2,
     email: "worker@email.com",
@@ -53,7 +53,7 @@ pub(crate) fn by_id(id: i64) -> Option<&'static Account> {
     ACCOUNTS.iter().find(|account| account.id == id)
 }
 
-/// The account with this email and password, if they are right.
+/// The account with this email address, if the password is right.
 pub(crate) fn by_credentials(email: &str, password: &str) -> Option<&'static Account> {
     let email = email.trim().to_lowercase();
     ACCOUNTS

@@ -1,17 +1,17 @@
-//! What a run must have left behind, whatever went wrong in it: jobs, results and objects against the promises of a
-//! worker.
+//! Checks the jobs, results and objects that a run has left against a worker's promises.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 
-use crate::lab::{Lab, LabError};
+use crate::error::LabError;
+use crate::lab::Lab;
 
-/// The output files of a job: their paths below its storage location, and their bytes.
+/// The output files of a job: paths below its storage location, and contents.
 pub type Outputs = BTreeMap<String, Vec<u8>>;
 
-/// A promise that was not kept.
+/// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     invariant: &'static str,
@@ -19,7 +19,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// A violation of `invariant`, and `what` was seen.
+    /// A violation of `invariant`; `what` describes it.
     pub fn new(invariant: &'static str, what: impl Into<String>) -> Self {
         Self {
             invariant,
@@ -27,7 +27,7 @@ impl Violation {
         }
     }
 
-    /// What should have held, in a word or two.
+    /// The name of the invariant that was violated.
     pub fn invariant(&self) -> &'static str {
         self.invariant
     }
@@ -40,15 +40,15 @@ impl fmt::Display for Violation {
 }
 
 impl Lab {
-    /// Audits what is there now that no worker runs any more:
+    /// Audits the lab. Call it when no worker is running any more.
     ///
     /// | invariant | what must hold |
     /// | --- | --- |
-    /// | `one-result` | no job has two results |
-    /// | `lease` | no result was posted after its assignment had expired |
-    /// | `ended` | no job is IN_PROGRESS |
-    /// | `outputs` | a SUCCEEDED job has, at the location of its result, what `outputs` says for it, byte by byte |
-    /// | `leftovers` | nothing else is in the bucket, and no multipart upload is open |
+    /// | `one-result` | No job has two results. |
+    /// | `lease` | No result was posted after its assignment had expired. |
+    /// | `ended` | No job is IN_PROGRESS. |
+    /// | `outputs` | Each SUCCEEDED job has the files that `outputs` returns for it, with the same bytes, at the location of its result. |
+    /// | `leftovers` | Nothing else is in the bucket, and no multipart upload is open. |
     ///
     /// # Errors
     /// When jobs or objects cannot be read.
@@ -65,7 +65,10 @@ impl Lab {
             audit.job(&job, &outputs)?;
         }
         for key in std::mem::take(&mut audit.left) {
-            audit.note("leftovers", format!("the object {key} is nobody's output"));
+            audit.note(
+                "leftovers",
+                format!("the object {key} is not an output of a job that succeeded"),
+            );
         }
         for key in store.open_uploads().map_err(LabError::refused)? {
             audit.note("leftovers", format!("an upload to {key} is still open"));
@@ -76,7 +79,7 @@ impl Lab {
 
 struct Audit<'a> {
     lab: &'a Lab,
-    /// The objects that nothing has accounted for yet.
+    /// The objects that are not yet accounted for.
     left: BTreeSet<String>,
     violations: Vec<Violation>,
 }
@@ -96,12 +99,13 @@ impl Audit<'_> {
             self.note("one-result", format!("job {id} has {}", reported.len()));
         }
         for assignment in &reported {
-            // ISO 8601 in one form: the order of the texts is that of the times.
+            // Both are ISO 8601 in the same form, so the strings sort like the times.
             let posted = assignment["result"]["created_at"].as_str();
             let expired = assignment["expires_at"].as_str();
             if posted > expired {
                 let (posted, expired) = (posted.unwrap_or_default(), expired.unwrap_or_default());
-                let what = format!("job {id} expired at {expired}, its result came at {posted}");
+                let what =
+                    format!("job {id} expired at {expired}, but its result was posted at {posted}");
                 self.note("lease", what);
             }
         }
@@ -109,14 +113,19 @@ impl Audit<'_> {
             (Some("IN_PROGRESS"), _) => self.note("ended", format!("job {id} is IN_PROGRESS")),
             (Some("SUCCEEDED"), Some(assignment)) => {
                 let location = assignment["storage_uri"].as_str().unwrap_or_default();
-                self.stored(id, location, outputs(job))?;
+                self.check_outputs(id, location, outputs(job))?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn stored(&mut self, id: &Value, location: &str, outputs: Outputs) -> Result<(), LabError> {
+    fn check_outputs(
+        &mut self,
+        id: &Value,
+        location: &str,
+        outputs: Outputs,
+    ) -> Result<(), LabError> {
         let bucket = self.lab.bucket();
         let below = format!("s3://{bucket}/");
         let prefix = location.strip_prefix(&below).unwrap_or(location);
@@ -128,13 +137,13 @@ impl Audit<'_> {
                 Some(stored) if stored == bytes => {}
                 Some(stored) => {
                     let what = format!(
-                        "job {id}: {key} has {} bytes that differ from the {} that were to be stored",
+                        "job {id}: {key} has {} bytes, which differ from the {} bytes expected",
                         stored.len(),
                         bytes.len()
                     );
                     self.note("outputs", what);
                 }
-                None => self.note("outputs", format!("job {id}: {key} is not there")),
+                None => self.note("outputs", format!("job {id}: {key} is missing")),
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Bodies on their way through the gate, and what a fault does to them.
+//! Request and response bodies on their way through the interceptor, and what a fault does to them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,29 +11,31 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::server::{Busy, Connection};
+use crate::connection::{Busy, Connection};
+use crate::error::BoxError;
 
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
-/// A request's body, as the server behind the gate reads it.
-pub(crate) type RequestBody = Harmed<Incoming>;
+/// A request body, as the server behind the interceptor reads it.
+pub(crate) type RequestBody = FaultyBody<Incoming>;
+/// A response body, as the client gets it.
+pub(crate) type ResponseBody = FaultyBody<AnyBody>;
 
 /// What a fault does to a body.
-pub(crate) enum Harm {
-    /// The connection is reset once so many bytes have passed.
+pub(crate) enum BodyFault {
+    /// The connection is reset after `left` more bytes.
     Cut { left: u64 },
-    /// The byte after so many others is another one.
+    /// The byte after `left` more bytes is changed.
     Corrupt { left: u64 },
-    /// All of it comes late.
+    /// The whole body is delayed.
     Late(Pin<Box<Sleep>>),
-    /// Every piece of it comes late.
+    /// Each piece of the body is delayed.
     Slow {
         wait: Duration,
         until: Pin<Box<Sleep>>,
     },
 }
 
-impl Harm {
+impl BodyFault {
     pub(crate) fn late(wait: Duration) -> Self {
         Self::Late(Box::pin(sleep(wait)))
     }
@@ -46,28 +48,36 @@ impl Harm {
     }
 }
 
-/// A body under a fault, if there is one.
-pub(crate) struct Harmed<B> {
+/// A body, with the fault that applies to it, if any.
+pub(crate) struct FaultyBody<B> {
     inner: B,
-    harm: Option<Harm>,
+    fault: Option<BodyFault>,
     connection: Arc<Connection>,
-    /// The bytes before the cut have been passed on: they are sent before the reset.
+    /// Whether the task has yielded since the last byte before the cut, so that hyper sends those bytes first.
     yielded: bool,
+    /// Keeps the connection busy until the body is sent.
+    _busy: Option<Busy>,
 }
 
-impl<B> Harmed<B> {
-    pub(crate) fn new(inner: B, harm: Option<Harm>, connection: &Arc<Connection>) -> Self {
+impl<B> FaultyBody<B> {
+    pub(crate) fn new(
+        inner: B,
+        fault: Option<BodyFault>,
+        connection: &Arc<Connection>,
+        busy: Option<Busy>,
+    ) -> Self {
         let connection = Arc::clone(connection);
         Self {
             inner,
-            harm,
+            fault,
             connection,
             yielded: false,
+            _busy: busy,
         }
     }
 }
 
-impl<B> Body for Harmed<B>
+impl<B> Body for FaultyBody<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -79,13 +89,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
-        match &mut this.harm {
-            Some(Harm::Late(until)) => {
+        match &mut this.fault {
+            Some(BodyFault::Late(until)) => {
                 ready!(until.as_mut().poll(cx));
-                this.harm = None;
+                this.fault = None;
             }
-            Some(Harm::Slow { until, .. }) => ready!(until.as_mut().poll(cx)),
-            Some(Harm::Cut { left: 0 }) => {
+            Some(BodyFault::Slow { until, .. }) => ready!(until.as_mut().poll(cx)),
+            Some(BodyFault::Cut { left: 0 }) => {
                 if !this.yielded {
                     this.yielded = true;
                     cx.waker().wake_by_ref();
@@ -94,22 +104,22 @@ where
                 this.connection.reset();
                 return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
             }
-            Some(Harm::Cut { .. } | Harm::Corrupt { .. }) | None => {}
+            Some(BodyFault::Cut { .. } | BodyFault::Corrupt { .. }) | None => {}
         }
         let frame = match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
             None => return Poll::Ready(None),
         };
-        if let Some(Harm::Slow { wait, until }) = &mut this.harm {
+        if let Some(BodyFault::Slow { wait, until }) = &mut this.fault {
             until.as_mut().reset(Instant::now() + *wait);
         }
-        let harm = &mut this.harm;
-        Poll::Ready(Some(Ok(frame.map_data(|data| pass(data, harm)))))
+        let fault = &mut this.fault;
+        Poll::Ready(Some(Ok(frame.map_data(|data| apply(data, fault)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        !matches!(self.harm, Some(Harm::Cut { left: 0 })) && self.inner.is_end_stream()
+        !matches!(self.fault, Some(BodyFault::Cut { left: 0 })) && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -117,50 +127,24 @@ where
     }
 }
 
-/// What is left of a piece of a body.
-fn pass(mut data: Bytes, harm: &mut Option<Harm>) -> Bytes {
+/// Applies the fault to a piece of the body.
+fn apply(mut data: Bytes, fault: &mut Option<BodyFault>) -> Bytes {
     let length = data.len() as u64;
-    match harm {
-        Some(Harm::Cut { left }) => {
+    match fault {
+        Some(BodyFault::Cut { left }) => {
             data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
             *left -= data.len() as u64;
         }
-        Some(Harm::Corrupt { left }) if *left < length => {
+        Some(BodyFault::Corrupt { left }) if *left < length => {
             let mut bytes = BytesMut::from(data);
             // It fits: it is less than a length in memory.
             let at = usize::try_from(*left).unwrap_or_default();
             bytes[at] = !bytes[at];
-            *harm = None;
+            *fault = None;
             return bytes.freeze();
         }
-        Some(Harm::Corrupt { left }) => *left -= length,
-        Some(Harm::Late(_) | Harm::Slow { .. }) | None => {}
+        Some(BodyFault::Corrupt { left }) => *left -= length,
+        Some(BodyFault::Late(_) | BodyFault::Slow { .. }) | None => {}
     }
     data
-}
-
-/// An answer's body, which keeps its connection busy until it is sent.
-pub(crate) struct AnswerBody {
-    pub(crate) inner: Harmed<AnyBody>,
-    pub(crate) _busy: Busy,
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }

@@ -1,4 +1,4 @@
-//! How a lab is set up.
+//! Configures and starts a lab.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,27 +12,29 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, LoginLimit, Objects};
+use crate::connection::Connections;
 use crate::data::DataFolder;
-use crate::fault::Faults;
-use crate::gate::Gate;
+use crate::error::LabError;
+use crate::faults::Faults;
+use crate::interceptor::Interceptor;
 use crate::job_type::{JobTypeSpec, JobTypes};
-use crate::lab::{Lab, LabError};
+use crate::lab::Lab;
 use crate::request_log::RequestLog;
 use crate::route::Side;
 use crate::s3;
-use crate::server::{Connections, serve};
+use crate::server::serve;
 use crate::store::{JobStore, OLD, Time};
 use crate::token::Tokens;
 
-/// The region a lab's S3 server claims to be in.
-pub(crate) const REGION: &str = "ap-southeast-2";
+/// The region of a lab's S3 server.
+const REGION: &str = "ap-southeast-2";
 
-/// The key pair of a lab's S3 server, both halves.
-pub(crate) const S3_KEY: &str = "minioadmin";
+/// The access key and the secret key of a lab's S3 server.
+const S3_KEY: &str = "minioadmin";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Sets up a [`Lab`]. The defaults are the real server's.
+/// Configures a [`Lab`]. The defaults are the real server's values.
 #[derive(Debug, Clone)]
 pub struct LabBuilder {
     host: IpAddr,
@@ -70,110 +72,120 @@ impl Default for LabBuilder {
     }
 }
 
+impl Lab {
+    /// Configures a lab.
+    pub fn builder() -> LabBuilder {
+        LabBuilder::default()
+    }
+}
+
 impl LabBuilder {
-    /// The address both servers listen on (default 127.0.0.1). In a container it is `0.0.0.0`, all of the container's;
-    /// the lab guards nothing from those who reach it there.
+    /// The address that both servers listen on (default 127.0.0.1). In a container use `0.0.0.0`, which is all of the
+    /// container's addresses. The lab has no protection from anyone who can reach it there.
     #[must_use]
     pub fn host(mut self, address: impl Into<IpAddr>) -> Self {
         self.host = address.into();
         self
     }
 
-    /// The API's port (default 0: a free one).
+    /// The API's port (default 0: any free port).
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The S3 server's port (default 0: a free one).
+    /// The S3 server's port (default 0: any free port).
     #[must_use]
     pub fn s3_port(mut self, port: u16) -> Self {
         self.s3_port = port;
         self
     }
 
-    /// Keeps jobs and objects in `folder`, made when it is missing, where the next lab finds them (default: jobs in
-    /// memory, objects in a temporary folder that goes with the lab). One lab has it at a time.
+    /// Keeps jobs and objects in `folder`, so that the next lab finds them. The folder is created if it does not exist, and
+    /// only one lab can use it at a time. By default jobs are in memory, and objects in a temporary folder that is removed
+    /// with the lab.
     #[must_use]
     pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
         self.data = Some(folder.into());
         self
     }
 
-    /// The bucket that is there from the start (default `reefguide-dev`).
+    /// The bucket that exists from the start (default `reefguide-dev`).
     #[must_use]
     pub fn bucket(mut self, name: impl Into<String>) -> Self {
         self.bucket = name.into();
         self
     }
 
-    /// Adds a job type to upstream's five, or replaces the one of its name.
+    /// Adds a job type to upstream's five, or replaces the one with the same name.
     #[must_use]
     pub fn job_type(mut self, spec: JobTypeSpec) -> Self {
         self.job_types.push(spec);
         self
     }
 
-    /// Accepts jobs of every type name; without this an unknown one is answered 400.
+    /// Accepts jobs of every type. Without this, the response for an unknown type is 400.
     #[must_use]
     pub fn any_job_type(mut self) -> Self {
         self.any_job_type = true;
         self
     }
 
-    /// How many logins a client address has in one window, good ones counted too (default 5).
+    /// The number of logins that a client address has in one window, including successful ones (default 5).
     #[must_use]
     pub fn login_limit(mut self, limit: u32) -> Self {
         self.login_limit = limit;
         self
     }
 
-    /// How long the window of the login limit is (default 15 minutes).
+    /// The length of the login limit's window (default 15 minutes).
     #[must_use]
     pub fn login_window(mut self, window: Duration) -> Self {
         self.login_window = window;
         self
     }
 
-    /// How long an access token is good, in whole seconds (default 10 minutes).
+    /// How long an access token is valid, in whole seconds (default 10 minutes).
     #[must_use]
     pub fn token_life(mut self, life: Duration) -> Self {
         self.token_life = life;
         self
     }
 
-    /// How long a refresh token is good (default 48 hours).
+    /// How long a refresh token is valid (default 48 hours).
     #[must_use]
     pub fn refresh_life(mut self, life: Duration) -> Self {
         self.refresh_life = life;
         self
     }
 
-    /// How long the API says that it keeps an idle connection (default 5 s). It closes one a second later.
+    /// How long the API announces that it keeps an idle connection (default 5 s). It closes the connection one second
+    /// later than announced.
     #[must_use]
     pub fn keep_alive(mut self, limit: Duration) -> Self {
         self.keep_alive = limit;
         self
     }
 
-    /// How much time may pass between the check whether a job is PENDING and the write of its assignment, and between
-    /// the check whether an assignment is open and the write of its result (default 20 ms; half of it always passes).
-    /// Claims that come within it all succeed, as on the real server; their ids rise in the order of the writes.
-    /// Cancelling a job takes a quarter to half of it.
+    /// The longest time between the check that a job is PENDING and the write of its assignment, and between the check
+    /// that an assignment is open and the write of its result (default 20 ms; the shortest is half of it). Claims within
+    /// this time all succeed, as on the real server, and their ids ascend in the order of the writes. Cancelling a job
+    /// takes a quarter to half of this time.
     #[must_use]
     pub fn assign_race(mut self, window: Duration) -> Self {
         self.assign_race = window;
         self
     }
 
-    /// Starts both servers. They run on the current tokio runtime until the lab is shut down or dropped.
+    /// Starts both servers on the current tokio runtime. They run until the lab is shut down or dropped.
     ///
     /// # Errors
-    /// When a port is taken, the data folder cannot be used or is in use by another lab, or a schema is no JSON Schema.
+    /// When a port is in use, another lab uses the data folder, the folder cannot be used, or a schema is not a valid JSON
+    /// Schema.
     pub async fn start(self) -> Result<Lab, LabError> {
         let types = JobTypes::new(&self.job_types, self.any_job_type)?;
-        // Before the ports: where both are taken, another port is no remedy.
+        // Before the ports: if another lab has both, choosing other ports does not help.
         let folder = match &self.data {
             Some(path) => DataFolder::kept(path)?,
             None => DataFolder::temporary()?,
@@ -190,7 +202,7 @@ impl LabBuilder {
         let store = JobStore::open(database.as_deref(), changes.clone())
             .map_err(|error| LabError::data(folder.path(), error))?;
         let store = Arc::new(store);
-        let objects = s3::Store::open(&folder.path().join("s3"))
+        let objects = s3::ObjectStore::open(&folder.path().join("s3"))
             .map_err(|error| LabError::data(folder.path(), error))?;
         objects
             .create_bucket(&self.bucket)
@@ -230,29 +242,28 @@ impl LabBuilder {
         });
 
         let connections = Connections::default();
-        let gate = |side, keep_alive| {
-            Gate::new(
+        let interceptor = |side, keep_alive| {
+            Arc::new(Interceptor {
                 side,
                 keep_alive,
-                faults.clone(),
-                Arc::clone(&log),
-                Arc::clone(&tokens),
-                connections.clone(),
-            )
+                faults: faults.clone(),
+                log: Arc::clone(&log),
+                tokens: Arc::clone(&tokens),
+                connections: connections.clone(),
+            })
         };
-        let (api_gate, s3_gate) = (gate(Side::Api, Some(self.keep_alive)), gate(Side::S3, None));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(
             api_listener,
             TowerToHyperService::new(api::service(Arc::clone(&api))),
-            Arc::new(api_gate),
+            interceptor(Side::Api, Some(self.keep_alive)),
             stop.clone(),
         ));
         tasks.spawn(serve(
             s3_listener,
             TowerToHyperService::new(s3::service(objects, credentials)),
-            Arc::new(s3_gate),
+            interceptor(Side::S3, None),
             stop.clone(),
         ));
         let hourly = stop.clone();
@@ -271,7 +282,7 @@ impl LabBuilder {
     }
 }
 
-/// A listener, and the address at which this machine reaches it.
+/// A listener, and its address for clients on this machine.
 async fn bind(side: Side, host: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), LabError> {
     let address = SocketAddr::new(host, port);
     let failed = |source| LabError::Bind {
@@ -290,7 +301,8 @@ async fn bind(side: Side, host: IpAddr, port: u16) -> Result<(TcpListener, Socke
     Ok((listener, bound))
 }
 
-/// The real server's hourly task: jobs made over two hours ago are TIMED_OUT, whether assigned or not.
+/// The real server's hourly task: jobs created over two hours ago become TIMED_OUT, assigned or not
+/// (`docs/src/reference/api-contract.md`, "Expiry").
 async fn time_out_hourly(store: Arc<JobStore>) {
     loop {
         tokio::time::sleep(HOUR).await;

@@ -1,18 +1,18 @@
-//! The folder for what a lab has on disk.
+//! The folder for a lab's data on disk.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::LabError;
+use crate::error::LabError;
 
-/// A folder that belongs to one lab while this value lives.
+/// A folder that one lab uses, for as long as this value exists.
 #[derive(Debug)]
 pub(crate) enum DataFolder {
-    /// It goes with the lab.
+    /// It is removed with the lab.
     Temporary(TempDir),
-    /// It stays, and the system gives the lock back even if the process is killed.
+    /// It stays. The system releases the lock even if the process is killed.
     Kept { path: PathBuf, _lock: File },
 }
 
@@ -24,7 +24,7 @@ impl DataFolder {
         Ok(Self::Temporary(folder))
     }
 
-    /// Takes `path`, and makes it where it is missing. A second lab on it would remove files that the first one needs.
+    /// Locks `path`, and creates it if it does not exist. A second lab would remove files that the first one needs.
     pub(crate) fn kept(path: &Path) -> Result<Self, LabError> {
         let unusable = |error| LabError::data(path, error);
         std::fs::create_dir_all(path).map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! Job types: their names, the JSON Schemas of their payloads, and how long an assignment of one lasts.
+//! Job types: their names, the JSON Schemas of their payloads, and how long their assignments last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use jsonschema::error::ValidationErrorKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::LabError;
+use crate::error::LabError;
 
 const EXPIRY: Duration = Duration::from_secs(60 * 60);
 
@@ -28,7 +28,7 @@ pub struct JobTypeSpec {
 }
 
 impl JobTypeSpec {
-    /// A type called `name` that takes any payload and any result; its assignments last 60 minutes.
+    /// A type called `name` that accepts any payload and any result. Its assignments last 60 minutes.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -38,21 +38,21 @@ impl JobTypeSpec {
         }
     }
 
-    /// Checks input payloads against this JSON Schema: a misfit is refused when the job is submitted.
+    /// Checks input payloads against this JSON Schema when a job is submitted.
     #[must_use]
     pub fn input(mut self, schema: Value) -> Self {
         self.input = Some(schema);
         self
     }
 
-    /// Checks result payloads against this JSON Schema: a misfit is refused when the result is posted.
+    /// Checks result payloads against this JSON Schema when a result is posted.
     #[must_use]
     pub fn result(mut self, schema: Value) -> Self {
         self.result = Some(schema);
         self
     }
 
-    /// How long after the assignment `expires_at` is (default 60 minutes).
+    /// The time from an assignment to its `expires_at` (default 60 minutes).
     #[must_use]
     pub fn expiry(mut self, expiry: Duration) -> Self {
         self.expiry = expiry;
@@ -60,35 +60,24 @@ impl JobTypeSpec {
     }
 }
 
-/// The types upstream has, in the order its error messages list them.
+/// Upstream's types, in the order in which its error messages list them.
 fn built_in() -> Result<Vec<JobTypeSpec>, LabError> {
     #[derive(Deserialize)]
     struct Schemas {
         input: Value,
         result: Value,
     }
-    let upstream = [
-        ("TEST", include_str!("schemas/test.json"), EXPIRY),
-        (
-            "SUITABILITY_ASSESSMENT",
-            include_str!("schemas/suitability_assessment.json"),
-            EXPIRY,
-        ),
-        (
-            "REGIONAL_ASSESSMENT",
-            include_str!("schemas/regional_assessment.json"),
-            EXPIRY,
-        ),
-        (
-            "DATA_SPECIFICATION_UPDATE",
-            include_str!("schemas/data_specification_update.json"),
-            EXPIRY,
-        ),
-        (
-            "ADRIA_MODEL_RUN",
-            include_str!("schemas/adria_model_run.json"),
-            EXPIRY * 4,
-        ),
+    macro_rules! upstream {
+        ($($name:literal $file:literal $expiry:expr,)*) => {
+            [$(($name, include_str!(concat!("schemas/", $file, ".json")), $expiry)),*]
+        };
+    }
+    let upstream = upstream![
+        "TEST" "test" EXPIRY,
+        "SUITABILITY_ASSESSMENT" "suitability_assessment" EXPIRY,
+        "REGIONAL_ASSESSMENT" "regional_assessment" EXPIRY,
+        "DATA_SPECIFICATION_UPDATE" "data_specification_update" EXPIRY,
+        "ADRIA_MODEL_RUN" "adria_model_run" EXPIRY * 4,
     ];
     let spec = |(name, schemas, expiry): (&str, &str, Duration)| {
         let Schemas { input, result } =
@@ -101,7 +90,7 @@ fn built_in() -> Result<Vec<JobTypeSpec>, LabError> {
     upstream.into_iter().map(spec).collect()
 }
 
-/// The types of one lab, ready to check payloads.
+/// The types of one lab, with compiled schemas.
 #[derive(Debug, Clone)]
 pub(crate) struct JobTypes {
     types: Arc<[JobType]>,
@@ -117,16 +106,17 @@ struct JobType {
     expiry: Duration,
 }
 
-/// One place of a payload that does not fit its schema.
+/// A place in a payload that does not match the schema.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct Misfit {
+pub(crate) struct Mismatch {
     /// A JSON Pointer.
     path: String,
     message: String,
 }
 
 impl JobTypes {
-    /// Upstream's types and `added`; one of the same name replaces upstream's. With `any` every name is accepted.
+    /// Upstream's types and `added` ones, which replace upstream's types of the same name. With `any`, every name is
+    /// accepted.
     pub(crate) fn new(added: &[JobTypeSpec], any: bool) -> Result<Self, LabError> {
         let mut specs = built_in()?;
         for spec in added {
@@ -146,33 +136,33 @@ impl JobTypes {
         self.any || self.find(name).is_some()
     }
 
-    /// Every type known by name.
+    /// The names of all types that are known.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.types.iter().map(|known| known.name.as_str()).collect()
     }
 
-    /// Every type known by name, and the schema of its payload if it has one.
+    /// The names of all types that are known, with the schemas of their payloads.
     pub(crate) fn schemas(&self) -> impl Iterator<Item = (&str, Option<&Value>)> {
         self.types
             .iter()
             .map(|known| (known.name.as_str(), known.input_schema.as_ref()))
     }
 
-    /// Whether jobs of other types are accepted, too.
+    /// Whether jobs of other types are accepted too.
     pub(crate) fn takes_any(&self) -> bool {
         self.any
     }
 
-    /// Where a payload does not fit, and why. Values are left out: they may be long.
-    pub(crate) fn misfits(&self, name: &str, payload: &Value) -> Vec<Misfit> {
+    /// Where and why a payload does not match the schema. Values are left out because they may be long.
+    pub(crate) fn mismatches(&self, name: &str, payload: &Value) -> Vec<Mismatch> {
         let schema = self.find(name).and_then(|known| known.input.as_ref());
         let errors = schema
             .into_iter()
             .flat_map(|schema| schema.iter_errors(payload));
-        let mut misfits: Vec<_> = errors
+        let mut mismatches: Vec<_> = errors
             .map(|error| match error.kind() {
-                // Reported at the object; meant is the property.
-                ValidationErrorKind::Required { property } => Misfit {
+                // The error is reported for the object, but concerns the property.
+                ValidationErrorKind::Required { property } => Mismatch {
                     path: format!(
                         "{}/{}",
                         error.instance_path(),
@@ -184,26 +174,24 @@ impl JobTypes {
                     ),
                     message: "is required".to_owned(),
                 },
-                _ => Misfit {
+                _ => Mismatch {
                     path: error.instance_path().to_string(),
                     message: error.masked().to_string(),
                 },
             })
             .collect();
-        misfits.sort();
-        misfits
+        mismatches.sort();
+        mismatches
     }
 
-    pub(crate) fn input_fits(&self, name: &str, payload: &Value) -> bool {
-        self.find(name)
-            .and_then(|known| known.input.as_ref())
-            .is_none_or(|schema| schema.is_valid(payload))
+    pub(crate) fn accepts_input(&self, name: &str, payload: &Value) -> bool {
+        let schema = self.find(name).and_then(|known| known.input.as_ref());
+        schema.is_none_or(|schema| schema.is_valid(payload))
     }
 
-    pub(crate) fn result_fits(&self, name: &str, payload: &Value) -> bool {
-        self.find(name)
-            .and_then(|known| known.result.as_ref())
-            .is_none_or(|schema| schema.is_valid(payload))
+    pub(crate) fn accepts_result(&self, name: &str, payload: &Value) -> bool {
+        let schema = self.find(name).and_then(|known| known.result.as_ref());
+        schema.is_none_or(|schema| schema.is_valid(payload))
     }
 
     pub(crate) fn expiry(&self, name: &str) -> Duration {
@@ -243,17 +231,17 @@ mod tests {
     }
 
     #[test]
-    fn upstreams_schemas_are_strict_where_upstreams_are() {
+    fn the_schemas_are_as_strict_as_upstreams() {
         let types = upstream();
-        assert!(!types.input_fits("TEST", &json!({"id": 1, "extra": true})));
-        assert!(types.input_fits("DATA_SPECIFICATION_UPDATE", &json!({"whatever": [1]})));
+        assert!(!types.accepts_input("TEST", &json!({"id": 1, "extra": true})));
+        assert!(types.accepts_input("DATA_SPECIFICATION_UPDATE", &json!({"anything": [1]})));
         let run = |scenarios, package| {
             json!({"data_package": package, "num_scenarios": scenarios, "model_params":
             [{"param_name": "N", "third_param_flag": true, "lower": 0, "upper": 1, "extra": 1}]})
         };
-        assert!(types.input_fits("ADRIA_MODEL_RUN", &run(4, "GBR")));
-        assert!(!types.input_fits("ADRIA_MODEL_RUN", &run(0, "GBR")));
-        assert!(!types.input_fits("ADRIA_MODEL_RUN", &run(4, "OTHER")));
+        assert!(types.accepts_input("ADRIA_MODEL_RUN", &run(4, "GBR")));
+        assert!(!types.accepts_input("ADRIA_MODEL_RUN", &run(0, "GBR")));
+        assert!(!types.accepts_input("ADRIA_MODEL_RUN", &run(4, "OTHER")));
         for (scenario, fits) in [
             ("26", true),
             ("45", true),
@@ -265,7 +253,7 @@ mod tests {
             let mut run = run(4, "GBR");
             run["rcp_scenario"] = json!(scenario);
             assert_eq!(
-                types.input_fits("ADRIA_MODEL_RUN", &run),
+                types.accepts_input("ADRIA_MODEL_RUN", &run),
                 fits,
                 "{scenario}"
             );
@@ -273,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn assessments_take_the_tides() {
+    fn assessments_accept_tide_ranges() {
         let types = upstream();
         let mut payload = json!({"region": "R", "reef_type": "slopes"});
         for key in [
@@ -284,16 +272,16 @@ mod tests {
         ] {
             payload[key] = json!(-1.5);
         }
-        assert!(types.input_fits("REGIONAL_ASSESSMENT", &payload));
+        assert!(types.accepts_input("REGIONAL_ASSESSMENT", &payload));
         payload["x_dist"] = json!(1);
         payload["y_dist"] = json!(1);
-        assert!(types.input_fits("SUITABILITY_ASSESSMENT", &payload));
+        assert!(types.accepts_input("SUITABILITY_ASSESSMENT", &payload));
         payload["high_tide_max"] = json!(null);
-        assert!(!types.input_fits("SUITABILITY_ASSESSMENT", &payload));
+        assert!(!types.accepts_input("SUITABILITY_ASSESSMENT", &payload));
     }
 
     #[test]
-    fn a_model_runs_result_has_all_its_paths_and_charts_with_anything_more() {
+    fn a_model_runs_result_needs_all_its_paths_and_its_charts_may_have_more_keys() {
         let types = upstream();
         let result = json!({
             "spatial_metrics_path": "metrics.parquet",
@@ -305,7 +293,7 @@ mod tests {
                 "generation_time_seconds": 1.5, "more": [1]
             }},
         });
-        let fits = |result: &Value| types.result_fits("ADRIA_MODEL_RUN", result);
+        let fits = |result: &Value| types.accepts_result("ADRIA_MODEL_RUN", result);
         assert!(fits(&result));
         for key in result.as_object().unwrap().keys() {
             let mut part = result.clone();
@@ -324,21 +312,21 @@ mod tests {
     }
 
     #[test]
-    fn a_type_of_ones_own_replaces_upstreams_of_that_name() {
+    fn an_added_type_replaces_upstreams_type_of_the_same_name() {
         let types =
             JobTypes::new(&[JobTypeSpec::new("TEST"), JobTypeSpec::new("MINE")], false).unwrap();
-        assert!(types.input_fits("TEST", &json!("anything")));
+        assert!(types.accepts_input("TEST", &json!("anything")));
         assert_eq!(types.names().len(), 6);
         assert!(types.accepts("MINE") && !types.accepts("OTHER"));
     }
 
     #[test]
-    fn misfits_are_told_with_their_place() {
+    fn mismatches_are_reported_with_their_place() {
         let payload = json!({"num_scenarios": 0, "model_params": [{"param_name": 1}]});
-        let misfits = upstream().misfits("ADRIA_MODEL_RUN", &payload);
-        let lines: Vec<_> = misfits
+        let mismatches = upstream().mismatches("ADRIA_MODEL_RUN", &payload);
+        let lines: Vec<_> = mismatches
             .iter()
-            .map(|misfit| format!("{} {}", misfit.path, misfit.message))
+            .map(|mismatch| format!("{} {}", mismatch.path, mismatch.message))
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         /data_package is required
@@ -351,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_is_none_names_its_type() {
+    fn an_error_in_a_schema_names_the_job_type() {
         let error = JobTypes::new(
             &[JobTypeSpec::new("MINE").input(json!({"type": "nonsense"}))],
             false,

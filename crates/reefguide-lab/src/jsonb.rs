@@ -1,31 +1,32 @@
-//! JSON the way it comes back from the real server: through JavaScript's numbers and PostgreSQL's `jsonb`.
+//! JSON as the real server returns it, after JavaScript's numbers and PostgreSQL's `jsonb`.
 
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
+
 /// A JSON document stored with a job.
 ///
-/// Every number is a double (so an integer beyond 2^53 loses precision), and object keys come back ordered by length,
-/// then by bytes.
+/// Every number is a double, so integers beyond 2^53 lose precision. Object keys are ordered by length, then by bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Jsonb(Value);
 
-/// How deep arrays and objects may be in one another. The real server takes thousands of them; here each costs stack.
-const DEEPEST: usize = 500;
+/// How deep arrays and objects may be nested. The real server accepts thousands of levels, but here each one uses stack.
+const MAXIMUM_DEPTH: usize = 500;
 
 /// Why a document cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unstorable {
-    /// PostgreSQL stores no NUL character in text; the real server answers 500 to one.
+    /// PostgreSQL cannot store a NUL character in text, so the real server responds with 500.
     #[error("text with a NUL character cannot be stored")]
     Nul,
-    #[error("arrays and objects more than {DEEPEST} deep cannot be stored")]
+    #[error("arrays and objects nested more than {MAXIMUM_DEPTH} deep cannot be stored")]
     Deep,
 }
 
-/// Reads a request's JSON or a stored document; what is too deep is an error.
+/// Parses a request's JSON or a stored document. JSON that is nested too deeply is an error.
 pub(crate) fn parse(json: &[u8]) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     if !is_deep(json) {
@@ -36,7 +37,7 @@ pub(crate) fn parse(json: &[u8]) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Whether brackets are so deep in one another that a payload among them could not be stored.
+/// Whether the brackets are nested so deeply that a payload inside cannot be stored.
 fn is_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -48,8 +49,8 @@ fn is_deep(json: &[u8]) -> bool {
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
-        // A payload is in one object more.
-        if depth > DEEPEST + 1 {
+        // The payload itself is inside one more object.
+        if depth > MAXIMUM_DEPTH + 1 {
             return true;
         }
     }
@@ -57,14 +58,14 @@ fn is_deep(json: &[u8]) -> bool {
 }
 
 impl Jsonb {
-    /// Takes `value` in, or refuses it for a NUL character in a string or key, or for its depth.
+    /// Converts `value`, unless it has a NUL character in a string or key, or is nested too deeply.
     pub(crate) fn new(value: Value) -> Result<Self, Unstorable> {
-        check(&value, DEEPEST)?;
+        check(&value, MAXIMUM_DEPTH)?;
         Ok(Self(through_doubles(value)))
     }
 
-    /// The job's hash, equal to the real server's: SHA-256 over the payload's own SHA-256 (keys sorted, white space in
-    /// strings collapsed) and the job type.
+    /// The job's hash, the same as on the real server: the SHA-256 of the payload's SHA-256 (with sorted keys, and white
+    /// space in strings collapsed) and the job type.
     pub(crate) fn job_hash(&self, job_type: &str) -> String {
         let payload = hex(&Sha256::digest(collapse_space(&self.0).to_string()));
         hex(&Sha256::digest(payload + job_type))
@@ -97,22 +98,22 @@ impl Serialize for Ordered<'_> {
     }
 }
 
-fn check(value: &Value, deepest: usize) -> Result<(), Unstorable> {
+fn check(value: &Value, depth_left: usize) -> Result<(), Unstorable> {
     let text = |text: &str| match text.contains('\0') {
         true => Err(Unstorable::Nul),
         false => Ok(()),
     };
-    let inside = || deepest.checked_sub(1).ok_or(Unstorable::Deep);
+    let inside = || depth_left.checked_sub(1).ok_or(Unstorable::Deep);
     match value {
         Value::String(value) => text(value),
         Value::Array(items) => {
-            let deepest = inside()?;
-            items.iter().try_for_each(|item| check(item, deepest))
+            let depth_left = inside()?;
+            items.iter().try_for_each(|item| check(item, depth_left))
         }
         Value::Object(map) => {
-            let deepest = inside()?;
+            let depth_left = inside()?;
             map.iter()
-                .try_for_each(|(key, value)| text(key).and_then(|()| check(value, deepest)))
+                .try_for_each(|(key, value)| text(key).and_then(|()| check(value, depth_left)))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
@@ -122,7 +123,7 @@ fn through_doubles(value: Value) -> Value {
     match value {
         Value::Number(number) => {
             let double = number.as_f64().unwrap_or_default();
-            // A whole double prints without a fraction, its shortest digits padded with zeros.
+            // A whole double is printed without a fraction: its shortest digits, padded with zeros.
             let whole = (double.fract() == 0.0)
                 .then(|| format!("{double}").parse::<i64>().ok())
                 .flatten();
@@ -149,10 +150,6 @@ fn collapse_space(value: &Value) -> Value {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_back_by_length_then_bytes() {
+    fn keys_are_ordered_by_length_then_bytes() {
         let payload = json!({"region": "R", "reef_type": "slopes", "x_dist": 1, "threshold": 2, "list": [{"bb": 1, "c": 2}]});
         assert_eq!(
             written(payload),
@@ -172,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_pass_through_doubles() {
+    fn numbers_become_doubles() {
         let numbers: Value = serde_json::from_str(
             "[9007199254740993, 1.0, 1e16, 1152921504606846976, 1.5e-7, -0.5]",
         )
@@ -184,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_real_servers() {
+    fn the_hash_is_the_same_as_on_the_real_server() {
         let payload = Jsonb::new(json!({"id": 1})).unwrap();
         assert_eq!(
             payload.job_hash("TEST"),
@@ -193,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn only_brackets_outside_of_strings_are_deep() {
+    fn brackets_in_strings_do_not_count_as_depth() {
         let text = format!(r#"["\"{0}", "\\", {{}}]"#, "[".repeat(1000));
         assert!(!is_deep(text.as_bytes()) && is_deep("[".repeat(502).as_bytes()));
         assert!(!is_deep("[]".repeat(1000).as_bytes()));

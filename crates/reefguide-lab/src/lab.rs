@@ -1,7 +1,5 @@
 //! A running lab.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,84 +9,13 @@ use tokio_util::sync::DropGuard;
 
 use crate::account::{PASSWORD, WORKER};
 use crate::api::Api;
-use crate::builder::{LabBuilder, REGION, S3_KEY};
+use crate::connection::Connections;
 use crate::data::DataFolder;
-use crate::fault::Faults;
+use crate::error::LabError;
+use crate::faults::Faults;
 use crate::request_log::RequestRecord;
-use crate::route::Side;
-use crate::server::Connections;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why a lab did not start, or did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum LabError {
-    /// A server could not listen on its address.
-    #[error(
-        "the {side} server cannot listen on {address}; choose another port (0 for a free one) or host"
-    )]
-    Bind {
-        /// Which server.
-        side: Side,
-        /// The address it was to have.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The folder for jobs and objects cannot be used.
-    #[error("the data in {} cannot be used", folder.display())]
-    Data {
-        /// The folder.
-        folder: PathBuf,
-        /// What went wrong.
-        source: BoxError,
-    },
-    /// Another lab has the folder for jobs and objects.
-    #[error(
-        "another lab uses the data in {}; stop that one, or give this one another folder",
-        folder.display()
-    )]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A job type's schema is no JSON Schema.
-    #[error("the schema of job type {job_type} is no JSON Schema: {reason}")]
-    Schema {
-        /// The job type.
-        job_type: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No key to sign access tokens with could be made.
-    #[error("no key to sign access tokens with could be made")]
-    SigningKey,
-    /// The API would refuse what was asked.
-    #[error("the lab refused: {0}")]
-    Refused(#[source] BoxError),
-}
-
-impl LabError {
-    pub(crate) fn data(folder: &Path, source: impl Into<BoxError>) -> Self {
-        Self::Data {
-            folder: folder.to_owned(),
-            source: source.into(),
-        }
-    }
-
-    pub(crate) fn schema(job_type: &str, reason: &impl ToString) -> Self {
-        Self::Schema {
-            job_type: job_type.to_owned(),
-            reason: reason.to_string(),
-        }
-    }
-
-    pub(crate) fn refused(source: impl Into<BoxError>) -> Self {
-        Self::Refused(source.into())
-    }
-}
-
-/// A running lab: the job API and the S3 server. Dropping it stops both at once.
+/// A running lab: the job API and the S3 server. Dropping it stops both immediately.
 #[derive(Debug)]
 pub struct Lab {
     pub(crate) api: Arc<Api>,
@@ -101,66 +28,62 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Sets up a lab.
-    pub fn builder() -> LabBuilder {
-        LabBuilder::default()
-    }
-
-    /// Where this machine reaches the API, such as `http://127.0.0.1:5000`; its routes are under `/api` from there.
+    /// The API's endpoint on this machine, such as `http://127.0.0.1:5000`. Its routes are under `/api`.
     pub fn api_endpoint(&self) -> &str {
         &self.api_endpoint
     }
 
-    /// Where a browser on this machine finds the lab's page, such as `http://127.0.0.1:5000/lab`.
+    /// The address of the lab's page on this machine, such as `http://127.0.0.1:5000/lab`.
     pub fn page(&self) -> String {
         format!("{}/lab", self.api_endpoint)
     }
 
-    /// Where this machine reaches the S3 server, such as `http://127.0.0.1:9000`; buckets are addressed by path.
+    /// The S3 server's endpoint on this machine, such as `http://127.0.0.1:9000`. Buckets are addressed by path.
     pub fn s3_endpoint(&self) -> &str {
         &self.api.objects.endpoint
     }
 
-    /// The bucket that storage locations are in.
+    /// The bucket of the storage locations.
     pub fn bucket(&self) -> &str {
         &self.api.objects.bucket
     }
 
-    /// What goes into the `.env` of a worker on this machine, names and values.
+    /// The names and values for the `.env` of a worker on this machine.
     pub fn env(&self) -> Vec<(&'static str, String)> {
+        let s3_key = &self.api.objects.credentials;
         vec![
             ("API_ENDPOINT", self.api_endpoint.clone()),
             ("WORKER_USERNAME", WORKER.email.to_owned()),
             ("WORKER_PASSWORD", PASSWORD.to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_REGION", self.api.objects.region.to_owned()),
             ("S3_ENDPOINT", self.s3_endpoint().to_owned()),
             ("S3_BUCKET_NAME", self.bucket().to_owned()),
-            ("MINIO_USERNAME", S3_KEY.to_owned()),
-            ("MINIO_PASSWORD", S3_KEY.to_owned()),
+            ("MINIO_USERNAME", s3_key.access_key.clone()),
+            ("MINIO_PASSWORD", s3_key.secret_key.clone()),
         ]
     }
 
-    /// The fault dials.
+    /// The faults of the lab, to set and remove them.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
     }
 
-    /// Ends all access tokens given out so far; refresh tokens stay good.
+    /// Expires all access tokens issued so far. Refresh tokens stay valid.
     pub fn expire_tokens(&self) {
         self.api.tokens.expire_all();
     }
 
-    /// Submits a job as `worker@email.com` and returns its id. As over HTTP, an equal job that is waiting, under way or
-    /// done is returned instead of a second one.
+    /// Submits a job as `worker@email.com` and returns its id. As over HTTP, if an equal job is pending, in progress or has
+    /// succeeded, that job's id is returned and no second job is created.
     ///
     /// # Errors
-    /// When the job type is unknown or the payload does not fit its schema.
+    /// When the job type is unknown or the payload does not match its schema.
     pub fn submit(&self, job_type: &str, payload: Value) -> Result<i64, LabError> {
         let created = self.api.submit_any(WORKER.id, job_type, payload);
         Ok(created.map_err(LabError::refused)?.job_id)
     }
 
-    /// A job with its assignments and their results, as `GET /jobs/{id}` shows it under `job`.
+    /// A job with its assignments and their results, as in the `job` field of `GET /jobs/{id}`.
     ///
     /// # Errors
     /// When there is no such job.
@@ -169,7 +92,7 @@ impl Lab {
         serde_json::to_value(details).map_err(LabError::refused)
     }
 
-    /// All jobs, each as [`job`](Self::job) shows it, by id.
+    /// All jobs, ordered by id, each in the form of [`job`](Self::job).
     ///
     /// # Errors
     /// When the database fails.
@@ -185,24 +108,25 @@ impl Lab {
             .collect()
     }
 
-    /// The requests answered so far (the latest 10,000), oldest first.
+    /// The latest 10,000 requests that have been answered, oldest first.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.api.log.all()
     }
 
-    /// Requests from now on, each as it is answered. A receiver that falls over 1,024 behind misses the oldest.
+    /// Each request from now on, when it has been answered. A receiver that is more than 1,024 requests behind misses the
+    /// oldest.
     pub fn live_requests(&self) -> broadcast::Receiver<RequestRecord> {
         self.api.log.subscribe()
     }
 
-    /// How many connections its servers have open now, busy or idle.
+    /// The number of open connections of both servers, busy or idle.
     pub fn connections(&self) -> usize {
         self.connections.count()
     }
 
-    /// Waits, for as long as it takes, until a job as [`job`](Self::job) shows it meets `condition`, and returns it.
+    /// Waits without a time limit until a job, in the form of [`job`](Self::job), meets `condition`, and returns it.
     ///
-    /// Cancel safe: put it under [`tokio::time::timeout`].
+    /// Cancel safe: use it with [`tokio::time::timeout`].
     ///
     /// # Errors
     /// When there is no such job.
@@ -211,26 +135,26 @@ impl Lab {
         id: i64,
         mut condition: impl FnMut(&Value) -> bool,
     ) -> Result<Value, LabError> {
-        let mut outcome = self.job(id);
+        let mut latest = self.job(id);
         self.wait_until(|lab| {
-            outcome = lab.job(id);
-            outcome.as_ref().map_or(true, &mut condition)
+            latest = lab.job(id);
+            latest.as_ref().map_or(true, &mut condition)
         })
         .await;
-        outcome
+        latest
     }
 
-    /// Waits, for as long as it takes, until `condition` holds. It is asked at once and again after every answered
-    /// request and every change of a job or a dial.
+    /// Waits without a time limit until `condition` holds. It is checked at once, and again after every answered request
+    /// and every change of a job or fault.
     ///
     /// Cancel safe.
     pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
         let mut changes = self.changes.subscribe();
-        // The sender lives as long as `self`: waiting for it cannot fail.
+        // `self` owns the sender, so waiting cannot fail.
         while !condition(self) && changes.changed().await.is_ok() {}
     }
 
-    /// Stops both servers, cuts their connections, and removes what was not to be kept.
+    /// Stops both servers, closes their connections, and removes data that is not to be kept.
     pub async fn shutdown(self) {
         drop(self.stop);
         let mut tasks = self.tasks;
@@ -244,7 +168,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lab_leaves_nothing_behind_whether_shut_down_or_dropped() {
+    async fn a_lab_leaves_no_data_behind_when_it_is_shut_down_or_dropped() {
         for shut_down in [true, false] {
             let lab = Lab::builder().start().await.unwrap();
             let folder = lab.folder.path().to_owned();

@@ -1,4 +1,4 @@
-//! What was asked of the lab, and what it answered.
+//! The log of requests to the lab.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,33 +8,33 @@ use tokio::sync::{broadcast, watch};
 
 use crate::route::{Route, Side};
 
-/// How many requests are remembered.
-const REMEMBERED: usize = 10_000;
+/// How many requests the log keeps.
+const CAPACITY: usize = 10_000;
 
 /// One request to the lab.
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestRecord {
     /// When it was answered, ISO 8601 in UTC.
     pub at: String,
-    /// The server it came to.
+    /// The server that received it.
     pub side: Side,
-    /// The route it took.
+    /// Its route.
     pub route: Route,
     /// Its method.
     pub method: String,
-    /// Its path and query; signatures are left out.
+    /// Its path and query, without signatures.
     pub path: String,
-    /// The status it was answered with; `None` when the connection was cut instead.
+    /// The response's status, or `None` if the connection was closed instead.
     pub status: Option<u16>,
-    /// Milliseconds from its head to the answer's.
+    /// Milliseconds from the request's head to the response's head.
     pub ms: u64,
-    /// The job it was about, where the lab knows.
+    /// The job that it was about, if the lab knows it.
     pub job_id: Option<i64>,
-    /// The fault that struck it, if one did.
+    /// The fault that fired on it, if one did.
     pub fault: Option<String>,
 }
 
-/// The latest requests, and a channel on which each comes as it happens.
+/// The latest requests, and a channel for new ones.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
     latest: Mutex<VecDeque<RequestRecord>>,
@@ -54,12 +54,12 @@ impl RequestLog {
     pub(crate) fn record(&self, record: RequestRecord) {
         {
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-            if latest.len() == REMEMBERED {
+            if latest.len() == CAPACITY {
                 latest.pop_front();
             }
             latest.push_back(record.clone());
         }
-        // Nobody listening is no fault.
+        // It fails if there is no receiver, which is fine.
         let _ = self.live.send(record);
         self.changes.send_modify(|count| *count += 1);
     }
@@ -68,7 +68,7 @@ impl RequestLog {
         self.matching(|_| true)
     }
 
-    /// Those that meet `condition`, oldest first.
+    /// The requests that meet `condition`, oldest first.
     pub(crate) fn matching(
         &self,
         condition: impl Fn(&RequestRecord) -> bool,

@@ -1,4 +1,4 @@
-//! The routes of a lab: what requests are called in the log, and what fault dials are set on.
+//! The routes of a lab: the log names them, and faults are set on them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-/// Which of the lab's two servers a request came to.
+/// One of the lab's two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
@@ -61,7 +61,7 @@ routes! {
     DataSpecification "data-specification" "`POST /admin/data-specification`",
     TimeoutJobs "timeout-jobs" "`POST /admin/timeout-jobs`",
     Health "health" "`GET /`",
-    ApiOther "api-other" "anything else on the API's port, `/lab` apart",
+    ApiOther "api-other" "anything else on the API's port except `/lab`",
     S3Put "s3-put" "PutObject and CopyObject",
     S3CreateUpload "s3-create-upload" "CreateMultipartUpload",
     S3UploadPart "s3-upload-part" "UploadPart",
@@ -78,7 +78,7 @@ routes! {
 }
 
 impl Route {
-    /// Whether a dial set on `self` minds a request to `actual`.
+    /// Whether a fault set on `self` applies to a request to `actual`.
     pub(crate) fn covers(self, actual: Self) -> bool {
         match self {
             Self::Any => true,
@@ -96,9 +96,9 @@ impl Route {
         }
     }
 
-    /// The route of an API request; `None` for the lab's own `/lab`, which no dial touches.
+    /// The route of an API request, or `None` for the lab's own routes, to which no fault applies.
     pub(crate) fn of_api(method: &Method, path: &str) -> Option<Self> {
-        let path = plain_path(path);
+        let path = normalized_path(path);
         let parts: Vec<_> = path.split('/').skip(1).collect();
         Some(match (method.as_str(), parts.as_slice()) {
             (_, ["lab", ..]) => return None,
@@ -122,7 +122,7 @@ impl Route {
 
     /// The operation of a path-style S3 request.
     pub(crate) fn of_s3(method: &Method, path: &str, query: &str) -> Self {
-        let asks = |name: &str| {
+        let has = |name: &str| {
             query
                 .split('&')
                 .any(|pair| pair.split('=').next() == Some(name))
@@ -132,25 +132,23 @@ impl Route {
             .split_once('/')
             .is_some_and(|(_, key)| !key.is_empty());
         match (method.as_str(), object) {
-            ("PUT", true) if asks("partNumber") => Self::S3UploadPart,
+            ("PUT", true) if has("partNumber") => Self::S3UploadPart,
             ("PUT", true) => Self::S3Put,
-            ("POST", true) if asks("uploads") => Self::S3CreateUpload,
-            ("POST", true) if asks("uploadId") => Self::S3CompleteUpload,
-            ("DELETE", true) if asks("uploadId") => Self::S3AbortUpload,
+            ("POST", true) if has("uploads") => Self::S3CreateUpload,
+            ("POST", true) if has("uploadId") => Self::S3CompleteUpload,
+            ("DELETE", true) if has("uploadId") => Self::S3AbortUpload,
             ("DELETE", true) => Self::S3Delete,
-            ("POST", false) if asks("delete") => Self::S3Delete,
-            ("GET", true) if !asks("uploadId") => Self::S3Get,
+            ("POST", false) if has("delete") => Self::S3Delete,
+            ("GET", true) if !has("uploadId") => Self::S3Get,
             ("HEAD", true) => Self::S3Head,
-            ("GET", false) if path.len() > 1 && !asks("location") && !asks("uploads") => {
-                Self::S3List
-            }
+            ("GET", false) if path.len() > 1 && !has("location") && !has("uploads") => Self::S3List,
             _ => Self::S3Other,
         }
     }
 }
 
-/// An API path as routes are written: in lower case, with one slash where there are several, and none at its end.
-pub(crate) fn plain_path(path: &str) -> String {
+/// Normalizes an API path: in lower case, with single slashes, and no slash at the end.
+pub(crate) fn normalized_path(path: &str) -> String {
     let parts = path.split('/').filter(|part| !part.is_empty());
     let parts: Vec<_> = parts.map(str::to_ascii_lowercase).collect();
     format!("/{}", parts.join("/"))
@@ -168,9 +166,9 @@ impl From<Route> for &'static str {
     }
 }
 
-/// No route has this name.
+/// There is no route with this name.
 #[derive(Debug, thiserror::Error)]
-#[error("no route is called `{0}`; there are {known}", known = Route::ALL.iter().map(|route| route.name()).collect::<Vec<_>>().join(", "))]
+#[error("no route is called `{0}`; use one of {known}", known = Route::ALL.iter().map(|route| route.name()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownRoute(String);
 
 impl FromStr for Route {
@@ -195,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_request_has_its_route_whatever_its_case_and_slashes() {
+    fn an_api_route_is_recognized_in_any_case_and_with_any_number_of_slashes() {
         assert_eq!(
             Route::of_api(&Method::POST, "/API/Jobs/Assign/"),
             Some(Route::Assign)
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_s3_request_is_told_by_method_and_query() {
+    fn an_s3_route_is_recognized_by_method_and_query() {
         let cases = [
             (Method::PUT, "/b/k", "x-id=PutObject", Route::S3Put),
             (
@@ -247,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_cover_their_side() {
+    fn groups_cover_the_routes_of_their_server() {
         assert!(Route::Any.covers(Route::S3Put) && Route::AnyS3.covers(Route::S3Put));
         assert!(!Route::AnyApi.covers(Route::S3Put) && !Route::Poll.covers(Route::Assign));
     }

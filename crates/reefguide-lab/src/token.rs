@@ -1,4 +1,4 @@
-//! Access tokens (RS256 JWTs) and the shape of refresh tokens.
+//! Access tokens (RS256 JWTs) and the format of refresh tokens.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{self, Account};
 
-/// Signs and checks a lab's access tokens.
+/// Signs and verifies a lab's access tokens.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     key: &'static KeyPair,
     issuer: String,
     life: Duration,
-    /// Part of every token's key id; a step forward ends all tokens given out before.
+    /// Part of every token's key id: incrementing it expires all tokens issued before.
     generation: AtomicU64,
 }
 
@@ -34,7 +34,7 @@ struct Header {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Claims {
+struct JwtClaims {
     id: i64,
     email: String,
     roles: Vec<String>,
@@ -43,7 +43,7 @@ struct Claims {
     iss: String,
 }
 
-/// The signing key of this process. Making one takes a quarter of a second in a debug build, so labs share it.
+/// The signing key of this process. Creating one takes a quarter of a second in a debug build, so labs share it.
 fn signing_key() -> Result<&'static KeyPair, Unspecified> {
     static KEY: OnceLock<KeyPair> = OnceLock::new();
     if let Some(key) = KEY.get() {
@@ -54,7 +54,7 @@ fn signing_key() -> Result<&'static KeyPair, Unspecified> {
 }
 
 impl Tokens {
-    /// Tokens of `issuer` that live for `life`, in whole seconds. Slow the first time in a process.
+    /// Tokens of `issuer` that are valid for `life`, in whole seconds. The first call in a process is slow.
     pub(crate) fn new(issuer: String, life: Duration) -> Result<Self, Unspecified> {
         Ok(Self {
             key: signing_key()?,
@@ -71,7 +71,7 @@ impl Tokens {
             typ: "JWT".into(),
             kid: self.key_id(),
         };
-        let claims = Claims {
+        let claims = JwtClaims {
             id: account.id,
             email: account.email.into(),
             roles: vec![account.role.name().into()],
@@ -90,7 +90,7 @@ impl Tokens {
         Ok(format!("{signed}.{}", BASE64_URL.encode(signature)))
     }
 
-    /// The account a valid token names; `None` for one that is malformed, forged, expired or ended.
+    /// The account of a valid token, or `None` if the token is malformed, forged or expired.
     pub(crate) fn verify(&self, token: &str) -> Option<&'static Account> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
@@ -99,14 +99,14 @@ impl Tokens {
         key.verify(signed.as_bytes(), &BASE64_URL.decode(signature).ok()?)
             .ok()?;
         let header: Header = decode(header)?;
-        let claims: Claims = decode(claims)?;
+        let claims: JwtClaims = decode(claims)?;
         let live = header.kid == self.key_id()
             && claims.iss == self.issuer
             && claims.exp > jiff::Timestamp::now().as_second();
         live.then(|| account::by_id(claims.id)).flatten()
     }
 
-    /// Ends every access token given out so far; refresh tokens stay good.
+    /// Expires every access token issued so far. Refresh tokens stay valid.
     pub(crate) fn expire_all(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
@@ -124,14 +124,14 @@ fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
     serde_json::from_slice(&BASE64_URL.decode(part).ok()?).ok()
 }
 
-/// What a refresh token says, base64 of this as JSON.
+/// The content of a refresh token, which is its JSON in base64.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RefreshToken {
     pub(crate) id: i64,
     pub(crate) token: String,
 }
 
-/// Why a text is no refresh token, as the real server words it.
+/// Why a refresh token is invalid, in the real server's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RefreshTokenError {
     #[error("Invalid JSON in refresh token")]
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_names_its_account_until_all_are_ended() {
+    fn a_token_is_valid_for_its_account_until_all_are_expired() {
         let tokens = tokens(Duration::from_secs(600));
         let old = tokens.issue(&account::WORKER).unwrap();
         assert_eq!(tokens.verify(&old).unwrap().email, "worker@email.com");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_past_its_life_or_changed_is_refused() {
+    fn an_expired_or_forged_token_is_refused() {
         assert!({
             let tokens = tokens(Duration::ZERO);
             tokens
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_refresh_token_says_why() {
+    fn an_invalid_refresh_token_is_refused_with_the_reason() {
         assert_eq!(
             RefreshToken::decode("zzz").unwrap_err(),
             RefreshTokenError::Json

@@ -1,4 +1,4 @@
-//! What only administrators may do; the account is checked before the request.
+//! The routes for administrators. They check the account before the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,20 +8,20 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::Shared;
-use super::answer::json;
-use super::call::Call;
 use super::error::ApiError;
+use super::request::ApiRequest;
+use super::response::json;
+use super::state::Shared;
 use super::zod::Reader;
 use crate::store::{OLD, Time};
 
-/// Takes regions and criteria, counts them, and keeps nothing: no route of the contract reads them back.
+/// Counts the regions and criteria, but does not store them: no route that the lab has reads them back.
 pub(super) async fn data_specification(
     State(api): Shared,
-    call: Call,
+    request: ApiRequest,
 ) -> Result<Response, ApiError> {
-    call.admin(&api)?;
-    let mut body = Reader::new(&call.body);
+    request.admin(&api)?;
+    let mut body = Reader::new(&request.body);
     let regions = body.items("regions", |region| {
         region.string("name");
         region.string("display_name");
@@ -65,16 +65,19 @@ pub(super) async fn data_specification(
     ))
 }
 
-pub(super) async fn timeout_jobs(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    call.admin(&api)?;
-    let mut body = Reader::new(&call.body);
+pub(super) async fn timeout_jobs(
+    State(api): Shared,
+    request: ApiRequest,
+) -> Result<Response, ApiError> {
+    request.admin(&api)?;
+    let mut body = Reader::new(&request.body);
     let minutes = body.optional_positive("timeoutThresholdMinutes");
     let types = body.optional_strings("jobTypes");
     body.finish().map_err(ApiError::body)?;
     let age = minutes.map_or(OLD, |minutes| {
         Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
     });
-    // No type named is every type.
+    // An empty list means every type.
     let types = types.filter(|types| !types.is_empty());
     let timed_out = api
         .store

@@ -1,4 +1,4 @@
-//! Logging in, refreshing, and who one is.
+//! Logging in, refreshing tokens, and the account's profile.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -7,31 +7,31 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::answer::json;
-use super::call::Call;
 use super::error::ApiError;
+use super::request::ApiRequest;
+use super::response::json;
+use super::state::{Api, Shared};
 use super::zod::Reader;
-use super::{Api, Shared};
 use crate::account::{self, Account};
 use crate::store::Time;
 use crate::token::RefreshToken;
 
-pub(super) async fn login(State(api): Shared, call: Call) -> Response {
-    let standing = api.login_limit.count(call.client);
-    let mut response = if standing.exceeded() {
+pub(super) async fn login(State(api): Shared, request: ApiRequest) -> Response {
+    let quota = api.login_limit.count(request.client);
+    let mut response = if quota.exceeded() {
         json(
             StatusCode::TOO_MANY_REQUESTS,
             &json!({ "error": "Too many attempts." }),
         )
     } else {
-        axum::response::IntoResponse::into_response(checked_login(&api, &call))
+        axum::response::IntoResponse::into_response(checked_login(&api, &request))
     };
-    standing.write(response.headers_mut());
+    quota.write(response.headers_mut());
     response
 }
 
-fn checked_login(api: &Api, call: &Call) -> Result<Response, ApiError> {
-    let mut body = Reader::new(&call.body);
+fn checked_login(api: &Api, request: &ApiRequest) -> Result<Response, ApiError> {
+    let mut body = Reader::new(&request.body);
     let (email, password) = (body.string("email"), body.string("password"));
     body.finish().map_err(ApiError::body)?;
     let account = account::by_credentials(email.unwrap_or_default(), password.unwrap_or_default())
@@ -61,8 +61,8 @@ fn refresh_token(api: &Api, account: &Account) -> Result<RefreshToken, ApiError>
     Ok(RefreshToken { id, token })
 }
 
-pub(super) async fn token(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let mut body = Reader::new(&call.body);
+pub(super) async fn token(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let mut body = Reader::new(&request.body);
     let text = body.string("refreshToken");
     body.finish().map_err(ApiError::body)?;
     let token = RefreshToken::decode(text.unwrap_or_default())
@@ -83,8 +83,8 @@ pub(super) async fn token(State(api): Shared, call: Call) -> Result<Response, Ap
     ))
 }
 
-pub(super) async fn profile(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let account = call.account(&api)?;
+pub(super) async fn profile(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let account = request.account(&api)?;
     #[derive(Serialize)]
     struct User {
         id: i64,

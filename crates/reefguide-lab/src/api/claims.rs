@@ -1,39 +1,26 @@
-//! Claiming a job and reporting its result: two races the server does not decide.
-
-use std::ops::Range;
+//! Claiming a job and reporting its result. The server does not guard either against races
+//! (`docs/src/reference/api-contract.md`, "Claiming is a race that the server does not decide").
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use super::answer::json;
-use super::call::{self, Call};
 use super::error::ApiError;
-use super::jobs::{NO_SUCH_JOB, about};
+use super::request::{self, ApiRequest};
+use super::response::{about, json};
+use super::state::Shared;
 use super::zod::Reader;
-use super::{Api, Shared};
 use crate::jsonb::{Jsonb, Unstorable};
 use crate::store::{Assignment, NewAssignment, NewResult, Status, Time};
 
-impl Api {
-    /// The gap between asking whether something is free and taking it, into which others may come: this part of the
-    /// longest one.
-    pub(super) async fn race(&self, part: Range<f64>) {
-        if !self.race.is_zero() {
-            let part = part.start + fastrand::f64() * (part.end - part.start);
-            tokio::time::sleep(self.race.mul_f64(part)).await;
-        }
-    }
-}
-
-pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let mut body = Reader::new(&call.body);
+pub(super) async fn assign(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let mut body = Reader::new(&request.body);
     let job_id = body.number("jobId");
     let (task_arn, cluster_arn) = (body.string("ecsTaskArn"), body.string("ecsClusterArn"));
     body.finish().map_err(ApiError::body)?;
-    call.analyst(&api)?;
-    let job_id = call::database_id(job_id).ok_or_else(|| ApiError::Id(format!("{job_id:?}")))?;
+    request.analyst(&api)?;
+    let job_id = request::database_id(job_id).ok_or_else(|| ApiError::Id(format!("{job_id:?}")))?;
     let (task_arn, cluster_arn) = (
         task_arn.unwrap_or_default(),
         cluster_arn.unwrap_or_default(),
@@ -41,7 +28,7 @@ pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, A
     if task_arn.contains('\0') || cluster_arn.contains('\0') {
         return Err(Unstorable::Nul.into());
     }
-    let job = api.store.job(job_id)?.ok_or(NO_SUCH_JOB)?;
+    let job = api.store.job(job_id)?.ok_or(ApiError::NO_SUCH_JOB)?;
     if job.status != Status::Pending {
         return Err(ApiError::Refused(
             "Job is not available for assignment".to_owned(),
@@ -54,7 +41,7 @@ pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, A
         api.objects.bucket, now.0
     );
     let expires_at = now.plus(api.types.expiry(&job.r#type));
-    api.race(0.5..1.0).await;
+    api.race_window(0.5..1.0).await;
     let new = NewAssignment {
         job_id,
         task_arn,
@@ -73,30 +60,34 @@ pub(super) async fn assign(State(api): Shared, call: Call) -> Result<Response, A
 pub(super) async fn result(
     State(api): Shared,
     Path(id): Path<String>,
-    call: Call,
+    request: ApiRequest,
 ) -> Result<Response, ApiError> {
-    let mut body = Reader::new(&call.body);
+    let mut body = Reader::new(&request.body);
     let status = body.one_of("status", &Status::NAMES, |name| {
         Status::parse(name).is_some()
     });
     body.finish().map_err(ApiError::body)?;
-    call.analyst(&api)?;
-    let found = api.store.assignment(call::id(&id)?)?;
+    request.analyst(&api)?;
+    let found = api.store.assignment(request::id(&id)?)?;
     let (assignment, job_type) = found.ok_or(ApiError::NotFound("Assignment not found"))?;
     if assignment.completed_at.is_some() {
         return Err(ApiError::Refused(
             "Assignment already completed!".to_owned(),
         ));
     }
-    let payload = call.body.get("resultPayload").cloned().unwrap_or_default();
-    if is_truthy(&payload) && !api.types.result_fits(&job_type, &payload) {
+    let payload = request
+        .body
+        .get("resultPayload")
+        .cloned()
+        .unwrap_or_default();
+    if is_truthy(&payload) && !api.types.accepts_result(&job_type, &payload) {
         return Err(ApiError::Refused(format!(
             "Invalid result payload for job type {job_type}"
         )));
     }
     let payload = Jsonb::new(payload)?;
     let status = status.and_then(Status::parse).unwrap_or(Status::Pending);
-    api.race(0.5..1.0).await;
+    api.race_window(0.5..1.0).await;
     api.store.record_result(&NewResult {
         assignment: &assignment,
         status,
@@ -105,7 +96,7 @@ pub(super) async fn result(
     Ok(about(assignment.job_id, StatusCode::OK.into_response()))
 }
 
-/// What counts as true in JavaScript; anything else goes unchecked.
+/// Whether the value is truthy in JavaScript. The server does not check payloads that are not.
 fn is_truthy(value: &serde_json::Value) -> bool {
     use serde_json::Value;
     match value {

@@ -1,4 +1,5 @@
-//! The lab's own routes: fault dials, the request log, jobs, the page. No account is asked for, no dial touches them.
+//! The lab's own routes: faults, the request log, jobs and the page. They need no account, and faults do not apply to
+//! them.
 
 use std::sync::Arc;
 
@@ -12,10 +13,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
-use super::jobs::about;
-use super::{Api, Shared, page};
+use super::page;
+use super::response::about;
+use super::state::{Api, Shared};
 use crate::account::WORKER;
-use crate::fault::{Fault, FaultId};
+use crate::fault::Fault;
+use crate::faults::FaultId;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
@@ -37,11 +40,10 @@ async fn faults(State(api): Shared) -> Response {
 
 async fn add_fault(State(api): Shared, fault: Result<Json<Fault>, JsonRejection>) -> Response {
     match fault {
-        Ok(Json(fault)) => (
-            StatusCode::CREATED,
-            Json(json!({ "id": api.faults.add(fault) })),
-        )
-            .into_response(),
+        Ok(Json(fault)) => {
+            let id = api.faults.add(fault);
+            (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
+        }
         Err(error) => unreadable(&error),
     }
 }
@@ -83,10 +85,10 @@ async fn submit(
         Ok(Json(job)) => job,
         Err(error) => return Ok(unreadable(&error)),
     };
-    let misfits = api.types.misfits(&job.job_type, &job.payload);
-    if !misfits.is_empty() {
+    let mismatches = api.types.mismatches(&job.job_type, &job.payload);
+    if !mismatches.is_empty() {
         let message = format!("Invalid payload for job type {}", job.job_type);
-        let answer = json!({ "status": 400, "message": message, "errors": misfits });
+        let answer = json!({ "status": 400, "message": message, "errors": mismatches });
         return Ok((StatusCode::BAD_REQUEST, Json(answer)).into_response());
     }
     let created = api.submit_any(WORKER.id, &job.job_type, job.payload)?;

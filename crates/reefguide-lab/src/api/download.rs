@@ -1,4 +1,4 @@
-//! Presigned URLs for what a finished job left in its storage location.
+//! Presigned URLs for the files that a finished job left at its storage location.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -6,17 +6,16 @@ use http::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-use super::Shared;
-use super::answer::json;
-use super::call::{self, Call};
 use super::error::ApiError;
-use super::jobs::{NO_SUCH_JOB, about};
+use super::request::{self, ApiRequest};
+use super::response::{about, json};
+use super::state::Shared;
 use super::zod::Reader;
 use crate::s3;
 use crate::store::Status;
 
-/// How many files a location may hold.
-const MOST_FILES: usize = 25;
+/// A location with more files cannot be downloaded.
+const MAXIMUM_FILES: usize = 25;
 const URL_LIFE_SECONDS: u64 = 3600;
 
 #[derive(Serialize)]
@@ -35,18 +34,18 @@ struct Summary {
 pub(super) async fn download(
     State(api): Shared,
     Path(id): Path<String>,
-    call: Call,
+    request: ApiRequest,
 ) -> Result<Response, ApiError> {
-    let mut query = Reader::new(&call.query);
+    let mut query = Reader::new(&request.query);
     let (expiry, filter) = (
         query.optional_string("expirySeconds"),
         query.optional_string("filterPrefix"),
     );
     query.finish().map_err(ApiError::query)?;
-    call.analyst(&api)?;
-    let id = call::id(&id)?;
-    let details = api.store.details(id)?.ok_or(NO_SUCH_JOB)?;
-    // The first assignment that has a result is served, whatever that result was.
+    request.analyst(&api)?;
+    let id = request::id(&id)?;
+    let details = api.job(id)?;
+    // The first assignment that has a result is served, even if that result was a failure.
     let served = details
         .assignments
         .iter()
@@ -58,42 +57,29 @@ pub(super) async fn download(
 
     let objects = &api.objects;
     let path = objects.prefix(&location.assignment.storage_uri);
-    // A plain prefix: keys of a sibling that begins alike are listed too.
+    // A plain prefix: it also lists a sibling's keys that begin with the same characters.
     let prefix = filter
         .filter(|filter| !filter.is_empty())
         .map_or_else(|| path.to_owned(), |filter| format!("{path}/{filter}"));
     let keys = objects
         .store
-        .list_keys(&objects.bucket, &prefix, MOST_FILES + 1)?;
-    if keys.len() > MOST_FILES {
+        .list_keys(&objects.bucket, &prefix, MAXIMUM_FILES + 1)?;
+    if keys.len() > MAXIMUM_FILES {
         return Err(ApiError::Refused(format!(
-            "Location contains more than {MOST_FILES} files"
+            "Location contains more than {MAXIMUM_FILES} files"
         )));
     }
     let life = expiry
-        .and_then(|text| call::id(text).ok())
+        .and_then(|text| request::id(text).ok())
         .and_then(|seconds| seconds.try_into().ok())
         .unwrap_or(URL_LIFE_SECONDS);
-    let endpoint = objects.endpoint_at(call.host.as_deref());
-    let url = |key: &str| {
-        s3::presign_get(
-            &endpoint,
-            objects.region,
-            &objects.credentials,
-            &objects.bucket,
-            key,
-            life,
-        )
+    let endpoint = objects.endpoint_at(request.host.as_deref());
+    let (region, credentials) = (objects.region, &objects.credentials);
+    let file = |key: String| {
+        let url = s3::presign_get(&endpoint, region, credentials, &objects.bucket, &key, life);
+        (key[path.len()..].trim_start_matches('/').to_owned(), url)
     };
-    let files = keys
-        .iter()
-        .map(|key| {
-            (
-                key[path.len()..].trim_start_matches('/').to_owned(),
-                url(key),
-            )
-        })
-        .collect();
+    let files = keys.into_iter().map(file).collect();
     let job = Summary {
         id,
         r#type: details.job.r#type,

@@ -1,19 +1,19 @@
-//! The error shapes of the API.
+//! The error shapes of the API (`docs/src/reference/api-contract.md`, "Errors come in five shapes").
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use super::answer::json;
-use super::zod::{self, Issue, Part};
+use super::response::json;
+use super::zod::{self, Issue, RequestPart};
 use crate::jsonb::Unstorable;
-use crate::store::StoreError;
+use crate::store::JobStoreError;
 
-/// Why a request gets no answer of the good kind.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("the request does not fit its schema")]
-    Misfit(Part, Vec<Issue>),
+    #[error("the request does not match its schema")]
+    Invalid(RequestPart, Vec<Issue>),
     #[error("{0}")]
     Refused(String),
     #[error("no valid access token")]
@@ -25,33 +25,35 @@ pub(crate) enum ApiError {
     #[error("{0}")]
     NotFound(&'static str),
     #[error(
-        "the body is no JSON object or array, or too long, or in an encoding the server does not read"
+        "the body is not a JSON object or array, is too long, or has an encoding that the server does not read"
     )]
     Body,
-    #[error("`{0}` is no id")]
+    #[error("`{0}` is not an id")]
     Id(String),
     #[error(transparent)]
     Unstorable(#[from] Unstorable),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] JobStoreError),
     #[error("the object store failed")]
-    Objects(#[from] crate::s3::StoreError),
+    Objects(#[from] crate::s3::ObjectStoreError),
     #[error("a token could not be signed")]
     Signing(#[from] aws_lc_rs::error::Unspecified),
 }
 
 impl ApiError {
-    /// The account's role does not suffice.
+    pub(crate) const NO_SUCH_JOB: Self = Self::NotFound("Job not found");
+
+    /// The account's role is not sufficient.
     pub(crate) fn role() -> Self {
         Self::Unauthorised("You are not authorised to access this service.".to_owned())
     }
 
     pub(crate) fn body(issues: Vec<Issue>) -> Self {
-        Self::Misfit(Part::Body, issues)
+        Self::Invalid(RequestPart::Body, issues)
     }
 
     pub(crate) fn query(issues: Vec<Issue>) -> Self {
-        Self::Misfit(Part::Query, issues)
+        Self::Invalid(RequestPart::Query, issues)
     }
 }
 
@@ -74,7 +76,7 @@ fn message(status: StatusCode, message: &str) -> Response {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::Misfit(part, issues) => {
+            Self::Invalid(part, issues) => {
                 json(StatusCode::BAD_REQUEST, &zod::report(part, &issues))
             }
             Self::Refused(text) => message(StatusCode::BAD_REQUEST, &text),
@@ -93,7 +95,10 @@ impl IntoResponse for ApiError {
             | Self::Store(_)
             | Self::Objects(_)
             | Self::Signing(_) => {
-                tracing::warn!(error = &self as &dyn std::error::Error, "answered 500");
+                tracing::warn!(
+                    error = &self as &dyn std::error::Error,
+                    "responded with 500"
+                );
                 message(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "An unexpected error occurred",

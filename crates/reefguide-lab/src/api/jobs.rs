@@ -1,4 +1,4 @@
-//! Jobs: submitted, polled, read, listed, cancelled.
+//! Submitting, polling, reading, listing and cancelling jobs.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -6,20 +6,17 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answer::json;
-use super::call::{self, Call};
 use super::error::ApiError;
+use super::request::{self, ApiRequest};
+use super::response::{about, json};
+use super::state::{Api, Shared};
 use super::zod::Reader;
-use super::{Api, Shared};
 use crate::account::{Account, Role};
-use crate::gate::AboutJob;
 use crate::jsonb::Jsonb;
 use crate::store::{Created, Job, JobDetails, Status};
 
-/// How many jobs a list shows.
-const LISTED: i64 = 50;
-
-pub(crate) const NO_SUCH_JOB: ApiError = ApiError::NotFound("Job not found");
+/// The longest list of jobs, as on the real server.
+const MAXIMUM_LIST: i64 = 50;
 
 impl Api {
     /// Submits a job for the account `user`.
@@ -29,7 +26,7 @@ impl Api {
         job_type: &str,
         payload: Value,
     ) -> Result<Created, ApiError> {
-        if !self.types.input_fits(job_type, &payload) {
+        if !self.types.accepts_input(job_type, &payload) {
             return Err(ApiError::Refused(format!(
                 "Invalid payload for job type {job_type}"
             )));
@@ -37,7 +34,7 @@ impl Api {
         Ok(self.store.create(user, job_type, &Jsonb::new(payload)?)?)
     }
 
-    /// Submits a job of a type that nobody has checked yet.
+    /// Submits a job after checking that its type exists.
     pub(crate) fn submit_any(
         &self,
         user: i64,
@@ -52,10 +49,9 @@ impl Api {
         self.submit(user, job_type, payload)
     }
 
-    /// Cancels a waiting job in the name of `account`. It may be assigned between the check and the write, which then
-    /// both succeed.
+    /// Cancels a pending job on behalf of `account`. If it is assigned between the check and the write, both succeed.
     pub(crate) async fn cancel(&self, account: &Account, id: i64) -> Result<Job, ApiError> {
-        let job = self.store.job(id)?.ok_or(NO_SUCH_JOB)?;
+        let job = self.store.job(id)?.ok_or(ApiError::NO_SUCH_JOB)?;
         if account.role != Role::Admin && job.user_id != account.id {
             return Err(ApiError::role());
         }
@@ -64,54 +60,40 @@ impl Api {
                 "Cannot cancel jobs in a non PENDING state".to_owned(),
             ));
         }
-        // Sooner than an assignment is written: most jobs that meet both end IN_PROGRESS.
-        self.race(0.25..0.5).await;
+        // Shorter than an assignment's race: most jobs that are assigned and cancelled at once end IN_PROGRESS.
+        self.race_window(0.25..0.5).await;
         self.store
             .set_status(id, Status::Cancelled)?
-            .ok_or(NO_SUCH_JOB)
+            .ok_or(ApiError::NO_SUCH_JOB)
     }
 
     /// A job with its assignments.
     pub(crate) fn job(&self, id: i64) -> Result<JobDetails, ApiError> {
-        self.store.details(id)?.ok_or(NO_SUCH_JOB)
+        self.store.details(id)?.ok_or(ApiError::NO_SUCH_JOB)
     }
 }
 
-/// An answer that says so in the request log.
-pub(super) fn about(job: i64, mut response: Response) -> Response {
-    response.extensions_mut().insert(AboutJob(job));
-    response
-}
-
-pub(super) async fn create(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let mut body = Reader::new(&call.body);
+pub(super) async fn create(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let mut body = Reader::new(&request.body);
     let job_type = body.one_of("type", &api.types.names(), |name| api.types.accepts(name));
     body.finish().map_err(ApiError::body)?;
-    let user = call.analyst(&api)?;
-    let payload = call.body.get("inputPayload").cloned().unwrap_or_default();
+    let user = request.analyst(&api)?;
+    let payload = request
+        .body
+        .get("inputPayload")
+        .cloned()
+        .unwrap_or_default();
     let created = api.submit(user.id, job_type.unwrap_or_default(), payload)?;
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Answer {
-        job_id: i64,
-        cached: bool,
-        request_id: i64,
-    }
-    let answer = Answer {
-        job_id: created.job_id,
-        cached: created.cached,
-        request_id: created.request_id,
-    };
-    Ok(about(created.job_id, json(StatusCode::OK, &answer)))
+    Ok(about(created.job_id, json(StatusCode::OK, &created)))
 }
 
-pub(super) async fn poll(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let mut query = Reader::new(&call.query);
+pub(super) async fn poll(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let mut query = Reader::new(&request.query);
     let job_type = query.optional_one_of("jobType", &api.types.names(), |name| {
         api.types.accepts(name)
     });
     query.finish().map_err(ApiError::query)?;
-    call.analyst(&api)?;
+    request.analyst(&api)?;
     #[derive(Serialize)]
     struct Answer {
         jobs: Vec<Job>,
@@ -127,22 +109,23 @@ pub(super) async fn poll(State(api): Shared, call: Call) -> Result<Response, Api
 pub(super) async fn job(
     State(api): Shared,
     Path(id): Path<String>,
-    call: Call,
+    request: ApiRequest,
 ) -> Result<Response, ApiError> {
-    call.analyst(&api)?;
-    let id = call::id(&id)?;
-    #[derive(Serialize)]
-    struct Answer {
-        job: JobDetails,
-    }
-    Ok(about(
-        id,
-        json(StatusCode::OK, &Answer { job: api.job(id)? }),
-    ))
+    request.analyst(&api)?;
+    let id = request::id(&id)?;
+    Ok(job_response(id, api.job(id)?))
 }
 
-fn status_filter(call: &Call) -> Result<Option<Status>, ApiError> {
-    let mut query = Reader::new(&call.query);
+fn job_response(id: i64, job: impl Serialize) -> Response {
+    #[derive(Serialize)]
+    struct Answer<T> {
+        job: T,
+    }
+    about(id, json(StatusCode::OK, &Answer { job }))
+}
+
+fn status_filter(request: &ApiRequest) -> Result<Option<Status>, ApiError> {
+    let mut query = Reader::new(&request.query);
     let status = query.optional_one_of("status", &Status::NAMES, |name| {
         Status::parse(name).is_some()
     });
@@ -156,18 +139,18 @@ fn listed(api: &Api, user: Option<i64>, status: Option<Status>) -> Result<Respon
         jobs: Vec<JobDetails>,
         total: i64,
     }
-    let (jobs, total) = api.store.list(user, status, LISTED)?;
+    let (jobs, total) = api.store.list(user, status, MAXIMUM_LIST)?;
     Ok(json(StatusCode::OK, &Answer { jobs, total }))
 }
 
-pub(super) async fn list(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let status = status_filter(&call)?;
-    let account = call.analyst(&api)?;
-    let wanted = call
+pub(super) async fn list(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let status = status_filter(&request)?;
+    let account = request.analyst(&api)?;
+    let wanted = request
         .query
         .get("userId")
         .and_then(Value::as_str)
-        .and_then(|text| call::id(text).ok());
+        .and_then(|text| request::id(text).ok());
     if account.role == Role::Admin {
         return listed(&api, wanted, status);
     }
@@ -178,23 +161,18 @@ pub(super) async fn list(State(api): Shared, call: Call) -> Result<Response, Api
     listed(&api, Some(account.id), status)
 }
 
-pub(super) async fn mine(State(api): Shared, call: Call) -> Result<Response, ApiError> {
-    let status = status_filter(&call)?;
-    let account = call.analyst(&api)?;
+pub(super) async fn mine(State(api): Shared, request: ApiRequest) -> Result<Response, ApiError> {
+    let status = status_filter(&request)?;
+    let account = request.analyst(&api)?;
     listed(&api, Some(account.id), status)
 }
 
 pub(super) async fn cancel(
     State(api): Shared,
     Path(id): Path<String>,
-    call: Call,
+    request: ApiRequest,
 ) -> Result<Response, ApiError> {
-    let account = call.analyst(&api)?;
-    let id = call::id(&id)?;
-    #[derive(Serialize)]
-    struct Answer {
-        job: Job,
-    }
-    let job = api.cancel(account, id).await?;
-    Ok(about(id, json(StatusCode::OK, &Answer { job })))
+    let account = request.analyst(&api)?;
+    let id = request::id(&id)?;
+    Ok(job_response(id, api.cancel(account, id).await?))
 }

@@ -1,4 +1,4 @@
-//! The limit on logins: so many in a window, counted for each client address, good ones too.
+//! The login limit: how often a client address may log in within a time window. Successful logins count too.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 
 use crate::store::Time;
 
-/// Counts logins.
+/// Counts logins for each client address.
 #[derive(Debug)]
 pub(crate) struct LoginLimit {
     limit: u32,
@@ -23,9 +23,9 @@ struct Window {
     ends: Time,
 }
 
-/// Where a client stands after one more login.
+/// A client's quota after one more login.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct LoginQuota {
     limit: u32,
     used: u32,
     now: Time,
@@ -42,7 +42,7 @@ impl LoginLimit {
     }
 
     /// Counts a login.
-    pub(crate) fn count(&self, client: IpAddr) -> Standing {
+    pub(crate) fn count(&self, client: IpAddr) -> LoginQuota {
         let now = Time::now();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = Window {
@@ -54,7 +54,7 @@ impl LoginLimit {
             *window = fresh;
         }
         window.used = window.used.saturating_add(1);
-        Standing {
+        LoginQuota {
             limit: self.limit,
             used: window.used,
             now,
@@ -63,12 +63,12 @@ impl LoginLimit {
     }
 }
 
-impl Standing {
+impl LoginQuota {
     pub(crate) fn exceeded(self) -> bool {
         self.used > self.limit
     }
 
-    /// Tells the client where it stands.
+    /// Reports the quota to the client.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         let in_seconds =
             |milliseconds: i64| milliseconds.div_euclid(1000) + i64::from(milliseconds % 1000 != 0);

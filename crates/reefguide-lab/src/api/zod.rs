@@ -1,16 +1,16 @@
-//! Requests checked against their schema, misfits reported as the real server's validation library does.
+//! Checks requests against their schemas and reports issues as Zod, the real server's validation library, does.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Which part of a request was checked.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) enum Part {
+pub(crate) enum RequestPart {
     Body,
     Query,
 }
 
-/// One misfit. The variants differ in the order of their keys, as they do on the wire.
+/// One issue. The variants differ in the order of their keys, as on the wire.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Issue {
@@ -46,7 +46,7 @@ pub(crate) enum Issue {
     },
 }
 
-/// One step into a document.
+/// One step of a path into a document.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Step {
@@ -56,7 +56,7 @@ pub(crate) enum Step {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    r#type: Part,
+    r#type: RequestPart,
     errors: Errors<'a>,
 }
 
@@ -66,8 +66,8 @@ struct Errors<'a> {
     name: &'static str,
 }
 
-/// The body of the answer that reports `issues`.
-pub(crate) fn report(part: Part, issues: &[Issue]) -> impl Serialize {
+/// The response body that reports `issues`.
+pub(crate) fn report(part: RequestPart, issues: &[Issue]) -> impl Serialize {
     [Report {
         r#type: part,
         errors: Errors {
@@ -77,7 +77,7 @@ pub(crate) fn report(part: Part, issues: &[Issue]) -> impl Serialize {
     }]
 }
 
-/// Reads an object's fields and collects what does not fit.
+/// Reads an object's fields and collects the issues.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     object: Option<&'a Map<String, Value>>,
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         let issues = if object.is_some() {
             Vec::new()
         } else {
-            vec![misfit("object", value, path.clone())]
+            vec![type_issue("object", value, path.clone())]
         };
         Self {
             object,
@@ -113,14 +113,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn optional_string(&mut self, key: &'static str) -> Option<&'a str> {
-        if self.get(key).is_some() {
-            self.string(key)
-        } else {
-            None
-        }
+        self.get(key)?;
+        self.string(key)
     }
 
-    /// A number above 0, which may be absent.
+    /// A number above 0, or an absent field.
     pub(crate) fn optional_positive(&mut self, key: &'static str) -> Option<f64> {
         self.get(key)?;
         let number = self.number(key)?;
@@ -140,7 +137,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// A string out of a set: `accepts` decides, `names` is for the report.
+    /// One of a set of strings. `accepts` decides, `names` are listed in the issue.
     pub(crate) fn one_of(
         &mut self,
         key: &'static str,
@@ -166,24 +163,19 @@ impl<'a> Reader<'a> {
             _ if self.object.is_none() => {}
             other => {
                 let received = kind(other);
-                let message = if other.is_some() {
-                    format!("Expected {listed}, received {received}")
-                } else {
-                    REQUIRED.to_owned()
-                };
                 self.issues.push(Issue::EnumType {
+                    message: type_message(&listed, other),
                     expected: listed,
                     received,
                     code: INVALID_TYPE,
                     path,
-                    message,
                 });
             }
         }
         None
     }
 
-    /// As [`one_of`](Self::one_of), but the field may be absent.
+    /// Like [`one_of`](Self::one_of), but the field may be absent.
     pub(crate) fn optional_one_of(
         &mut self,
         key: &'static str,
@@ -194,7 +186,7 @@ impl<'a> Reader<'a> {
         self.one_of(key, names, accepts)
     }
 
-    /// An array, each item of which `read` takes apart.
+    /// An array, each item of which is read with `read`.
     pub(crate) fn items<T>(
         &mut self,
         key: &'static str,
@@ -224,14 +216,14 @@ impl<'a> Reader<'a> {
                 Value::String(text) => strings.push(text.clone()),
                 other => {
                     let path = [self.path_to(Step::Key(key)), vec![Step::Index(index)]].concat();
-                    self.issues.push(misfit("string", Some(other), path));
+                    self.issues.push(type_issue("string", Some(other), path));
                 }
             }
         }
         Some(strings)
     }
 
-    /// Everything that did not fit.
+    /// Returns the issues, if there are any.
     pub(crate) fn finish(self) -> Result<(), Vec<Issue>> {
         if self.issues.is_empty() {
             Ok(())
@@ -254,7 +246,7 @@ impl<'a> Reader<'a> {
         let taken = value.and_then(read);
         if taken.is_none() && self.object.is_some() {
             self.issues
-                .push(misfit(expected, value, self.path_to(Step::Key(key))));
+                .push(type_issue(expected, value, self.path_to(Step::Key(key))));
         }
         taken
     }
@@ -265,21 +257,21 @@ impl<'a> Reader<'a> {
 }
 
 const INVALID_TYPE: &str = "invalid_type";
-const REQUIRED: &str = "Required";
 
-fn misfit(expected: &'static str, value: Option<&Value>, path: Vec<Step>) -> Issue {
-    let received = kind(value);
-    let message = if value.is_some() {
-        format!("Expected {expected}, received {received}")
-    } else {
-        REQUIRED.to_owned()
-    };
+fn type_issue(expected: &'static str, value: Option<&Value>, path: Vec<Step>) -> Issue {
     Issue::Type {
         code: INVALID_TYPE,
         expected,
-        received,
+        received: kind(value),
         path,
-        message,
+        message: type_message(expected, value),
+    }
+}
+
+fn type_message(expected: &str, value: Option<&Value>) -> String {
+    match value {
+        Some(_) => format!("Expected {expected}, received {}", kind(value)),
+        None => "Required".to_owned(),
     }
 }
 
@@ -301,7 +293,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_body_that_is_no_object_is_one_issue() {
+    fn a_body_that_is_not_an_object_is_one_issue() {
         let body = json!([1]);
         let mut reader = Reader::new(&body);
         assert_eq!(reader.string("email"), None);

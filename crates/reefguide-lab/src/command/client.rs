@@ -1,4 +1,4 @@
-//! Asking a running lab on its own routes.
+//! Requests to the lab's own routes (`/lab`).
 
 use clap::Args;
 use http::header::{CONTENT_TYPE, HOST};
@@ -7,6 +7,8 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+
+use crate::error::BoxError;
 
 /// A running lab.
 #[derive(Debug, Args)]
@@ -24,24 +26,24 @@ pub(super) struct Client {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     #[error(
-        "no lab answers at {lab}; start one with `reefguide-lab up`, or name its API with --lab"
+        "no lab responds at {lab}; start one with `reefguide-lab up`, or pass its API with --lab"
     )]
     Unreachable { lab: Uri, source: std::io::Error },
-    #[error("{0} is no URL of a lab, such as http://127.0.0.1:5000")]
+    #[error("{0} is not the URL of a lab, such as http://127.0.0.1:5000")]
     NoHost(Uri),
-    #[error("the lab at {lab} did not answer {path}")]
-    NoAnswer {
+    #[error("the lab at {lab} did not respond to {path}")]
+    NoResponse {
         lab: Uri,
         path: String,
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: BoxError,
     },
     #[error("the lab refused with {status}: {text}")]
     Refused { status: StatusCode, text: String },
 }
 
 impl Client {
-    /// The answer's body.
-    pub(super) async fn ask(
+    /// Sends a request and returns the body of a successful response.
+    pub(super) async fn request(
         &self,
         method: Method,
         path: &str,
@@ -61,18 +63,18 @@ impl Client {
             .header(HOST, format!("{host}:{port}"))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(bytes::Bytes::from(body)));
-        let no_answer = |source| ClientError::NoAnswer {
+        let no_response = |source| ClientError::NoResponse {
             lab: lab.clone(),
             path: path.to_owned(),
             source,
         };
-        let request = request.map_err(|error| no_answer(error.into()))?;
-        let (status, text) = exchange(stream, request).await.map_err(no_answer)?;
+        let request = request.map_err(|error| no_response(error.into()))?;
+        let (status, text) = exchange(stream, request).await.map_err(no_response)?;
         if status.is_success() {
             Ok(text)
         } else {
-            let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-            let reason = answer["message"].as_str().or(answer["error"].as_str());
+            let response: Value = serde_json::from_str(&text).unwrap_or_default();
+            let reason = response["message"].as_str().or(response["error"].as_str());
             let text = reason.map(str::to_owned).unwrap_or(text);
             Err(ClientError::Refused { status, text })
         }
@@ -82,12 +84,12 @@ impl Client {
 async fn exchange(
     stream: TcpStream,
     request: Request<Full<bytes::Bytes>>,
-) -> Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(StatusCode, String), BoxError> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let answer = sender.send_request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -7,41 +7,42 @@ use http::Method;
 
 use super::client::Client;
 use super::stdout::answer;
-use crate::{Fault, FaultKind, Route};
+use crate::fault::{Fault, FaultKind};
+use crate::route::Route;
 
-/// Set a fault dial of a running lab
+/// Set a fault on a running lab
 #[derive(Debug, Args)]
-pub(super) struct SetFault {
-    /// Where it strikes: login, token, create, poll, assign, job, result, download, s3-put, s3-upload-part,
+pub(super) struct FaultCommand {
+    /// The route on which it fires: login, token, create, poll, assign, job, result, download, s3-put, s3-upload-part,
     /// s3-complete-upload, s3-get, any-api, any-s3, any, …
     #[arg(required_unless_present = "clear")]
     route: Option<Route>,
     /// What goes wrong
     #[arg(required_unless_present = "clear")]
     kind: Option<Kind>,
-    /// The status to answer with, 200 to 599 [default: 500 for status, 200 for page and swapped-answer, 302 for
+    /// The status of the response, 200 to 599 [default: 500 for status, 200 for page and swapped-answer, 302 for
     /// redirect]
     #[arg(long)]
     status: Option<u16>,
-    /// Where a redirect points to; without it, to the same address with https
+    /// The target of a redirect [default: the same address with https]
     #[arg(long, value_name = "URL")]
     location: Option<String>,
-    /// Seconds of `Retry-After`, with a status
+    /// The `Retry-After` of a status, in seconds
     #[arg(long, value_name = "SECONDS")]
     retry_after: Option<u64>,
-    /// Milliseconds to wait, for a delay or a slow body
+    /// The length of a delay, in milliseconds
     #[arg(long, default_value_t = 1000)]
     ms: u64,
-    /// Bytes of a body that pass before it is cut or corrupted
+    /// How many bytes of the body pass before the fault
     #[arg(long, default_value_t = 0)]
     bytes: u64,
-    /// How often it strikes; without it, until the dials are cleared
+    /// How often it fires [default: until the faults are cleared]
     #[arg(long)]
     count: Option<u64>,
-    /// How many requests pass before it strikes
+    /// How many requests pass before it first fires
     #[arg(long, default_value_t = 0)]
     skip: u64,
-    /// Clear all dials first; with no route and kind, only that
+    /// Clear all faults first; without a route and a kind, do nothing else
     #[arg(long)]
     clear: bool,
     #[command(flatten)]
@@ -51,45 +52,45 @@ pub(super) struct SetFault {
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
-    /// Answered with `--status` as the server would, undone
+    /// The server's response with `--status`; the request is not handled
     Status,
-    /// Answered by a proxy's HTML page with `--status`, undone
+    /// A proxy's HTML page with `--status`; the request is not handled
     Page,
-    /// Handled, but a proxy's HTML page with `--status` is the answer
+    /// A proxy's HTML page with `--status`, though the request is handled
     SwappedAnswer,
-    /// Answered by a redirect to `--location`, undone
+    /// A redirect to `--location`; the request is not handled
     Redirect,
-    /// Handled after `--ms`
+    /// The request is handled after `--ms`
     Delay,
-    /// Handled, but the connection is reset instead of an answer
+    /// The request is handled, but the connection is reset instead of a response
     LostAnswer,
-    /// The connection is reset, nothing done
+    /// The connection is reset; the request is not handled
     Reset,
-    /// A reused connection is closed as the request comes
+    /// A reused connection is closed as the request arrives
     StaleKeepAlive,
-    /// All access tokens end before the request is handled
+    /// All access tokens expire before the request is handled
     ExpireTokens,
-    /// The answer's body comes `--ms` after its head
+    /// The response body is sent `--ms` after the head
     SlowBody,
-    /// Each piece of the answer's body comes after `--ms`
+    /// Each piece of the response body is sent after `--ms`
     SlowPieces,
-    /// The connection is reset after `--bytes` of the answer's body
+    /// The connection is reset after `--bytes` of the response body
     CutBody,
-    /// The byte after `--bytes` of the answer's body is another one
+    /// The byte after `--bytes` of the response body is wrong
     CorruptBody,
-    /// The connection is reset after `--bytes` of the request's body, nothing done
+    /// The connection is reset after `--bytes` of the request body; the request is not handled
     CutUpload,
-    /// The byte after `--bytes` of the request's body is another one
+    /// The byte after `--bytes` of the request body is wrong
     CorruptUpload,
 }
 
-impl SetFault {
+impl FaultCommand {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
         if self.clear {
             self.lab
-                .ask(Method::DELETE, "/lab/faults", String::new())
+                .request(Method::DELETE, "/lab/faults", String::new())
                 .await?;
-            answer("all dials cleared")?;
+            answer("all faults are cleared")?;
         }
         if let (Some(route), Some(kind)) = (self.route, self.kind) {
             let kind = self.kind_of(kind);
@@ -98,7 +99,7 @@ impl SetFault {
                 fault = fault.times(count);
             }
             self.lab
-                .ask(Method::POST, "/lab/faults", serde_json::to_string(&fault)?)
+                .request(Method::POST, "/lab/faults", serde_json::to_string(&fault)?)
                 .await?;
             answer(format_args!("{route}: {kind}"))?;
         }
@@ -106,32 +107,34 @@ impl SetFault {
     }
 
     fn kind_of(&self, kind: Kind) -> FaultKind {
+        let status = |default| self.status.unwrap_or(default);
+        let &Self { ms, bytes, .. } = self;
         match kind {
             Kind::Status => FaultKind::Status {
-                status: self.status.unwrap_or(500),
+                status: status(500),
                 retry_after: self.retry_after,
             },
             Kind::Page => FaultKind::Page {
-                status: self.status.unwrap_or(200),
+                status: status(200),
             },
             Kind::SwappedAnswer => FaultKind::SwappedAnswer {
-                status: self.status.unwrap_or(200),
+                status: status(200),
             },
             Kind::Redirect => FaultKind::Redirect {
-                status: self.status.unwrap_or(302),
+                status: status(302),
                 location: self.location.clone(),
             },
-            Kind::Delay => FaultKind::Delay { ms: self.ms },
+            Kind::Delay => FaultKind::Delay { ms },
             Kind::LostAnswer => FaultKind::LostAnswer,
             Kind::Reset => FaultKind::Reset,
             Kind::StaleKeepAlive => FaultKind::StaleKeepAlive,
             Kind::ExpireTokens => FaultKind::ExpireTokens,
-            Kind::SlowBody => FaultKind::SlowBody { ms: self.ms },
-            Kind::SlowPieces => FaultKind::SlowPieces { ms: self.ms },
-            Kind::CutBody => FaultKind::CutBody { bytes: self.bytes },
-            Kind::CorruptBody => FaultKind::CorruptBody { bytes: self.bytes },
-            Kind::CutUpload => FaultKind::CutUpload { bytes: self.bytes },
-            Kind::CorruptUpload => FaultKind::CorruptUpload { bytes: self.bytes },
+            Kind::SlowBody => FaultKind::SlowBody { ms },
+            Kind::SlowPieces => FaultKind::SlowPieces { ms },
+            Kind::CutBody => FaultKind::CutBody { bytes },
+            Kind::CorruptBody => FaultKind::CorruptBody { bytes },
+            Kind::CutUpload => FaultKind::CutUpload { bytes },
+            Kind::CorruptUpload => FaultKind::CorruptUpload { bytes },
         }
     }
 }
@@ -141,8 +144,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_labs_page_has_every_kind() {
-        let page = include_str!("../api/page/assets/dials.js");
+    fn the_labs_page_offers_every_kind() {
+        let page = include_str!("../api/page/assets/faults.js");
         for kind in Kind::value_variants() {
             let kind = kind.to_possible_value().unwrap();
             let name = kind.get_name();

@@ -1,15 +1,14 @@
-//! What the command answers on stdout: written, or known not to be.
+//! Output on stdout, and the error if it cannot be written.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// An answer could not be written to stdout: its disk is full, say.
+/// The output could not be written to stdout, for example because the disk is full.
 #[derive(Debug, thiserror::Error)]
 #[error("stdout cannot be written: make room there, or redirect it to another place")]
 pub(super) struct StdoutError(#[source] io::Error);
 
-/// Writes a line, or several, and makes sure that the system has taken it. A pipe that its reader has closed is no
-/// error: the reader wants no more.
+/// Writes and flushes one or more lines. A closed pipe is not an error: its reader wants no more.
 pub(super) fn answer(text: impl Display) -> Result<(), StdoutError> {
     let mut stdout = io::stdout();
     let answer = format!("{text}\n");
@@ -17,7 +16,7 @@ pub(super) fn answer(text: impl Display) -> Result<(), StdoutError> {
     written(stdout.flush())
 }
 
-/// What has become of writing to stdout.
+/// The result of a write to stdout.
 pub(super) fn written(done: io::Result<()>) -> Result<(), StdoutError> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

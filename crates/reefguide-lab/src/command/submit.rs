@@ -14,18 +14,18 @@ use super::client::Client;
 use super::stdout::{StdoutError, answer};
 use super::text::decoded;
 
-/// Between two looks at a job that is watched.
+/// How often a watched job is read.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Give a job to a running lab, with no account
+/// Submit a job to a running lab, without an account
 #[derive(Debug, Args)]
 pub(super) struct Submit {
     /// The job type
     job_type: String,
-    /// The payload: JSON, a file with it, or `-` for stdin
+    /// The payload: JSON, a JSON file, or `-` for stdin
     #[arg(long, value_name = "JSON|FILE|-")]
     input: String,
-    /// Wait for the job's end and show it; exit with 0 if it succeeded
+    /// Wait until the job ends and print it; the exit code is 0 if it succeeded
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -44,12 +44,12 @@ enum SubmitError {
         from: String,
         source: serde_json::Error,
     },
-    #[error("{said}")]
-    Untold { said: String, source: StdoutError },
+    #[error("{text}")]
+    Unprinted { text: String, source: StdoutError },
 }
 
 #[derive(Deserialize)]
-struct Created {
+struct SubmittedJob {
     #[serde(rename = "jobId")]
     id: i64,
     cached: bool,
@@ -60,22 +60,24 @@ impl Submit {
         let job = json!({ "type": self.job_type, "payload": payload(&self.input)? });
         let created = self
             .lab
-            .ask(Method::POST, "/lab/jobs", job.to_string())
+            .request(Method::POST, "/lab/jobs", job.to_string())
             .await?;
-        let Created { id, cached } = serde_json::from_str(&created)?;
-        let said = match cached {
+        let SubmittedJob { id, cached } = serde_json::from_str(&created)?;
+        let text = match cached {
             true => {
-                format!("job {id} has the same type and payload: the API makes no second one")
+                format!(
+                    "job {id} has the same type and payload: the API does not create a second one"
+                )
             }
             false => format!("job {id} is submitted"),
         };
-        answer(&said).map_err(|source| SubmitError::Untold { said, source })?;
+        answer(&text).map_err(|source| SubmitError::Unprinted { text, source })?;
         if !self.watch {
             return Ok(ExitCode::SUCCESS);
         }
         let path = format!("/lab/jobs/{id}");
         loop {
-            let job = self.lab.ask(Method::GET, &path, String::new()).await?;
+            let job = self.lab.request(Method::GET, &path, String::new()).await?;
             let job: Value = serde_json::from_str(&job)?;
             match job["status"].as_str() {
                 Some("PENDING" | "IN_PROGRESS") => tokio::time::sleep(WATCH_INTERVAL).await,
@@ -97,8 +99,8 @@ fn payload(input: &str) -> Result<Value, SubmitError> {
     let text = match input {
         "-" => {
             let mut bytes = Vec::new();
-            let taken = std::io::stdin().read_to_end(&mut bytes);
-            taken.and_then(|_| decoded(bytes)).map_err(read)?
+            let read_bytes = std::io::stdin().read_to_end(&mut bytes);
+            read_bytes.and_then(|_| decoded(bytes)).map_err(read)?
         }
         json if json.trim_start().starts_with(['{', '[']) => json.to_owned(),
         file => std::fs::read(file).and_then(decoded).map_err(read)?,

@@ -1,11 +1,11 @@
-//! Text files as people and their programs write them.
+//! Text files in the encodings that editors write.
 
 use std::io;
 
 /// The text of a file, without a byte order mark.
 pub(super) fn decoded(bytes: Vec<u8>) -> io::Result<String> {
     let refused = |encoding| io::Error::other(format!("it is {encoding}: save it as UTF-8"));
-    // With its mark, or ASCII without.
+    // UTF-16 with a byte order mark, or ASCII characters in UTF-16 without one.
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..0x80, ..] | [1..0x80, 0, ..] = *bytes {
         return Err(refused("UTF-16"));
     }

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::process;
 use std::str::FromStr;
 
-use crate::{JobTypeSpec, Lab, RequestRecord};
 use clap::Args;
 use tokio::signal;
 use tokio::sync::broadcast::error::RecvError;
@@ -18,35 +17,38 @@ use tokio::sync::oneshot;
 
 use super::stdout::answer;
 use super::text::decoded;
+use crate::job_type::JobTypeSpec;
+use crate::lab::Lab;
+use crate::request_log::RequestRecord;
 
 /// Start a lab and show its requests until Ctrl-C
 #[derive(Debug, Args)]
 pub(super) struct Up {
-    /// Address that both servers listen on; in a container 0.0.0.0
+    /// Address that both servers listen on; use 0.0.0.0 in a container
     #[arg(long, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into())]
     host: IpAddr,
-    /// Port of the job API; 0 takes a free one
+    /// Port of the job API; 0 for any free port
     #[arg(long, default_value_t = 5000)]
     port: u16,
-    /// Port of the S3 server; 0 takes a free one
+    /// Port of the S3 server; 0 for any free port
     #[arg(long, default_value_t = 9000)]
     s3_port: u16,
-    /// Keep jobs and objects in this folder, and begin with what is there
+    /// Keep jobs and objects in this folder, and load those that are in it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Accept jobs of every type name
+    /// Accept jobs of every type
     #[arg(long)]
     any_type: bool,
-    /// Accept jobs of this type too, with any payload; may be repeated
+    /// Also accept jobs of this type, with any payload; may be repeated
     #[arg(long, value_name = "NAME")]
     job_type: Vec<String>,
-    /// Accept jobs of this type whose payload fits the JSON Schema in FILE; may be repeated
+    /// Also accept jobs of this type whose payload matches the JSON Schema in FILE; may be repeated
     #[arg(long, value_name = "NAME=FILE")]
     schema: Vec<SchemaFile>,
     /// Open the lab's page in the browser
     #[arg(long)]
     open: bool,
-    /// Show no requests
+    /// Do not show requests
     #[arg(long)]
     quiet: bool,
 }
@@ -80,7 +82,7 @@ impl FromStr for SchemaFile {
 enum UpError {
     #[error("the schema file {} cannot be read", file.display())]
     Read { file: PathBuf, source: io::Error },
-    #[error("the schema file {} is no JSON", file.display())]
+    #[error("the schema file {} is not JSON", file.display())]
     Json {
         file: PathBuf,
         source: serde_json::Error,
@@ -105,9 +107,9 @@ impl SchemaFile {
 
 impl Up {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        // Before all else: as a container's first process it hears only the signals it asks for.
-        let stopped = stopped()?;
-        tokio::pin!(stopped);
+        // First of all: the first process of a container gets only the signals that it handles.
+        let stop = stop_signal()?;
+        tokio::pin!(stop);
         let mut builder = Lab::builder()
             .host(self.host)
             .port(self.port)
@@ -126,7 +128,7 @@ impl Up {
         }
         if !self.host.is_loopback() {
             warn(format_args!(
-                "listening on {}: other machines may reach the lab, its passwords are public and nothing is guarded",
+                "listening on {}: other machines may reach the lab, its passwords are public and nothing is protected",
                 self.host
             ));
         }
@@ -137,16 +139,16 @@ impl Up {
         }
         let page = lab.page();
         answer(format_args!("\n# The lab's page: {page}"))?;
-        answer("# Running until Ctrl-C. Fault dials: reefguide-lab fault --help")?;
+        answer("# Running until Ctrl-C. To set faults: reefguide-lab fault --help")?;
         if self.open
             && let Err(error) = open::that_detached(&page)
         {
             warn(format_args!(
-                "no browser could be started: {error}; open {page} in one"
+                "no browser could be started: {error}; open {page} in a browser"
             ));
         }
         let mut requests = lab.live_requests();
-        // The lab matters more than these lines.
+        // The lab goes on even if these lines cannot be printed.
         let mut shown = Ok(());
         let mut show = |line: &dyn fmt::Display| {
             if shown.is_ok() {
@@ -155,13 +157,13 @@ impl Up {
         };
         loop {
             tokio::select! {
-                () = &mut stopped => break,
+                () = &mut stop => break,
                 request = requests.recv() => match request {
                     Ok(request) if !self.quiet => show(&Line(&request)),
                     Err(RecvError::Lagged(missed)) if !self.quiet => {
                         show(&format_args!("# {missed} requests are not shown"));
                     }
-                    // The sender lives in `lab`, so the channel is open.
+                    // `lab` owns the sender, so the channel is open.
                     _ => {}
                 },
             }
@@ -171,15 +173,15 @@ impl Up {
     }
 }
 
-/// Prints a warning; stderr may have no reader.
+/// Prints a warning. stderr may have no reader.
 fn warn(warning: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "warning: {warning}");
 }
 
-/// Listens for SIGINT, SIGTERM and SIGHUP from now on; the future ends at the first, and the process at the second. A
-/// SIGHUP that is ignored, as by `nohup`, stays so.
+/// Handles SIGINT, SIGTERM and SIGHUP from now on. The first signal completes the future, the second ends the process.
+/// SIGHUP stays ignored if it already is, as with `nohup`.
 #[cfg(unix)]
-fn stopped() -> io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     use signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -194,19 +196,19 @@ fn stopped() -> io::Result<impl Future<Output = ()>> {
             Some(_) = async { hangup.as_mut()?.recv().await } => 129,
         }
     };
-    let (tell, told) = oneshot::channel();
-    // A task for it: the one that prints waits for a reader.
+    let (sender, receiver) = oneshot::channel();
+    // In a task, because printing may block on a reader.
     tokio::spawn(async move {
         next().await;
-        let _ = tell.send(());
+        let _ = sender.send(());
         process::exit(next().await);
     });
     Ok(async move {
-        let _ = told.await;
+        let _ = receiver.await;
     })
 }
 
-/// Whether this process was started so; where there is no `/proc`, that cannot be seen.
+/// Whether this process was started with SIGHUP ignored. Without `/proc`, this is unknown.
 #[cfg(unix)]
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -215,9 +217,9 @@ fn hangup_is_ignored() -> bool {
     ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
-/// Listens for Ctrl-C from now on; the future ends at the first.
+/// Handles Ctrl-C from now on. The first one completes the future.
 #[cfg(not(unix))]
-fn stopped() -> io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal::windows::ctrl_c()?;
     Ok(async move {
         interrupt.recv().await;
@@ -240,7 +242,7 @@ impl fmt::Display for Line<'_> {
             fault,
             ..
         } = self.0;
-        // The time of day out of `2026-11-22T21:24:39.569Z`.
+        // The time of day in `2026-11-22T21:24:39.569Z`.
         let time = at.get(11..23).unwrap_or(at);
         let status = status.map_or_else(|| "cut".to_owned(), |status| status.to_string());
         write!(f, "{time} {side:3} {status} {ms:>5} ms  {method:6} {path}")?;
@@ -257,7 +259,7 @@ impl fmt::Display for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Route, Side};
+    use crate::route::{Route, Side};
 
     #[test]
     fn a_request_is_one_line() {

@@ -1,8 +1,8 @@
-//! Files with the bytes of objects and parts, each named by an id of its own.
+//! Files with the bytes of objects and parts, each with a unique id as its name.
 //!
-//! A [`Blob`] in memory stands for its file. When the last one is dropped and no row of the index
-//! names the file, the file goes: that one rule cleans up after a cut upload, an overwrite and a
-//! deletion, and lets a download that has begun read on to its end.
+//! A [`Blob`] is a handle to a file. The file is removed when its last handle is dropped and no row of the index references
+//! it. This rule alone cleans up after interrupted uploads, overwrites and deletions, and lets a download that has started
+//! read to the end.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufWriter};
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-/// How many bytes go to or come from a file at once.
+/// The size of reads and writes, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// The folder of blobs.
@@ -30,11 +30,11 @@ pub(super) struct Blobs {
 /// One file.
 pub(super) struct Blob {
     id: String,
-    named: AtomicBool,
+    referenced: AtomicBool,
     blobs: Arc<Blobs>,
 }
 
-/// A blob and its length, in bytes: an object is a sequence of these.
+/// A blob and its size in bytes. An object is a sequence of segments.
 #[derive(Clone)]
 pub(super) struct Segment {
     pub(super) blob: Arc<Blob>,
@@ -42,26 +42,29 @@ pub(super) struct Segment {
 }
 
 impl Blobs {
-    /// Opens `folder`, making it if need be.
+    /// Opens `folder`, which is created if it does not exist.
     pub(super) fn open(folder: PathBuf) -> io::Result<Arc<Self>> {
         fs::create_dir_all(&folder)?;
         let alive = Mutex::default();
         Ok(Arc::new(Self { folder, alive }))
     }
 
-    /// Removes every file that `is_named` does not know.
-    pub(super) fn sweep(&self, is_named: impl Fn(&str) -> bool) -> io::Result<()> {
+    /// Removes every file that the index does not reference.
+    pub(super) fn remove_unreferenced(
+        &self,
+        is_referenced: impl Fn(&str) -> bool,
+    ) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if !entry.file_name().to_str().is_some_and(&is_named) {
+            if !entry.file_name().to_str().is_some_and(&is_referenced) {
                 fs::remove_file(entry.path())?;
             }
         }
         Ok(())
     }
 
-    /// The blob `id`, which a row of the index names.
-    pub(super) fn named(self: &Arc<Self>, id: &str) -> Arc<Blob> {
+    /// The blob `id`, which a row of the index references.
+    pub(super) fn get(self: &Arc<Self>, id: &str) -> Arc<Blob> {
         let mut alive = self.alive();
         if let Some(blob) = alive.get(id).and_then(Weak::upgrade) {
             return blob;
@@ -71,23 +74,23 @@ impl Blobs {
         blob
     }
 
-    /// Writes `bytes` to a new blob, showing each chunk to `watch` on the way. Dropping the future
-    /// removes the file, as does dropping the segment before it is [named](Blob::set_named).
+    /// Writes `bytes` to a new blob and passes each chunk to `inspect`. Dropping the future removes the file, as does
+    /// dropping the segment before it is [referenced](Blob::set_referenced).
     pub(super) async fn write<E>(
         self: &Arc<Self>,
         mut bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        mut watch: impl FnMut(&[u8]),
+        mut inspect: impl FnMut(&[u8]),
     ) -> Result<Segment, WriteError<E>> {
         let blob = self.blob(Uuid::new_v4().simple().to_string(), false);
         self.alive().insert(blob.id.clone(), Arc::downgrade(&blob));
-        // Not through tokio: an open that is still queued when this future is dropped would make
-        // the file after the blob's removal.
+        // Not with tokio: an open that is still queued when this future is dropped would create the file after the blob
+        // has been removed.
         let file = fs::File::create_new(blob.path()).map_err(WriteError::File)?;
         let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::from_std(file));
         let mut size = 0;
         while let Some(chunk) = bytes.next().await {
             let chunk = chunk.map_err(WriteError::Bytes)?;
-            watch(&chunk);
+            inspect(&chunk);
             file.write_all(&chunk).await.map_err(WriteError::File)?;
             size += chunk.len() as u64;
         }
@@ -95,10 +98,10 @@ impl Blobs {
         Ok(Segment { blob, size })
     }
 
-    fn blob(self: &Arc<Self>, id: String, named: bool) -> Arc<Blob> {
+    fn blob(self: &Arc<Self>, id: String, referenced: bool) -> Arc<Blob> {
         Arc::new(Blob {
             id,
-            named: AtomicBool::new(named),
+            referenced: AtomicBool::new(referenced),
             blobs: Arc::clone(self),
         })
     }
@@ -110,9 +113,9 @@ impl Blobs {
 
 /// Why [`Blobs::write`] stopped.
 pub(super) enum WriteError<E> {
-    /// The bytes did not come.
+    /// The bytes could not be received.
     Bytes(E),
-    /// The file did not take them.
+    /// The bytes could not be written to the file.
     File(io::Error),
 }
 
@@ -122,10 +125,10 @@ impl Blob {
         &self.id
     }
 
-    /// Says whether a row of the index names this blob. To be called under the index's lock, so
-    /// that nobody looks up a blob that is about to go.
-    pub(super) fn set_named(&self, named: bool) {
-        self.named.store(named, Ordering::Relaxed);
+    /// Records whether a row of the index references this blob. Call it while holding the index's lock, so that no other
+    /// thread looks up a blob that is about to be removed.
+    pub(super) fn set_referenced(&self, referenced: bool) {
+        self.referenced.store(referenced, Ordering::Relaxed);
     }
 
     fn path(&self) -> PathBuf {
@@ -136,7 +139,7 @@ impl Blob {
 impl Drop for Blob {
     fn drop(&mut self) {
         let mut alive = self.blobs.alive();
-        // Another `Blob` may have taken this one's place since its last reference went.
+        // Another `Blob` may have replaced this one since its last reference was dropped.
         if alive
             .get(&self.id)
             .is_some_and(|blob| blob.strong_count() == 0)
@@ -144,7 +147,7 @@ impl Drop for Blob {
             alive.remove(&self.id);
         }
         drop(alive);
-        if !*self.named.get_mut()
+        if !*self.referenced.get_mut()
             && let Err(error) = fs::remove_file(self.path())
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -153,7 +156,7 @@ impl Drop for Blob {
     }
 }
 
-/// All bytes of the sequence `segments`, in memory.
+/// Reads all bytes of `segments` into memory.
 pub(super) fn read_whole(segments: &[Segment]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for segment in segments {
@@ -162,7 +165,7 @@ pub(super) fn read_whole(segments: &[Segment]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Streams the bytes `range` of the sequence `segments`.
+/// Streams the bytes in `range` of `segments`.
 pub(super) fn read(
     segments: Vec<Segment>,
     range: Range<u64>,
@@ -185,7 +188,7 @@ pub(super) fn read(
             file.seek(io::SeekFrom::Start(range.start)).await?;
             let file = file.take(range.end - range.start);
             let bytes = ReaderStream::with_capacity(file, BUFFER_BYTES);
-            // The blob is held for as long as its file is read.
+            // Keep the blob for as long as its file is read.
             Ok::<_, io::Error>(bytes.inspect(move |_| _ = &blob))
         })
         .try_flatten()

@@ -1,7 +1,4 @@
-//! The checksums S3 keeps beside an object: one of five algorithms, over the whole object or over
-//! the checksums of its parts.
-
-use std::fmt::Write as _;
+//! Checksums of objects: one of five algorithms, over the whole object or over the checksums of its parts.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -24,9 +21,9 @@ pub(super) enum Algorithm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Checksum {
     pub(super) algorithm: Algorithm,
-    /// Base64; of a composite checksum with `-N`, N parts.
+    /// Base64. A composite checksum ends with `-` and the number of parts.
     pub(super) value: String,
-    /// Computed over the checksums of the parts, not over the bytes.
+    /// Whether it is computed from the checksums of the parts instead of the bytes.
     pub(super) composite: bool,
 }
 
@@ -39,7 +36,7 @@ impl Algorithm {
         Self::Sha256,
     ];
 
-    /// The name in requests and answers.
+    /// The name in requests and responses.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Crc32 => "CRC32",
@@ -57,7 +54,7 @@ impl Algorithm {
             .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
     }
 
-    /// The header or trailer that carries a checksum of this kind.
+    /// The header or trailer for checksums of this algorithm.
     pub(super) fn header(self) -> &'static str {
         match self {
             Self::Crc32 => "x-amz-checksum-crc32",
@@ -84,8 +81,8 @@ impl Algorithm {
         }
     }
 
-    /// Whether a multipart upload gets a composite checksum, `asked` being what its creator asked
-    /// for; `None` where the algorithm does not offer that.
+    /// Whether a multipart upload gets a composite checksum if the client requests the type `asked`. `None` if the algorithm
+    /// does not have that type.
     pub(super) fn composite(self, asked: Option<&str>) -> Option<bool> {
         match asked {
             None => Some(self != Self::Crc64Nvme),
@@ -111,8 +108,8 @@ impl Algorithm {
         }
     }
 
-    /// The checksum of an object from those of its parts, each with the part's size in bytes.
-    /// `None` if a part's checksum is not one of this algorithm.
+    /// Computes the checksum of an object from `parts`: the checksum and the size in bytes of each. `None` if a part's
+    /// checksum is not of this algorithm.
     pub(super) fn combine(self, parts: &[(String, u64)], composite: bool) -> Option<Checksum> {
         let mut raw = Vec::with_capacity(parts.len());
         for (value, size) in parts {
@@ -146,7 +143,7 @@ impl Algorithm {
     }
 }
 
-/// A checksum in the making.
+/// A checksum that is being computed.
 pub(super) struct Hasher {
     algorithm: Algorithm,
     hasher: ChecksumHasher,
@@ -171,26 +168,21 @@ impl Hasher {
 }
 
 impl Checksum {
-    /// The name S3 has for what the checksum covers.
-    pub(super) fn covers(&self) -> ChecksumType {
-        ChecksumType::from_static(if self.composite {
-            ChecksumType::COMPOSITE
-        } else {
-            ChecksumType::FULL_OBJECT
-        })
+    pub(super) fn checksum_type(&self) -> ChecksumType {
+        checksum_type(self.composite)
     }
 }
 
-/// `bytes` in lower-case hex: of an MD5, that is the entity tag.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string does not fail.
-        _ = write!(hex, "{byte:02x}");
-        hex
+/// S3's name for the type of a checksum.
+pub(super) fn checksum_type(composite: bool) -> ChecksumType {
+    ChecksumType::from_static(if composite {
+        ChecksumType::COMPOSITE
+    } else {
+        ChecksumType::FULL_OBJECT
     })
 }
 
-/// The checksums in any of S3's structs that have one field for each algorithm.
+/// The checksums in a struct of S3 that has one field for each algorithm.
 macro_rules! sent_checksums {
     ($from:expr) => {{
         use $crate::s3::checksum::Algorithm;
@@ -207,7 +199,7 @@ macro_rules! sent_checksums {
 }
 pub(super) use sent_checksums;
 
-/// Puts a checksum into the field for its algorithm.
+/// Sets the field for a checksum's algorithm.
 macro_rules! set_checksum {
     ($into:expr, $algorithm:expr, $value:expr) => {{
         use $crate::s3::checksum::Algorithm;

@@ -1,13 +1,13 @@
-//! What can go wrong with stored objects, and how S3 names it.
+//! The errors of the object store, and S3's codes for them.
 
 use std::io;
 use std::path::PathBuf;
 
 use s3s::{S3Error, S3ErrorCode};
 
-/// Why the store refused or failed.
+/// Why the object store failed or refused a request.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub(crate) enum ObjectStoreError {
     #[error("cannot use the storage folder {}", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
     #[error("cannot use the index of stored objects")]
@@ -22,7 +22,7 @@ pub(crate) enum StoreError {
     BucketName(String),
     #[error("bucket {0:?} does not exist")]
     NoSuchBucket(String),
-    #[error("bucket {0:?} still holds objects or uploads: delete them first")]
+    #[error("bucket {0:?} has objects or uploads: delete them first")]
     BucketNotEmpty(String),
     #[error("key {0:?} does not exist")]
     NoSuchKey(String),
@@ -32,7 +32,7 @@ pub(crate) enum StoreError {
     PreconditionFailed(&'static str),
     #[error("part {0} was not uploaded, or its entity tag or checksum differs")]
     InvalidPart(i32),
-    #[error("part {0} is listed out of order: part numbers must ascend")]
+    #[error("part {0} is out of order: part numbers must ascend")]
     InvalidPartOrder(i32),
     #[error("part {number} has {size} bytes: every part but the last needs {minimum}")]
     EntityTooSmall {
@@ -46,24 +46,24 @@ pub(crate) enum StoreError {
     InvalidRequest(String),
 }
 
-impl From<StoreError> for S3Error {
-    fn from(error: StoreError) -> Self {
+impl From<ObjectStoreError> for S3Error {
+    fn from(error: ObjectStoreError) -> Self {
         let code = match &error {
-            StoreError::Folder { .. }
-            | StoreError::Index(_)
-            | StoreError::Entry(_)
-            | StoreError::Bytes(_) => S3ErrorCode::InternalError,
-            StoreError::BucketName(_) => S3ErrorCode::InvalidBucketName,
-            StoreError::NoSuchBucket(_) => S3ErrorCode::NoSuchBucket,
-            StoreError::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
-            StoreError::NoSuchKey(_) => S3ErrorCode::NoSuchKey,
-            StoreError::NoSuchUpload(_) => S3ErrorCode::NoSuchUpload,
-            StoreError::PreconditionFailed(_) => S3ErrorCode::PreconditionFailed,
-            StoreError::InvalidPart(_) => S3ErrorCode::InvalidPart,
-            StoreError::InvalidPartOrder(_) => S3ErrorCode::InvalidPartOrder,
-            StoreError::EntityTooSmall { .. } => S3ErrorCode::EntityTooSmall,
-            StoreError::BadDigest(_) => S3ErrorCode::BadDigest,
-            StoreError::InvalidRequest(_) => S3ErrorCode::InvalidRequest,
+            ObjectStoreError::Folder { .. }
+            | ObjectStoreError::Index(_)
+            | ObjectStoreError::Entry(_)
+            | ObjectStoreError::Bytes(_) => S3ErrorCode::InternalError,
+            ObjectStoreError::BucketName(_) => S3ErrorCode::InvalidBucketName,
+            ObjectStoreError::NoSuchBucket(_) => S3ErrorCode::NoSuchBucket,
+            ObjectStoreError::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
+            ObjectStoreError::NoSuchKey(_) => S3ErrorCode::NoSuchKey,
+            ObjectStoreError::NoSuchUpload(_) => S3ErrorCode::NoSuchUpload,
+            ObjectStoreError::PreconditionFailed(_) => S3ErrorCode::PreconditionFailed,
+            ObjectStoreError::InvalidPart(_) => S3ErrorCode::InvalidPart,
+            ObjectStoreError::InvalidPartOrder(_) => S3ErrorCode::InvalidPartOrder,
+            ObjectStoreError::EntityTooSmall { .. } => S3ErrorCode::EntityTooSmall,
+            ObjectStoreError::BadDigest(_) => S3ErrorCode::BadDigest,
+            ObjectStoreError::InvalidRequest(_) => S3ErrorCode::InvalidRequest,
         };
         let mut refused = S3Error::with_message(code, error.to_string());
         refused.set_source(Box::new(error));

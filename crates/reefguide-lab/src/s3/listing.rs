@@ -1,36 +1,36 @@
-//! One page of a listing: prefix, delimiter, where it begins, how long it may be.
+//! Pages of listings.
 
 use std::mem;
 
 /// What to list.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Query<'a> {
-    /// Keys begin with this.
+pub(super) struct ListQuery<'a> {
+    /// List only keys that begin with this.
     pub(super) prefix: &'a str,
-    /// Keys that have this after the prefix are rolled up into one common prefix.
+    /// Roll up keys that have this after the prefix into a common prefix.
     pub(super) delimiter: Option<&'a str>,
-    /// Keys and common prefixes come after this.
+    /// List only keys and common prefixes after this.
     pub(super) after: &'a str,
-    /// At most so many keys and common prefixes together.
+    /// The maximum number of keys and common prefixes together.
     pub(super) limit: usize,
 }
 
-/// A part of a listing.
-pub(super) struct Page<T> {
+/// A page of a listing.
+pub(super) struct ListPage<T> {
     pub(super) entries: Vec<T>,
     pub(super) prefixes: Vec<String>,
-    /// The last key or common prefix of this page, if there are more.
+    /// The last key or common prefix of this page, if more pages follow.
     pub(super) next: Option<String>,
 }
 
-impl Query<'_> {
-    /// Makes the page from `rows`, which ascend by key and begin with the prefix or after it.
+impl ListQuery<'_> {
+    /// Builds the page from `rows`, which ascend by key and start at the prefix or after it.
     pub(super) fn page<T, E>(
         &self,
         rows: impl IntoIterator<Item = Result<T, E>>,
         key: impl Fn(&T) -> &str,
-    ) -> Result<Page<T>, E> {
-        let mut page = Page {
+    ) -> Result<ListPage<T>, E> {
+        let mut page = ListPage {
             entries: Vec::new(),
             prefixes: Vec::new(),
             next: None,
@@ -45,7 +45,7 @@ impl Query<'_> {
                 .delimiter
                 .and_then(|delimiter| Some(rest.find(delimiter)? + delimiter.len()))
                 .and_then(|end| Some(format!("{}{}", self.prefix, rest.get(..end)?)));
-            // The rest of a group that is on this page or ended the one before.
+            // This group is already on this page, or was the last one on the previous page.
             if common
                 .as_ref()
                 .is_some_and(|common| common == self.after || page.prefixes.last() == Some(common))

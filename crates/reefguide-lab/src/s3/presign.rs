@@ -1,24 +1,24 @@
-//! URLs that let their bearer download one object for a while.
+//! Presigned URLs, which let anyone download one object for a limited time.
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use super::Credentials;
-use super::checksum::hex;
+use super::credentials::Credentials;
+use crate::hex::hex;
 
-/// What a signature leaves unescaped in a query value.
+/// The characters that are not escaped in a query value.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// The same for a path.
+/// The characters that are not escaped in a path.
 const PATH: &AsciiSet = &QUERY.remove(b'/');
 
-/// A URL that gets `key` of `bucket` at `endpoint` (`http://host:port`), valid for
-/// `expires_seconds` from now. It is signed with Signature Version 4.
+/// A URL for a GET of `key` in `bucket` at `endpoint` (`http://host:port`), signed with Signature Version 4. It is valid for
+/// `expires_seconds`.
 pub(crate) fn presign_get(
     endpoint: &str,
     region: &str,
@@ -37,7 +37,7 @@ pub(crate) fn presign_get(
     let scope = format!("{date}/{region}/s3/aws4_request");
     let path = format!("/{bucket}/{}", utf8_percent_encode(key, PATH));
     let credential = format!("{}/{scope}", credentials.access_key);
-    // The names ascend, as the signature wants them.
+    // The names must ascend, or the signature is wrong.
     let query = format!(
         "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={time}\
          &X-Amz-Expires={expires_seconds}&X-Amz-SignedHeaders=host",
@@ -57,7 +57,7 @@ pub(crate) fn presign_get(
 }
 
 fn sign(key: &[u8], message: &str) -> Vec<u8> {
-    // A key of any length is good: the error cannot occur.
+    // HMAC accepts keys of any length, so the error cannot occur.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return Vec::new();
     };

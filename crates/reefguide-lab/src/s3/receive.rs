@@ -1,5 +1,4 @@
-//! Takes in the bytes of an object or a part, and believes them only when every digest sent along
-//! is right.
+//! Receives the bytes of an object or a part, and accepts them only if every digest that was sent is right.
 
 use std::sync::Arc;
 
@@ -14,40 +13,40 @@ use s3s::{S3Error, S3ErrorCode, S3Result, StdError, TrailingHeaders, s3_error};
 
 use super::blob::{Blobs, Segment, WriteError};
 use super::checksum::{Algorithm, Checksum};
-use super::error::StoreError;
+use super::error::ObjectStoreError;
 
-/// A body, and what its sender says about it.
-pub(super) struct Sent {
+/// A body, and what its headers say about it.
+pub(super) struct IncomingBody {
     pub(super) body: Option<StreamingBlob>,
     /// In bytes.
     pub(super) length: Option<i64>,
     /// Base64.
     pub(super) md5: Option<String>,
-    /// The checksums in headers: the protocol allows one.
+    /// The checksums in headers. The protocol allows one.
     pub(super) checksums: Vec<(Algorithm, String)>,
-    /// The algorithm the object is to have if no checksum is sent.
+    /// The algorithm to use if no checksum is sent.
     pub(super) algorithm: Option<Algorithm>,
-    /// The name of the trailer that is to follow the body.
+    /// The name of the trailer that should follow the body.
     pub(super) announced_trailer: Option<String>,
     pub(super) trailers: Option<TrailingHeaders>,
 }
 
-/// Bytes on disk whose digests are right.
-pub(super) struct Received {
+/// Bytes on disk with the right digests.
+pub(super) struct ReceivedBody {
     pub(super) segment: Segment,
     pub(super) md5: [u8; 16],
     pub(super) checksum: Option<Checksum>,
 }
 
-impl Sent {
-    /// The trailer's name, if the request announces one.
+impl IncomingBody {
+    /// The name of the trailer that the request announces, if any.
     pub(super) fn announced(headers: &HeaderMap) -> Option<String> {
         let name = headers.get("x-amz-trailer")?.to_str().ok()?;
         Some(name.trim().to_owned())
     }
 
-    /// Writes the body to a new blob and checks it.
-    pub(super) async fn receive(self, blobs: &Arc<Blobs>) -> S3Result<Received> {
+    /// Writes the body to a new blob and verifies it.
+    pub(super) async fn receive(self, blobs: &Arc<Blobs>) -> S3Result<ReceivedBody> {
         let md5 = self.md5.as_deref().map(decode_md5).transpose()?;
         let mut checksums = self.checksums.into_iter();
         let in_header = checksums.next();
@@ -63,12 +62,12 @@ impl Sent {
             .or(in_trailer)
             .or(self.algorithm);
         let received = match self.body {
-            Some(body) => store(blobs, body, algorithm).await,
-            None => store(blobs, stream::empty::<Result<_, StdError>>(), algorithm).await,
+            Some(body) => write(blobs, body, algorithm).await,
+            None => write(blobs, stream::empty::<Result<_, StdError>>(), algorithm).await,
         }
         .map_err(|error| match error {
             WriteError::Bytes(error) => incomplete(error),
-            WriteError::File(error) => StoreError::Bytes(error).into(),
+            WriteError::File(error) => ObjectStoreError::Bytes(error).into(),
         })?;
 
         if let Some(length) = self.length
@@ -76,11 +75,11 @@ impl Sent {
         {
             return Err(s3_error!(
                 IncompleteBody,
-                "the body is not as long as its Content-Length"
+                "the body's length differs from its Content-Length"
             ));
         }
         if md5.is_some_and(|md5| md5 != received.md5) {
-            return Err(StoreError::BadDigest("content-md5").into());
+            return Err(ObjectStoreError::BadDigest("content-md5").into());
         }
         let mut expected = in_header;
         if let Some(algorithm) = in_trailer {
@@ -92,7 +91,7 @@ impl Sent {
                     })
                 })
                 .flatten()
-                .ok_or_else(|| s3_error!(IncompleteBody, "the trailer announced did not come"))?;
+                .ok_or_else(|| s3_error!(IncompleteBody, "the announced trailer is missing"))?;
             expected = Some((algorithm, value));
         }
         if let Some((algorithm, value)) = expected
@@ -101,18 +100,18 @@ impl Sent {
                 .as_ref()
                 .is_none_or(|sum| sum.value != value)
         {
-            return Err(StoreError::BadDigest(algorithm.header()).into());
+            return Err(ObjectStoreError::BadDigest(algorithm.header()).into());
         }
         Ok(received)
     }
 }
 
 /// Writes `bytes` to a new blob and computes its digests.
-pub(super) async fn store<E>(
+pub(super) async fn write<E>(
     blobs: &Arc<Blobs>,
     bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
     algorithm: Option<Algorithm>,
-) -> Result<Received, WriteError<E>> {
+) -> Result<ReceivedBody, WriteError<E>> {
     let mut md5 = Md5::new();
     let mut hasher = algorithm.map(Algorithm::hasher);
     let segment = blobs
@@ -123,7 +122,7 @@ pub(super) async fn store<E>(
             }
         })
         .await?;
-    Ok(Received {
+    Ok(ReceivedBody {
         segment,
         md5: md5.finalize(),
         checksum: hasher.map(super::checksum::Hasher::finish),
@@ -138,8 +137,8 @@ fn decode_md5(value: &str) -> S3Result<[u8; 16]> {
         .ok_or_else(|| s3_error!(InvalidDigest, "Content-MD5 is not the base64 of 16 bytes"))
 }
 
-/// Names the fault of a body that broke off. The protocol's own verdicts on a body arrive here as
-/// errors of private types, told apart by their text only.
+/// The error for a body that ended early. `s3s` reports wrong signatures of a body with private error types, which only
+/// their text distinguishes.
 fn incomplete(error: StdError) -> S3Error {
     let text = error.to_string();
     let code = if text.ends_with("Sha256Mismatch") {
@@ -150,7 +149,7 @@ fn incomplete(error: StdError) -> S3Error {
         S3ErrorCode::IncompleteBody
     };
     let mut refused = S3Error::with_source(code, error);
-    refused.set_message("the body was cut off or is not what was signed");
+    refused.set_message("the body ended early or differs from what was signed");
     refused.set_status_code(http::StatusCode::BAD_REQUEST);
     refused
 }

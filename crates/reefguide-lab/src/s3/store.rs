@@ -1,21 +1,20 @@
-//! The index: which buckets and objects exist, and which blobs hold their bytes.
+//! The index of objects, and of the blobs with their bytes.
 
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use s3s::dto::{ETagCondition, Timestamp};
-use s3s::path::check_bucket_name;
+use s3s::dto::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::blob::{Blobs, Segment};
 use super::checksum::Checksum;
-use super::error::StoreError;
-use super::listing::{Page, Query};
+use super::conditions::WriteCondition;
+use super::error::ObjectStoreError;
+use super::listing::{ListPage, ListQuery};
 
-/// Keys are BLOBs: S3 orders them by their bytes, and so does SQLite then.
+/// Keys are BLOBs, so that SQLite orders them by their bytes, as S3 does.
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
@@ -56,13 +55,13 @@ const SCHEMA: &str = "
     );
 ";
 
-/// The objects of the lab's S3 server: an index in `objects.sqlite`, their bytes in `blobs/`.
-pub(crate) struct Store {
+/// The objects of the lab's S3 server. Their index is in `objects.sqlite`, their bytes are in `blobs/`.
+pub(crate) struct ObjectStore {
     index: Mutex<Connection>,
     pub(super) blobs: Arc<Blobs>,
 }
 
-/// An object as it is kept.
+/// A stored object.
 pub(super) struct Object {
     /// Without quotes.
     pub(super) etag: String,
@@ -75,7 +74,7 @@ pub(super) struct Object {
     pub(super) segments: Vec<Segment>,
 }
 
-/// What a client says about an object, given back with it.
+/// The headers that a client sets on an object, which are returned with it.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Headers {
@@ -89,7 +88,7 @@ pub(super) struct Headers {
 }
 
 /// An object in a listing.
-pub(crate) struct Listed {
+pub(crate) struct ListedObject {
     pub(crate) key: String,
     pub(super) etag: String,
     /// In bytes.
@@ -97,178 +96,68 @@ pub(crate) struct Listed {
     pub(super) modified: i64,
 }
 
-/// A bucket in a listing.
-pub(super) struct Bucket {
-    pub(super) name: String,
-    pub(super) created: i64,
-}
-
-/// What must hold for a write or a deletion to happen.
-#[derive(Default)]
-pub(super) struct Condition {
-    pub(super) if_match: Option<ETagCondition>,
-    pub(super) if_none_match: Option<ETagCondition>,
-}
-
-impl Condition {
-    fn check(&self, key: &str, etag: Option<&str>) -> Result<(), StoreError> {
-        if let Some(wanted) = &self.if_match {
-            let etag = etag.ok_or_else(|| StoreError::NoSuchKey(key.to_owned()))?;
-            if !matches(wanted, etag) {
-                return Err(StoreError::PreconditionFailed("If-Match"));
-            }
-        }
-        match (&self.if_none_match, etag) {
-            (Some(unwanted), Some(etag)) if matches(unwanted, etag) => {
-                Err(StoreError::PreconditionFailed("If-None-Match"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether an entity tag meets a condition.
-pub(super) fn matches(condition: &ETagCondition, etag: &str) -> bool {
-    condition
-        .as_etag()
-        .is_none_or(|wanted| wanted.value() == etag)
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
-}
-
-impl Store {
-    /// Opens the store in `folder`, making folder and index if need be. Files that no object or
-    /// part names, as a killed process leaves them, are removed.
+impl ObjectStore {
+    /// Opens the store in `folder`. The folder and the index are created if they do not exist. Files that no object or
+    /// part references, which a killed process may leave, are removed.
     ///
     /// # Errors
-    /// [`StoreError::Folder`] or [`StoreError::Index`] if the folder cannot be used.
-    pub(crate) fn open(folder: &Path) -> Result<Arc<Self>, StoreError> {
-        let at_folder = |source| StoreError::Folder {
+    /// [`ObjectStoreError::Folder`] or [`ObjectStoreError::Index`] if the folder cannot be used.
+    pub(crate) fn open(folder: &Path) -> Result<Arc<Self>, ObjectStoreError> {
+        let at_folder = |source| ObjectStoreError::Folder {
             folder: folder.to_owned(),
             source,
         };
         let blobs = Blobs::open(folder.join("blobs")).map_err(at_folder)?;
         let index = Connection::open(folder.join("objects.sqlite"))?;
         index.execute_batch(SCHEMA)?;
-        let named = named_blobs(&index)?;
-        blobs.sweep(|id| named.contains(id)).map_err(at_folder)?;
+        let referenced = referenced_blobs(&index)?;
+        blobs
+            .remove_unreferenced(|id| referenced.contains(id))
+            .map_err(at_folder)?;
         Ok(Arc::new(Self {
             index: Mutex::new(index),
             blobs,
         }))
     }
 
-    /// Makes the bucket `name` if it is not there yet.
-    ///
-    /// # Errors
-    /// [`StoreError::BucketName`] for a name S3 does not allow.
-    pub(crate) fn create_bucket(&self, name: &str) -> Result<(), StoreError> {
-        self.add_bucket(name).map(drop)
-    }
-
-    /// The first `limit` keys of `bucket` that begin with `prefix`, in the order of their bytes.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSuchBucket`] if the bucket does not exist.
-    pub(crate) fn list_keys(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, StoreError> {
-        let objects = self.objects(bucket, prefix, limit)?;
-        Ok(objects.into_iter().map(|listed| listed.key).collect())
-    }
-
-    /// Makes the bucket `name`; false if it was there.
-    pub(super) fn add_bucket(&self, name: &str) -> Result<bool, StoreError> {
-        if !check_bucket_name(name) {
-            return Err(StoreError::BucketName(name.to_owned()));
-        }
-        let added = self.index().execute(
-            "INSERT OR IGNORE INTO buckets (name, created) VALUES (?1, ?2)",
-            params![name, now()],
-        )?;
-        Ok(added == 1)
-    }
-
-    pub(super) fn delete_bucket(&self, name: &str) -> Result<(), StoreError> {
-        let mut index = self.index();
-        let change = index.transaction()?;
-        require_bucket(&change, name)?;
-        let in_use: bool = change.query_row(
-            "SELECT EXISTS (SELECT 1 FROM objects WHERE bucket = ?1)
-                 OR EXISTS (SELECT 1 FROM uploads WHERE bucket = ?1)",
-            [name],
-            |row| row.get(0),
-        )?;
-        if in_use {
-            return Err(StoreError::BucketNotEmpty(name.to_owned()));
-        }
-        change.execute("DELETE FROM buckets WHERE name = ?1", [name])?;
-        Ok(change.commit()?)
-    }
-
-    pub(super) fn require_bucket(&self, name: &str) -> Result<(), StoreError> {
-        require_bucket(&self.index(), name)
-    }
-
-    pub(super) fn buckets(&self) -> Result<Vec<Bucket>, StoreError> {
-        let index = self.index();
-        let mut query = index.prepare("SELECT name, created FROM buckets ORDER BY name")?;
-        let buckets = query.query_map([], |row| {
-            Ok(Bucket {
-                name: row.get(0)?,
-                created: row.get(1)?,
-            })
-        })?;
-        Ok(buckets.collect::<Result<_, _>>()?)
-    }
-
-    /// Stores an object in place of the one that has the key. A reader sees the old one or the new.
+    /// Stores an object, and replaces the one that has the key. A reader sees either the old or the new one.
     pub(super) fn put(
         &self,
         bucket: &str,
         key: &str,
         object: &Object,
-        condition: &Condition,
-    ) -> Result<(), StoreError> {
+        condition: &WriteCondition,
+    ) -> Result<(), ObjectStoreError> {
         let mut index = self.index();
-        let change = index.transaction()?;
-        let replaced = self.replace(&change, bucket, key, object, condition)?;
-        change.commit()?;
-        name(&object.segments, true);
-        name(&replaced, false);
-        // Files are removed off the lock.
+        let transaction = index.transaction()?;
+        let replaced = self.replace(&transaction, bucket, key, object, condition)?;
+        transaction.commit()?;
+        set_referenced(&object.segments, true);
+        set_referenced(&replaced, false);
+        // Remove files without holding the lock.
         drop(index);
         drop(replaced);
         Ok(())
     }
 
-    /// Writes an object's row within a change, and gives the blobs of the one it replaces.
+    /// Writes an object's row in a transaction, and returns the blobs of the object that it replaces.
     pub(super) fn replace(
         &self,
-        change: &Transaction<'_>,
+        transaction: &Transaction<'_>,
         bucket: &str,
         key: &str,
         object: &Object,
-        condition: &Condition,
-    ) -> Result<Vec<Segment>, StoreError> {
-        require_bucket(change, bucket)?;
-        let old = self.find(change, bucket, key)?;
+        condition: &WriteCondition,
+    ) -> Result<Vec<Segment>, ObjectStoreError> {
+        require_bucket(transaction, bucket)?;
+        let old = self.find(transaction, bucket, key)?;
         condition.check(key, old.as_ref().map(|old| old.etag.as_str()))?;
         let blobs: Vec<(&str, u64)> = object
             .segments
             .iter()
             .map(|segment| (segment.blob.id(), segment.size))
             .collect();
-        change.execute(
+        transaction.execute(
             "INSERT OR REPLACE INTO objects
                  (bucket, key, etag, size, modified, headers, checksum, blobs)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -286,39 +175,43 @@ impl Store {
         Ok(old.map(|old| old.segments).unwrap_or_default())
     }
 
-    /// The object `key`. Its bytes stay readable while the answer is alive.
-    pub(super) fn get(&self, bucket: &str, key: &str) -> Result<Object, StoreError> {
+    /// The object `key`. Its bytes stay readable for as long as the returned value exists.
+    pub(super) fn get(&self, bucket: &str, key: &str) -> Result<Object, ObjectStoreError> {
         let index = self.index();
         require_bucket(&index, bucket)?;
         self.find(&index, bucket, key)?
-            .ok_or_else(|| StoreError::NoSuchKey(key.to_owned()))
+            .ok_or_else(|| ObjectStoreError::NoSuchKey(key.to_owned()))
     }
 
-    /// Deletes the object `key`; one that does not exist is deleted already.
+    /// Deletes the object `key`. Deleting one that does not exist succeeds.
     pub(super) fn delete(
         &self,
         bucket: &str,
         key: &str,
-        condition: &Condition,
-    ) -> Result<(), StoreError> {
+        condition: &WriteCondition,
+    ) -> Result<(), ObjectStoreError> {
         let mut index = self.index();
-        let change = index.transaction()?;
-        require_bucket(&change, bucket)?;
-        let old = self.find(&change, bucket, key)?;
+        let transaction = index.transaction()?;
+        require_bucket(&transaction, bucket)?;
+        let old = self.find(&transaction, bucket, key)?;
         condition.check(key, old.as_ref().map(|old| old.etag.as_str()))?;
-        change.execute(
+        transaction.execute(
             "DELETE FROM objects WHERE bucket = ?1 AND key = ?2",
             params![bucket, key.as_bytes()],
         )?;
-        change.commit()?;
-        name(old.iter().flat_map(|old| &old.segments), false);
+        transaction.commit()?;
+        set_referenced(old.iter().flat_map(|old| &old.segments), false);
         drop(index);
         drop(old);
         Ok(())
     }
 
     /// One page of the objects of `bucket`.
-    pub(super) fn list(&self, bucket: &str, query: &Query<'_>) -> Result<Page<Listed>, StoreError> {
+    pub(super) fn list(
+        &self,
+        bucket: &str,
+        query: &ListQuery<'_>,
+    ) -> Result<ListPage<ListedObject>, ObjectStoreError> {
         let index = self.index();
         require_bucket(&index, bucket)?;
         let mut rows = index.prepare_cached(
@@ -341,7 +234,7 @@ impl Store {
         index: &Connection,
         bucket: &str,
         key: &str,
-    ) -> Result<Option<Object>, StoreError> {
+    ) -> Result<Option<Object>, ObjectStoreError> {
         let found = index
             .prepare_cached(
                 "SELECT etag, size, modified, headers, checksum, blobs FROM objects
@@ -366,7 +259,7 @@ impl Store {
             segments: blobs
                 .into_iter()
                 .map(|(id, size)| Segment {
-                    blob: self.blobs.named(&id),
+                    blob: self.blobs.get(&id),
                     size,
                 })
                 .collect(),
@@ -374,16 +267,19 @@ impl Store {
     }
 }
 
-/// Notes that the index names these blobs, or no longer does.
-pub(super) fn name<'a>(segments: impl IntoIterator<Item = &'a Segment>, named: bool) {
+/// Records whether the index references these blobs.
+pub(super) fn set_referenced<'a>(
+    segments: impl IntoIterator<Item = &'a Segment>,
+    referenced: bool,
+) {
     for segment in segments {
-        segment.blob.set_named(named);
+        segment.blob.set_referenced(referenced);
     }
 }
 
-/// A row of key, entity tag, size and time.
-pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
-    Ok(Listed {
+/// Reads a row of key, entity tag, size and time.
+pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<ListedObject> {
+    Ok(ListedObject {
         key: key(row, 0)?,
         etag: row.get(1)?,
         size: row.get::<_, i64>(2)?.cast_unsigned(),
@@ -391,7 +287,7 @@ pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
     })
 }
 
-/// The key in a column.
+/// Reads the key in a column.
 pub(super) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     let bytes: Vec<u8> = row.get(column)?;
     String::from_utf8(bytes).map_err(|error| {
@@ -404,28 +300,28 @@ pub(super) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
 }
 
 /// Fails unless the bucket exists.
-pub(super) fn require_bucket(index: &Connection, name: &str) -> Result<(), StoreError> {
+pub(super) fn require_bucket(index: &Connection, name: &str) -> Result<(), ObjectStoreError> {
     let exists = index
         .prepare_cached("SELECT 1 FROM buckets WHERE name = ?1")?
         .exists([name])?;
     if exists {
         Ok(())
     } else {
-        Err(StoreError::NoSuchBucket(name.to_owned()))
+        Err(ObjectStoreError::NoSuchBucket(name.to_owned()))
     }
 }
 
-/// The ids of all blobs that an object or a part names.
-fn named_blobs(index: &Connection) -> Result<HashSet<String>, StoreError> {
-    let mut named = HashSet::new();
+/// The ids of all blobs that an object or a part references.
+fn referenced_blobs(index: &Connection) -> Result<HashSet<String>, ObjectStoreError> {
+    let mut referenced = HashSet::new();
     let mut query = index.prepare("SELECT blobs FROM objects")?;
     for blobs in query.query_map([], |row| row.get::<_, String>(0))? {
         let blobs: Vec<(String, u64)> = serde_json::from_str(&blobs?)?;
-        named.extend(blobs.into_iter().map(|(id, _)| id));
+        referenced.extend(blobs.into_iter().map(|(id, _)| id));
     }
     let mut query = index.prepare("SELECT blob FROM parts")?;
     for blob in query.query_map([], |row| row.get(0))? {
-        named.insert(blob?);
+        referenced.insert(blob?);
     }
-    Ok(named)
+    Ok(referenced)
 }

@@ -1,16 +1,20 @@
-//! The index of multipart uploads: begun, given parts, and completed into an object or aborted.
+//! The index of multipart uploads and their parts.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use s3s::crypto::{Checksum as _, Md5};
 use uuid::Uuid;
 
 use super::blob::Segment;
-use super::checksum::{Algorithm, Checksum, hex};
-use super::error::StoreError;
-use super::listing::{Page, Query};
-use super::store::{Condition, Headers, Object, Store, key, name, now, require_bucket};
+use super::checksum::{Algorithm, Checksum};
+use super::conditions::WriteCondition;
+use super::error::ObjectStoreError;
+use super::listing::{ListPage, ListQuery};
+use super::receive::ReceivedBody;
+use super::store::{Headers, Object, ObjectStore, key, require_bucket, set_referenced};
+use super::time::now;
+use crate::hex::hex;
 
-/// Every part of an object but the last has at least so many bytes.
+/// The minimum size of every part but the last.
 const MINIMUM_PART_BYTES: u64 = 5 * 1024 * 1024;
 
 /// A multipart upload that is neither completed nor aborted.
@@ -20,7 +24,7 @@ pub(super) struct Upload {
     /// Milliseconds since 1970.
     pub(super) started: i64,
     pub(super) headers: Headers,
-    /// The algorithm asked for, and whether its checksum is to be composite.
+    /// The requested algorithm, and whether its checksum is composite.
     pub(super) checksum: Option<(Algorithm, bool)>,
 }
 
@@ -34,32 +38,45 @@ pub(super) struct Part {
     pub(super) segment: Segment,
 }
 
-/// What the client takes the finished object to be.
+impl Part {
+    /// A part that was just received.
+    pub(super) fn new(number: i32, received: ReceivedBody) -> Self {
+        Self {
+            number,
+            md5: received.md5,
+            modified: now(),
+            checksum: received.checksum,
+            segment: received.segment,
+        }
+    }
+}
+
+/// The completed object as the client describes it.
 pub(super) struct Completion {
-    pub(super) parts: Vec<ClaimedPart>,
+    pub(super) parts: Vec<CompletedPart>,
     /// The checksum of the whole object.
     pub(super) checksum: Option<(Algorithm, String)>,
     /// The object's size in bytes.
     pub(super) size: Option<u64>,
-    pub(super) condition: Condition,
+    pub(super) condition: WriteCondition,
 }
 
-/// A part as the client names it on completion.
-pub(super) struct ClaimedPart {
+/// A part as the client describes it on completion.
+pub(super) struct CompletedPart {
     pub(super) number: i32,
     pub(super) etag: Option<String>,
     pub(super) checksum: Option<(Algorithm, String)>,
 }
 
-impl Store {
-    /// Begins an upload and gives its id.
-    pub(super) fn begin(
+impl ObjectStore {
+    /// Creates an upload and returns its id.
+    pub(super) fn create_upload(
         &self,
         bucket: &str,
         key: &str,
         headers: &Headers,
         checksum: Option<(Algorithm, bool)>,
-    ) -> Result<String, StoreError> {
+    ) -> Result<String, ObjectStoreError> {
         let index = self.index();
         require_bucket(&index, bucket)?;
         let id = Uuid::new_v4().simple().to_string();
@@ -78,25 +95,30 @@ impl Store {
         Ok(id)
     }
 
-    /// The upload `id`, if it is one to this key.
-    pub(super) fn upload(&self, bucket: &str, key: &str, id: &str) -> Result<Upload, StoreError> {
+    /// The upload `id`, if it is to this key.
+    pub(super) fn upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        id: &str,
+    ) -> Result<Upload, ObjectStoreError> {
         find(&self.index(), bucket, key, id)
     }
 
-    /// Stores a part in place of the one that has its number.
+    /// Stores a part, and replaces the one that has its number.
     pub(super) fn put_part(
         &self,
         bucket: &str,
         key: &str,
         id: &str,
         part: &Part,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ObjectStoreError> {
         let mut index = self.index();
-        let change = index.transaction()?;
-        find(&change, bucket, key, id)?;
-        let replaced = self.parts_in(&change, id, part.number - 1, 1)?;
+        let transaction = index.transaction()?;
+        find(&transaction, bucket, key, id)?;
+        let replaced = self.parts_in(&transaction, id, part.number - 1, 1)?;
         let replaced = replaced.into_iter().find(|old| old.number == part.number);
-        change.execute(
+        transaction.execute(
             "INSERT OR REPLACE INTO parts (upload, number, md5, size, modified, checksum, blob)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
@@ -109,71 +131,70 @@ impl Store {
                 part.segment.blob.id(),
             ],
         )?;
-        change.commit()?;
-        name([&part.segment], true);
-        name(replaced.iter().map(|old| &old.segment), false);
-        // Files are removed off the lock.
+        transaction.commit()?;
+        set_referenced([&part.segment], true);
+        set_referenced(replaced.iter().map(|old| &old.segment), false);
+        // Remove files without holding the lock.
         drop(index);
         drop(replaced);
         Ok(())
     }
 
-    /// At most `limit` parts of an upload, beginning after the number `after`.
+    /// At most `limit` parts of an upload, starting after the number `after`.
     pub(super) fn parts(
         &self,
         id: &str,
         after: i32,
         limit: usize,
-    ) -> Result<Vec<Part>, StoreError> {
+    ) -> Result<Vec<Part>, ObjectStoreError> {
         self.parts_in(&self.index(), id, after, limit)
     }
 
-    /// Makes an object of the parts named and forgets the upload.
+    /// Creates an object from the parts that the client lists, and removes the upload.
     pub(super) fn complete(
         &self,
         bucket: &str,
         key: &str,
         id: &str,
         completion: &Completion,
-    ) -> Result<Object, StoreError> {
+    ) -> Result<Object, ObjectStoreError> {
         let mut index = self.index();
-        let change = index.transaction()?;
-        let upload = find(&change, bucket, key, id)?;
-        let parts = self.parts_in(&change, id, 0, usize::MAX)?;
+        let transaction = index.transaction()?;
+        let upload = find(&transaction, bucket, key, id)?;
+        let parts = self.parts_in(&transaction, id, 0, usize::MAX)?;
         let object = assemble(upload, &parts, completion)?;
-        let replaced = self.replace(&change, bucket, key, &object, &completion.condition)?;
-        change.execute("DELETE FROM uploads WHERE id = ?1", [id])?;
-        change.commit()?;
-        name(parts.iter().map(|part| &part.segment), false);
-        name(&replaced, false);
-        name(&object.segments, true);
+        let replaced = self.replace(&transaction, bucket, key, &object, &completion.condition)?;
+        transaction.execute("DELETE FROM uploads WHERE id = ?1", [id])?;
+        transaction.commit()?;
+        set_referenced(parts.iter().map(|part| &part.segment), false);
+        set_referenced(&replaced, false);
+        set_referenced(&object.segments, true);
         drop(index);
         drop((parts, replaced));
         Ok(object)
     }
 
-    /// Forgets an upload and its parts.
-    pub(super) fn abort(&self, bucket: &str, key: &str, id: &str) -> Result<(), StoreError> {
+    /// Removes an upload and its parts.
+    pub(super) fn abort(&self, bucket: &str, key: &str, id: &str) -> Result<(), ObjectStoreError> {
         let mut index = self.index();
-        let change = index.transaction()?;
-        find(&change, bucket, key, id)?;
-        let parts = self.parts_in(&change, id, 0, usize::MAX)?;
-        change.execute("DELETE FROM uploads WHERE id = ?1", [id])?;
-        change.commit()?;
-        name(parts.iter().map(|part| &part.segment), false);
+        let transaction = index.transaction()?;
+        find(&transaction, bucket, key, id)?;
+        let parts = self.parts_in(&transaction, id, 0, usize::MAX)?;
+        transaction.execute("DELETE FROM uploads WHERE id = ?1", [id])?;
+        transaction.commit()?;
+        set_referenced(parts.iter().map(|part| &part.segment), false);
         drop(index);
         drop(parts);
         Ok(())
     }
 
-    /// One page of the uploads to `bucket`; `after_id` continues among those to the key
-    /// `query.after`.
+    /// One page of the uploads to `bucket`. `after_id` continues within the uploads to the key `query.after`.
     pub(super) fn uploads(
         &self,
         bucket: &str,
-        query: &Query<'_>,
+        query: &ListQuery<'_>,
         after_id: Option<&str>,
-    ) -> Result<Page<Upload>, StoreError> {
+    ) -> Result<ListPage<Upload>, ObjectStoreError> {
         let index = self.index();
         require_bucket(&index, bucket)?;
         let mut rows = index.prepare_cached(&format!(
@@ -202,7 +223,7 @@ impl Store {
         id: &str,
         after: i32,
         limit: usize,
-    ) -> Result<Vec<Part>, StoreError> {
+    ) -> Result<Vec<Part>, ObjectStoreError> {
         let mut query = index.prepare_cached(
             "SELECT number, md5, size, modified, checksum, blob FROM parts
              WHERE upload = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
@@ -217,7 +238,7 @@ impl Store {
                 modified: row.get(3)?,
                 checksum: serde_json::from_str(&row.get::<_, String>(4)?)?,
                 segment: Segment {
-                    blob: self.blobs.named(&row.get::<_, String>(5)?),
+                    blob: self.blobs.get(&row.get::<_, String>(5)?),
                     size: row.get::<_, i64>(2)?.cast_unsigned(),
                 },
             });
@@ -226,7 +247,7 @@ impl Store {
     }
 }
 
-/// An upload's row before its JSON is read.
+/// An upload's row before its JSON is parsed.
 struct UploadRow {
     id: String,
     key: String,
@@ -250,9 +271,9 @@ impl UploadRow {
 }
 
 impl TryFrom<UploadRow> for Upload {
-    type Error = StoreError;
+    type Error = ObjectStoreError;
 
-    fn try_from(row: UploadRow) -> Result<Self, StoreError> {
+    fn try_from(row: UploadRow) -> Result<Self, ObjectStoreError> {
         Ok(Self {
             id: row.id,
             key: row.key,
@@ -263,7 +284,7 @@ impl TryFrom<UploadRow> for Upload {
     }
 }
 
-fn find(index: &Connection, bucket: &str, key: &str, id: &str) -> Result<Upload, StoreError> {
+fn find(index: &Connection, bucket: &str, key: &str, id: &str) -> Result<Upload, ObjectStoreError> {
     require_bucket(index, bucket)?;
     index
         .prepare_cached(&format!(
@@ -272,36 +293,40 @@ fn find(index: &Connection, bucket: &str, key: &str, id: &str) -> Result<Upload,
         ))?
         .query_row(params![id, bucket, key.as_bytes()], UploadRow::read)
         .optional()?
-        .ok_or_else(|| StoreError::NoSuchUpload(id.to_owned()))?
+        .ok_or_else(|| ObjectStoreError::NoSuchUpload(id.to_owned()))?
         .try_into()
 }
 
-/// Checks a completion against the parts received and makes the object.
-fn assemble(upload: Upload, parts: &[Part], completion: &Completion) -> Result<Object, StoreError> {
+/// Checks a completion against the parts and creates the object.
+fn assemble(
+    upload: Upload,
+    parts: &[Part],
+    completion: &Completion,
+) -> Result<Object, ObjectStoreError> {
     let mut chosen: Vec<&Part> = Vec::with_capacity(completion.parts.len());
-    for claimed in &completion.parts {
-        let number = claimed.number;
+    for listed in &completion.parts {
+        let number = listed.number;
         if chosen.last().is_some_and(|last| last.number >= number) {
-            return Err(StoreError::InvalidPartOrder(number));
+            return Err(ObjectStoreError::InvalidPartOrder(number));
         }
         let part = parts
             .binary_search_by_key(&number, |part| part.number)
             .ok()
             .and_then(|at| parts.get(at))
             .filter(|part| {
-                claimed
+                listed
                     .etag
                     .as_ref()
-                    .is_none_or(|claim| *claim == hex(&part.md5))
+                    .is_none_or(|etag| *etag == hex(&part.md5))
             })
-            .filter(|part| match (&claimed.checksum, &part.checksum) {
+            .filter(|part| match (&listed.checksum, &part.checksum) {
                 (Some((algorithm, value)), Some(checksum)) => {
                     checksum.algorithm == *algorithm && checksum.value == *value
                 }
                 (Some(_), None) => false,
                 (None, _) => true,
             })
-            .ok_or(StoreError::InvalidPart(number))?;
+            .ok_or(ObjectStoreError::InvalidPart(number))?;
         chosen.push(part);
     }
     let all_but_last = chosen.split_last().map_or(&[][..], |(_, rest)| rest);
@@ -309,7 +334,7 @@ fn assemble(upload: Upload, parts: &[Part], completion: &Completion) -> Result<O
         .iter()
         .find(|part| part.segment.size < MINIMUM_PART_BYTES)
     {
-        return Err(StoreError::EntityTooSmall {
+        return Err(ObjectStoreError::EntityTooSmall {
             number: small.number,
             size: small.segment.size,
             minimum: MINIMUM_PART_BYTES,
@@ -317,8 +342,8 @@ fn assemble(upload: Upload, parts: &[Part], completion: &Completion) -> Result<O
     }
     let size = chosen.iter().map(|part| part.segment.size).sum();
     if completion.size.is_some_and(|claimed| claimed != size) {
-        return Err(StoreError::InvalidRequest(format!(
-            "the parts have {size} bytes, not as many as x-amz-mp-object-size says"
+        return Err(ObjectStoreError::InvalidRequest(format!(
+            "the parts have {size} bytes, but x-amz-mp-object-size differs"
         )));
     }
     let checksum = whole_checksum(&upload, &chosen)?;
@@ -327,13 +352,13 @@ fn assemble(upload: Upload, parts: &[Part], completion: &Completion) -> Result<O
             .as_ref()
             .filter(|checksum| checksum.algorithm == *algorithm)
             .ok_or_else(|| {
-                StoreError::InvalidRequest(format!(
-                    "the upload was not begun with the checksum algorithm {}",
+                ObjectStoreError::InvalidRequest(format!(
+                    "the upload was not created with the checksum algorithm {}",
                     algorithm.name()
                 ))
             })?;
         if checksum.value != *value {
-            return Err(StoreError::BadDigest(algorithm.header()));
+            return Err(ObjectStoreError::BadDigest(algorithm.header()));
         }
     }
     Ok(Object {
@@ -346,7 +371,7 @@ fn assemble(upload: Upload, parts: &[Part], completion: &Completion) -> Result<O
     })
 }
 
-/// The MD5 of the parts' MD5s, and how many parts there are.
+/// The MD5 of the parts' MD5s, with the number of parts.
 fn whole_etag(parts: &[&Part]) -> String {
     let mut md5 = Md5::new();
     for part in parts {
@@ -355,7 +380,7 @@ fn whole_etag(parts: &[&Part]) -> String {
     format!("{}-{}", hex(&md5.finalize()), parts.len())
 }
 
-fn whole_checksum(upload: &Upload, parts: &[&Part]) -> Result<Option<Checksum>, StoreError> {
+fn whole_checksum(upload: &Upload, parts: &[&Part]) -> Result<Option<Checksum>, ObjectStoreError> {
     let Some((algorithm, composite)) = upload.checksum else {
         return Ok(None);
     };
@@ -365,6 +390,6 @@ fn whole_checksum(upload: &Upload, parts: &[&Part]) -> Result<Option<Checksum>, 
         .collect();
     let checksum = algorithm.combine(&sums, composite);
     checksum.map(Some).ok_or_else(|| {
-        StoreError::InvalidRequest(format!("a part has no {} checksum", algorithm.name()))
+        ObjectStoreError::InvalidRequest(format!("a part has no {} checksum", algorithm.name()))
     })
 }

@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::record::{self, Assignment, Status, Time};
-use super::{JobStore, StoreError};
+use super::database::{JobStore, JobStoreError};
+use super::rows::{self, Assignment, Status, Time};
 use crate::jsonb::Jsonb;
 
 /// An assignment to be written.
@@ -25,8 +25,9 @@ pub(crate) struct NewResult<'a> {
 }
 
 impl JobStore {
-    /// Writes an assignment and sets its job IN_PROGRESS, asking nothing: whether the job is free was asked before.
-    pub(crate) fn assign(&self, new: &NewAssignment<'_>) -> Result<Assignment, StoreError> {
+    /// Writes an assignment and sets its job to IN_PROGRESS. It does not check that the job is free: like the real server,
+    /// the caller checks that first, in a separate transaction.
+    pub(crate) fn assign(&self, new: &NewAssignment<'_>) -> Result<Assignment, JobStoreError> {
         self.write(|db| {
             let now = Time::now().0;
             let sql = "INSERT INTO assignment
@@ -34,27 +35,30 @@ impl JobStore {
                        VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6) RETURNING *";
             let values =
                 params![now, new.job_id, new.task_arn, new.cluster_arn, new.expires_at.0, new.storage_uri];
-            let assignment = db.query_row(sql, values, record::assignment)?;
+            let assignment = db.query_row(sql, values, rows::assignment)?;
             let sql = "UPDATE job SET status = ?, updated_at = ? WHERE id = ?";
             db.execute(sql, params![Status::InProgress.column(), now, new.job_id])?;
             Ok(assignment)
         })
     }
 
-    /// An assignment and the type of its job.
-    pub(crate) fn assignment(&self, id: i64) -> Result<Option<(Assignment, String)>, StoreError> {
+    /// An assignment and its job's type.
+    pub(crate) fn assignment(
+        &self,
+        id: i64,
+    ) -> Result<Option<(Assignment, String)>, JobStoreError> {
         self.read(|db| {
             let sql = "SELECT assignment.*, job.type FROM assignment JOIN job ON job.id = job_id
                        WHERE assignment.id = ?";
             let row = db.query_row(sql, params![id], |row| {
-                Ok((record::assignment(row)?, row.get("type")?))
+                Ok((rows::assignment(row)?, row.get("type")?))
             });
             Ok(row.optional()?)
         })
     }
 
-    /// Writes a result, closes its assignment and gives the job its status. The second of two for one assignment fails.
-    pub(crate) fn record_result(&self, new: &NewResult<'_>) -> Result<(), StoreError> {
+    /// Writes a result, completes its assignment and sets the job's status. A second result for an assignment fails.
+    pub(crate) fn record_result(&self, new: &NewResult<'_>) -> Result<(), JobStoreError> {
         let document = serde_json::to_string(new.payload)?;
         self.write(|db| {
             let now = Time::now().0;

@@ -1,4 +1,4 @@
-//! Jobs: submitted, offered, listed, and ended from outside.
+//! Submitting, polling, listing, cancelling and timing out jobs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,19 +6,20 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
-use super::record::{self, JOB, Job, JobDetails, Status, Time};
-use super::{JobStore, StoreError};
+use super::database::{JobStore, JobStoreError};
+use super::rows::{self, JOB, Job, JobDetails, Status, Time};
 use crate::jsonb::Jsonb;
 
-/// What a submission came to.
-#[derive(Debug)]
+/// The result of a submission.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Created {
     pub(crate) job_id: i64,
     pub(crate) cached: bool,
-    pub(crate) request_id: i64,
+    request_id: i64,
 }
 
-/// A job without its payload, which may be long.
+/// A job without its payload, which may be large.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobSummary {
     id: i64,
@@ -28,17 +29,18 @@ pub(crate) struct JobSummary {
     updated_at: Time,
 }
 
-/// How old a job gets before it is timed out.
+/// The age at which a job is timed out.
 pub(crate) const OLD: Duration = Duration::from_secs(2 * 60 * 60);
 
 impl JobStore {
-    /// Adds a job, unless an equal one is done, under way or waiting (sought in that order, the newest first).
+    /// Adds a job, unless an equal one has succeeded, is in progress or is pending (preferred in that order, the newest
+    /// first).
     pub(crate) fn create(
         &self,
         user: i64,
         job_type: &str,
         payload: &Jsonb,
-    ) -> Result<Created, StoreError> {
+    ) -> Result<Created, JobStoreError> {
         let hash = payload.job_hash(job_type);
         let document = serde_json::to_string(payload)?;
         self.write(|db| {
@@ -61,8 +63,8 @@ impl JobStore {
         })
     }
 
-    /// The ten oldest jobs on offer: PENDING, and no assignment of theirs is open or unexpired.
-    pub(crate) fn poll(&self, job_type: Option<&str>) -> Result<Vec<Job>, StoreError> {
+    /// The ten oldest jobs that are offered: PENDING jobs without an open or unexpired assignment.
+    pub(crate) fn poll(&self, job_type: Option<&str>) -> Result<Vec<Job>, JobStoreError> {
         self.read(|db| {
             let sql = format!(
                 "SELECT {JOB} FROM job WHERE status = ?1 AND (?2 IS NULL OR type = ?2) AND NOT EXISTS (
@@ -71,30 +73,30 @@ impl JobStore {
             );
             let mut statement = db.prepare_cached(&sql)?;
             let values = params![Status::Pending.column(), job_type, Time::now().0];
-            Ok(statement.query_map(values, record::job)?.collect::<Result<_, _>>()?)
+            Ok(statement.query_map(values, rows::job)?.collect::<Result<_, _>>()?)
         })
     }
 
-    pub(crate) fn job(&self, id: i64) -> Result<Option<Job>, StoreError> {
+    pub(crate) fn job(&self, id: i64) -> Result<Option<Job>, JobStoreError> {
         self.read(|db| {
             let sql = format!("SELECT {JOB} FROM job WHERE id = ?");
-            Ok(db.query_row(&sql, params![id], record::job).optional()?)
+            Ok(db.query_row(&sql, params![id], rows::job).optional()?)
         })
     }
 
-    pub(crate) fn details(&self, id: i64) -> Result<Option<JobDetails>, StoreError> {
+    pub(crate) fn details(&self, id: i64) -> Result<Option<JobDetails>, JobStoreError> {
         let job = self.job(id)?;
-        job.map(|job| self.read(|db| record::details(db, job)))
+        job.map(|job| self.read(|db| rows::details(db, job)))
             .transpose()
     }
 
-    /// Jobs by status, then the latest changed first, at most `limit`; and how many there are in all.
+    /// At most `limit` jobs by status, the most recently updated first, and the total number.
     pub(crate) fn list(
         &self,
         user: Option<i64>,
         status: Option<Status>,
         limit: i64,
-    ) -> Result<(Vec<JobDetails>, i64), StoreError> {
+    ) -> Result<(Vec<JobDetails>, i64), JobStoreError> {
         let matching =
             "FROM job WHERE (?1 IS NULL OR user_id = ?1) AND (?2 IS NULL OR status = ?2)";
         let status = status.map(Status::column);
@@ -106,21 +108,21 @@ impl JobStore {
             )?;
             let sql = format!("SELECT {JOB} {matching} ORDER BY status, updated_at DESC LIMIT ?3");
             let mut statement = db.prepare_cached(&sql)?;
-            let jobs = statement.query_map(params![user, status, limit], record::job)?;
+            let jobs = statement.query_map(params![user, status, limit], rows::job)?;
             let jobs = jobs
-                .map(|job| record::details(db, job?))
+                .map(|job| rows::details(db, job?))
                 .collect::<Result<_, _>>()?;
             Ok((jobs, total))
         })
     }
 
-    /// The newest jobs, of those older than `before` and of `status`, at most `limit`.
+    /// At most `limit` jobs of `status` with ids below `before`, the newest first.
     pub(crate) fn newest(
         &self,
         status: Option<Status>,
         before: Option<i64>,
         limit: i64,
-    ) -> Result<Vec<JobSummary>, StoreError> {
+    ) -> Result<Vec<JobSummary>, JobStoreError> {
         self.read(|db| {
             let sql = "SELECT id, type, status, created_at, updated_at FROM job
                        WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3";
@@ -130,7 +132,7 @@ impl JobStore {
                 Ok(JobSummary {
                     id: row.get(0)?,
                     r#type: row.get(1)?,
-                    status: record::status(row)?,
+                    status: rows::status(row)?,
                     created_at: Time(row.get(3)?),
                     updated_at: Time(row.get(4)?),
                 })
@@ -139,37 +141,37 @@ impl JobStore {
         })
     }
 
-    /// How many jobs there are of each status that some have.
-    pub(crate) fn counts(&self) -> Result<BTreeMap<&'static str, i64>, StoreError> {
+    /// The number of jobs for each status that has any.
+    pub(crate) fn counts(&self) -> Result<BTreeMap<&'static str, i64>, JobStoreError> {
         self.read(|db| {
             let sql = "SELECT status, count(*) FROM job GROUP BY status";
             let mut statement = db.prepare_cached(sql)?;
             let counts =
-                statement.query_map([], |row| Ok((record::status(row)?.name(), row.get(1)?)))?;
+                statement.query_map([], |row| Ok((rows::status(row)?.name(), row.get(1)?)))?;
             Ok(counts.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Sets a job's status whatever it was, and returns the job.
-    pub(crate) fn set_status(&self, id: i64, status: Status) -> Result<Option<Job>, StoreError> {
+    /// Sets a job's status unconditionally and returns the job.
+    pub(crate) fn set_status(&self, id: i64, status: Status) -> Result<Option<Job>, JobStoreError> {
         self.write(|db| {
             let sql =
                 format!("UPDATE job SET status = ?, updated_at = ? WHERE id = ? RETURNING {JOB}");
             let values = params![status.column(), Time::now().0, id];
-            Ok(db.query_row(&sql, values, record::job).optional()?)
+            Ok(db.query_row(&sql, values, rows::job).optional()?)
         })
     }
 
-    /// Sets the waiting and running jobs made before `made_before` to TIMED_OUT, assigned or not; returns id and type.
+    /// Sets PENDING and IN_PROGRESS jobs created before `created_before` to TIMED_OUT. Returns their ids and types.
     pub(crate) fn time_out(
         &self,
-        made_before: Time,
+        created_before: Time,
         of_types: Option<&[String]>,
-    ) -> Result<Vec<(i64, String)>, StoreError> {
+    ) -> Result<Vec<(i64, String)>, JobStoreError> {
         self.write(|db| {
             let sql = "SELECT id, type FROM job WHERE status <= ? AND created_at < ? ORDER BY id";
             let mut statement = db.prepare_cached(sql)?;
-            let values = params![Status::InProgress.column(), made_before.0];
+            let values = params![Status::InProgress.column(), created_before.0];
             let old = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
             let mut old: Vec<(i64, String)> = old.collect::<Result<_, _>>()?;
             old.retain(|(_, job_type)| of_types.is_none_or(|types| types.contains(job_type)));

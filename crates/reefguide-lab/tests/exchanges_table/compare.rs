@@ -1,11 +1,11 @@
-//! What two responses to one request may differ in, and what not.
+//! Compares a response with the recorded one.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::exchange::Message;
 
-/// Everything in which `answer` is not what was `recorded`; ids, times, tokens and signatures may differ.
+/// The differences between `answer` and `recorded`, except those in ids, times, tokens and signatures.
 pub(crate) fn differences(recorded: &Message, answer: &Message) -> Vec<String> {
     let mut found = Vec::new();
     if recorded.start != answer.start {
@@ -81,7 +81,7 @@ fn compare_headers(recorded: &Message, answer: &Message, found: &mut Vec<String>
         }
     }
     if let Some(wait) = answer.header("retry-after") {
-        // The window is 15 minutes; the lab has been up for a moment only.
+        // The window is 15 minutes, and the lab has just started.
         if !(800..=900).contains(&wait.parse::<u64>().unwrap()) {
             found.push(format!("retry-after {wait}"));
         }
@@ -154,7 +154,7 @@ fn may_differ(key: &str, recorded: &str, answer: &str) -> bool {
         "refreshToken" => recorded.len().abs_diff(answer.len()) < 4,
         "storage_uri" => digits_masked(recorded) == digits_masked(answer),
         "file" => {
-            // The host differs, so do the ids, the times and what was signed over them.
+            // The host, ids, times and signature differ.
             let known = [
                 "X-Amz-Algorithm=AWS4-HMAC-SHA256",
                 "X-Amz-Expires=3600",
@@ -191,7 +191,7 @@ fn lease_minutes(assignment: &serde_json::Map<String, Value>) -> i64 {
             .unwrap()
     };
     let lease = time("expires_at").duration_since(time("created_at"));
-    // The two moments are taken some milliseconds apart.
+    // The two times were taken some milliseconds apart.
     (lease.as_secs() + 30) / 60
 }
 
@@ -203,7 +203,7 @@ fn digits_masked(text: &str) -> String {
     masked
 }
 
-/// The keys of a JSON text, in their order.
+/// The keys of a JSON text, in order.
 fn keys(json: &str) -> Vec<&str> {
     json.split('"')
         .zip(json.split('"').skip(1))

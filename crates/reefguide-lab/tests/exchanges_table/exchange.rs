@@ -32,7 +32,7 @@ impl Message {
             let (name, value) = line.split_once(": ").unwrap();
             (name.to_ascii_lowercase(), value.to_owned())
         };
-        // A file ends with a line break that is not part of the body.
+        // The line break at the end of a file is not part of the body.
         Self {
             start,
             headers: lines.map(header).collect(),

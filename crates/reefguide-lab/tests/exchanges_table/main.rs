@@ -1,8 +1,10 @@
-//! Replays every recorded exchange against a live lab and compares what it answers with what the real server did.
+//! Replays every recorded exchange against a running lab, and compares its responses with the real server's.
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 
 mod compare;
 mod exchange;
+#[path = "../s3_client/mod.rs"]
+mod s3_client;
 mod setup;
 
 use std::path::Path;
@@ -10,7 +12,7 @@ use std::path::Path;
 use exchange::Exchange;
 
 #[tokio::test]
-async fn the_lab_answers_every_recorded_exchange_as_the_real_server_did() {
+async fn the_lab_responds_to_every_recorded_request_as_the_real_server_did() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/exchanges");
     let mut files: Vec<_> = folder
         .read_dir()
@@ -18,7 +20,11 @@ async fn the_lab_answers_every_recorded_exchange_as_the_real_server_did() {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    assert_eq!(files.len(), 65, "an exchange has come or gone: {files:?}");
+    assert_eq!(
+        files.len(),
+        65,
+        "the number of exchanges has changed: {files:?}"
+    );
     let http = reqwest::Client::new();
     let mut failures = Vec::new();
     for file in files {

@@ -1,24 +1,26 @@
-//! Brings a lab to the state an exchange was recorded in, and sends the recorded request.
+//! Puts a lab into the state in which an exchange was recorded, and sends the recorded request.
 
 use std::time::Duration;
 
-use aws_sdk_s3::primitives::ByteStream;
 use reefguide_lab::{JobTypeSpec, Lab};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use crate::exchange::{Exchange, Message};
+use crate::s3_client;
 
 const WORKER: &str = "worker@email.com";
 
-/// The answer of a lab of its own to the exchange's request. Panics for an exchange that has no case here.
+/// A new lab's response to the exchange's request. Panics if the exchange has no case here.
 pub(crate) async fn replay(http: &Client, name: &str, exchange: &Exchange) -> Message {
-    let world = World {
+    let fixture = Fixture {
         lab: lab_for(name).await,
         http,
     };
     let mut request = exchange.request.clone();
-    world.prepare(name, &mut request, &exchange.response).await;
+    fixture
+        .prepare(name, &mut request, &exchange.response)
+        .await;
     if request
         .header("authorization")
         .is_some_and(|value| value == "Bearer <token>")
@@ -28,14 +30,11 @@ pub(crate) async fn replay(http: &Client, name: &str, exchange: &Exchange) -> Me
         } else {
             WORKER
         };
-        let token = world.login(email).await["token"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let token = fixture.token(email).await;
         request.set_header("authorization", format!("Bearer {token}"));
     }
-    let answer = world.send(&request).await;
-    world.lab.shutdown().await;
+    let answer = fixture.send(&request).await;
+    fixture.lab.shutdown().await;
     answer
 }
 
@@ -51,15 +50,15 @@ async fn lab_for(name: &str) -> Lab {
     builder.assign_race(Duration::ZERO).start().await.unwrap()
 }
 
-struct World<'a> {
+struct Fixture<'a> {
     lab: Lab,
     http: &'a Client,
 }
 
-impl World<'_> {
+impl Fixture<'_> {
     async fn prepare(&self, name: &str, request: &mut Message, recorded: &Message) {
         match name {
-            // What needs nothing.
+            // Nothing to prepare.
             "01a-login-ok"
             | "01e-login-malformed-json"
             | "01l-token-garbage"
@@ -96,7 +95,7 @@ impl World<'_> {
             | "06zd-dataspec-ok"
             | "06zh-dataspec-null-optional" => {}
 
-            // Logins before it.
+            // Earlier logins.
             "01b-login-wrong-password" => self.logins(1).await,
             "01d-login-missing-field" => self.logins(3).await,
             "01g-login-rate-limited" => self.logins(5).await,
@@ -105,14 +104,14 @@ impl World<'_> {
                 request.body = json!({ "refreshToken": token }).to_string();
             }
 
-            // Jobs before it.
+            // Earlier jobs.
             "02b-create-TEST-duplicate-cached" => {
                 self.submit("TEST", json!({ "id": 1 }));
             }
             "03a-poll-type" => self.jobs_of(recorded),
             "03h-poll-no-filter-head-of-line" => {
                 self.jobs_of(recorded);
-                // Hidden by the ten before it.
+                // The ten jobs before it hide it.
                 self.submit("TEST", json!({ "id": 102 }));
             }
             "03k-poll-if-none-match-304" => {
@@ -122,10 +121,7 @@ impl World<'_> {
                 );
                 let mut first = request.clone();
                 first.headers.retain(|(name, _)| name == "authorization");
-                let token = self.login(WORKER).await["token"]
-                    .as_str()
-                    .unwrap()
-                    .to_owned();
+                let token = self.token(WORKER).await;
                 request.set_header("authorization", format!("Bearer {token}"));
                 first.set_header("authorization", format!("Bearer {token}"));
                 let tag = self.send(&first).await.header("etag").unwrap().to_owned();
@@ -170,17 +166,14 @@ impl World<'_> {
                 assert_eq!(request.body.len(), 102_401);
             }
 
-            // Jobs seen from outside.
+            // Reading and cancelling jobs.
             "06d-cancel-pending" => {
                 let payload = json!({ "id": 1_795_383_260_155_409_u64 });
                 self.about(request, "TEST", payload);
             }
             "06e-cancel-twice" => {
                 self.about(request, "TEST", json!({ "id": 1 }));
-                let token = self.login(WORKER).await["token"]
-                    .as_str()
-                    .unwrap()
-                    .to_owned();
+                let token = self.token(WORKER).await;
                 let mut first = request.clone();
                 first.set_header("authorization", format!("Bearer {token}"));
                 assert_eq!(self.send(&first).await.start, "HTTP/1.1 200 OK");
@@ -206,7 +199,7 @@ impl World<'_> {
                 )
                 .await;
             }
-            other => panic!("no case for the exchange {other}: say here what it needs"),
+            other => panic!("there is no case for the exchange {other}: add what it needs"),
         }
     }
 
@@ -214,6 +207,11 @@ impl World<'_> {
         for _ in 0..times {
             self.login(WORKER).await;
         }
+    }
+
+    async fn token(&self, email: &str) -> String {
+        let login = self.login(email).await;
+        login["token"].as_str().unwrap().to_owned()
     }
 
     async fn login(&self, email: &str) -> Value {
@@ -231,7 +229,7 @@ impl World<'_> {
         self.lab.submit(job_type, payload).unwrap()
     }
 
-    /// The jobs a recorded answer shows.
+    /// Submits the jobs in a recorded response.
     fn jobs_of(&self, recorded: &Message) {
         let answer: Value = serde_json::from_str(&recorded.body).unwrap();
         for job in answer["jobs"].as_array().unwrap() {
@@ -239,20 +237,20 @@ impl World<'_> {
         }
     }
 
-    /// A job for the request to claim.
+    /// Submits a job for the request to claim.
     fn claimable(&self, request: &mut Message, job_type: &str, payload: Value) {
         let mut body: Value = serde_json::from_str(&request.body).unwrap();
         body["jobId"] = self.submit(job_type, payload).into();
         request.body = body.to_string();
     }
 
-    /// A job whose id takes the place of the one in the request's path.
+    /// Submits a job and puts its id into the request's path.
     fn about(&self, request: &mut Message, job_type: &str, payload: Value) {
         let id = self.submit(job_type, payload);
         request.start = with_id(&request.start, "jobs/", id);
     }
 
-    /// A claimed job, whose assignment takes the place of the one in the request's path.
+    /// Claims a new job and puts its assignment's id into the request's path.
     async fn assigned(&self, request: &mut Message, job_type: &str, payload: Value) -> i64 {
         let id = self.assign(self.submit(job_type, payload)).await["id"]
             .as_i64()
@@ -261,25 +259,13 @@ impl World<'_> {
         id
     }
 
-    /// A finished job with these files.
+    /// Submits a job and finishes it with these files.
     async fn finished(&self, request: &mut Message, names: &[&str]) {
         self.about(request, "SUITABILITY_ASSESSMENT", suitability());
         let assignment = self.assign(1).await;
-        let (_, prefix) = assignment["storage_uri"]
-            .as_str()
-            .unwrap()
-            .split_once("reefguide-dev/")
-            .unwrap();
-        let client = self.s3();
+        let prefix = s3_client::prefix(&self.lab, &assignment);
         for name in names {
-            let put = client
-                .put_object()
-                .bucket(self.lab.bucket())
-                .key(format!("{prefix}/{name}"));
-            put.body(ByteStream::from_static(b"{}"))
-                .send()
-                .await
-                .unwrap();
+            s3_client::put(&self.lab, &format!("{prefix}/{name}"), b"{}").await;
         }
         self.post_result(
             assignment["id"].as_i64().unwrap(),
@@ -300,10 +286,7 @@ impl World<'_> {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Value {
-        let token = self.login(WORKER).await["token"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let token = self.token(WORKER).await;
         let url = format!("{}{path}", self.lab.api_endpoint());
         let answer = self
             .http
@@ -316,31 +299,6 @@ impl World<'_> {
             .error_for_status()
             .unwrap();
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default()
-    }
-
-    fn s3(&self) -> aws_sdk_s3::Client {
-        let env = self.lab.env();
-        let value = |name: &str| {
-            env.iter()
-                .find(|(known, _)| *known == name)
-                .unwrap()
-                .1
-                .clone()
-        };
-        let credentials = aws_sdk_s3::config::Credentials::new(
-            value("MINIO_USERNAME"),
-            value("MINIO_PASSWORD"),
-            None,
-            None,
-            "lab",
-        );
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .region(aws_sdk_s3::config::Region::new(value("AWS_REGION")))
-            .endpoint_url(value("S3_ENDPOINT"))
-            .credentials_provider(credentials)
-            .force_path_style(true);
-        aws_sdk_s3::Client::from_conf(config.build())
     }
 
     async fn send(&self, request: &Message) -> Message {
@@ -367,7 +325,7 @@ impl World<'_> {
     }
 }
 
-/// The payload that the recorded jobs of this type had.
+/// The payload of the recorded jobs of this type.
 fn suitability() -> Value {
     json!({ "region": "R1795383345979639", "x_dist": 1, "y_dist": 2, "reef_type": "slopes" })
 }

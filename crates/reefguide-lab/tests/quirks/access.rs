@@ -1,4 +1,4 @@
-//! Logins, tokens and roles.
+//! Tests of logins, tokens and roles.
 
 use std::time::Duration;
 
@@ -6,45 +6,37 @@ use reefguide_lab::Lab;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::session::{Session, json_of, login};
+use crate::session::{Session, json_of};
 
 #[tokio::test]
-async fn the_sixth_login_of_an_address_is_refused_though_all_were_good() {
-    let session = Session::calm().await;
+async fn the_sixth_login_of_an_address_is_refused_though_all_were_successful() {
+    let session = Session::without_races().await;
     for email in [
         "user@email.com",
         "default@email.com",
         " Worker@Email.com ",
         "worker@email.com",
     ] {
-        assert_eq!(
-            login(&session.http, &session.lab, email).await.0,
-            StatusCode::OK,
-            "{email}"
-        );
+        assert_eq!(session.login_status(email).await, StatusCode::OK, "{email}");
     }
     assert_eq!(
-        login(&session.http, &session.lab, "worker@email.com")
-            .await
-            .0,
+        session.login_status("worker@email.com").await,
         StatusCode::TOO_MANY_REQUESTS
     );
 }
 
 #[tokio::test]
-async fn a_new_window_brings_new_logins() {
+async fn a_new_window_allows_new_logins() {
     let session = Session::with(Lab::builder().login_limit(1).login_window(Duration::ZERO)).await;
     assert_eq!(
-        login(&session.http, &session.lab, "worker@email.com")
-            .await
-            .0,
+        session.login_status("worker@email.com").await,
         StatusCode::OK
     );
 }
 
 #[tokio::test]
-async fn ended_tokens_are_a_plain_401_and_refreshing_helps() {
-    let mut session = Session::calm().await;
+async fn expired_tokens_get_a_plain_401_and_can_be_refreshed() {
+    let mut session = Session::without_races().await;
     session.lab.expire_tokens();
     let refused = session.get("/api/jobs/poll").await.unwrap();
     assert_eq!(
@@ -62,7 +54,7 @@ async fn ended_tokens_are_a_plain_401_and_refreshing_helps() {
     assert_eq!(
         answer.as_object().unwrap().len(),
         1,
-        "no new refresh token comes with it"
+        "there is no new refresh token"
     );
     session.token = answer["token"].as_str().unwrap().to_owned();
     assert_eq!(
@@ -72,7 +64,7 @@ async fn ended_tokens_are_a_plain_401_and_refreshing_helps() {
 }
 
 #[tokio::test]
-async fn an_analyst_works_with_any_job_but_sees_its_own_list_and_no_admin_route() {
+async fn an_analyst_can_use_any_job_but_lists_only_its_own_and_no_admin_route() {
     let analyst = Session::of(Lab::builder().start().await.unwrap(), "user@email.com").await;
     let job = analyst.submit(1);
     assert_eq!(analyst.assign(job).await.unwrap().status(), 200);
@@ -107,12 +99,12 @@ async fn an_analyst_works_with_any_job_but_sees_its_own_list_and_no_admin_route(
 }
 
 #[tokio::test]
-async fn admin_routes_ask_who_before_what() {
-    let mut session = Session::calm().await;
-    let misfit = json!({ "timeoutThresholdMinutes": 0 });
+async fn admin_routes_check_the_account_before_the_body() {
+    let mut session = Session::without_races().await;
+    let invalid = json!({ "timeoutThresholdMinutes": 0 });
     assert_eq!(
         session
-            .post("/api/admin/timeout-jobs", &misfit)
+            .post("/api/admin/timeout-jobs", &invalid)
             .await
             .unwrap()
             .status(),
@@ -121,7 +113,7 @@ async fn admin_routes_ask_who_before_what() {
     session.token.clear();
     assert_eq!(
         session
-            .post("/api/admin/timeout-jobs", &misfit)
+            .post("/api/admin/timeout-jobs", &invalid)
             .await
             .unwrap()
             .status(),

@@ -1,4 +1,4 @@
-//! What the audit of a lab finds, and what it does not mind.
+//! Tests of the audit, and of the count of connections.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::session::Session;
 
-/// What every job has to leave.
+/// The expected outputs of every job.
 fn outputs(_: &Value) -> Outputs {
     Outputs::from([("a.txt".to_owned(), b"reef".to_vec())])
 }
@@ -19,15 +19,8 @@ fn found(session: &Session) -> Vec<String> {
 
 /// Stores `text` at an assignment's location.
 async fn store(session: &Session, assignment: &Value, path: &str, text: &'static [u8]) {
-    let location = assignment["storage_uri"].as_str().unwrap();
-    let bucket = format!("s3://{}/", session.lab.bucket());
-    let key = format!("{}/{path}", location.strip_prefix(&bucket).unwrap());
-    let put = session.s3().put_object().bucket(session.lab.bucket());
-    put.key(key)
-        .body(text.to_vec().into())
-        .send()
-        .await
-        .unwrap();
+    let key = format!("{}/{path}", session.prefix(assignment));
+    session.put(&key, text).await;
 }
 
 async fn report(session: &Session, assignment: &Value, status: &str) {
@@ -39,7 +32,7 @@ async fn report(session: &Session, assignment: &Value, status: &str) {
 
 #[tokio::test]
 async fn jobs_that_ended_as_promised_pass_the_audit() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     let good = session.assigned(session.submit(1)).await;
     store(&session, &good, "a.txt", b"reef").await;
     report(&session, &good, "SUCCEEDED").await;
@@ -50,8 +43,8 @@ async fn jobs_that_ended_as_promised_pass_the_audit() {
 }
 
 #[tokio::test]
-async fn outputs_that_are_missing_differ_or_belong_to_nobody_are_found() {
-    let session = Session::calm().await;
+async fn missing_wrong_and_unexpected_outputs_are_found() {
+    let session = Session::without_races().await;
     for (id, path, text) in [(1, "a.txt", &b"rock"[..]), (2, "b.txt", b"reef")] {
         let assignment = session.assigned(session.submit(id)).await;
         store(&session, &assignment, path, text).await;
@@ -78,7 +71,7 @@ async fn outputs_that_are_missing_differ_or_belong_to_nobody_are_found() {
 }
 
 #[tokio::test]
-async fn a_job_under_way_a_second_result_and_one_that_came_late_are_found() {
+async fn a_job_in_progress_a_second_result_and_a_late_result_are_found() {
     let lab = Lab::builder()
         .assign_race(Duration::from_millis(100))
         .job_type(JobTypeSpec::new("TEST").expiry(Duration::ZERO));
@@ -99,7 +92,7 @@ async fn a_job_under_way_a_second_result_and_one_that_came_late_are_found() {
 
 #[tokio::test]
 async fn open_connections_are_counted() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     assert_eq!(session.lab.connections(), 1);
     let Session { lab, http, .. } = session;
     drop(http);

@@ -1,4 +1,4 @@
-//! What a fault does to a body on its way.
+//! Tests of large and deep bodies, and of faults in bodies.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use reefguide_lab::{Fault, Lab, Route};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::session::{HEALTHY, Session, Wire};
+use crate::session::{HEALTHY, RawConnection, Session};
 
-/// Arrays in arrays, `depth` of them.
+/// Arrays nested `depth` deep.
 fn nested(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
 }
 
 #[tokio::test]
-async fn payloads_may_be_nested_deeply_and_one_too_deep_hides_no_other() {
+async fn deep_payloads_are_accepted_and_one_that_is_too_deep_does_not_hide_others() {
     let session = Session::with(Lab::builder().any_job_type().assign_race(Duration::ZERO)).await;
     let create = async |payload: String| {
         let body = format!(r#"{{"type":"DEEP","inputPayload":{payload}}}"#);
@@ -42,21 +42,18 @@ async fn payloads_may_be_nested_deeply_and_one_too_deep_hides_no_other() {
 async fn a_cut_body_ends_with_a_reset_after_its_first_bytes() {
     let lab = Lab::builder().start().await.unwrap();
     lab.faults().add(Fault::cut_body(Route::Health, 5).times(1));
-    let mut wire = Wire::to(&lab).await;
-    wire.ask().await;
-    let answer = wire.read_to(&HEALTHY[..5]).await;
+    let mut connection = RawConnection::to(&lab).await;
+    connection.ask().await;
+    let answer = connection.read_to(&HEALTHY[..5]).await;
     assert!(answer.ends_with(&HEALTHY[..5]), "{answer}");
-    let reset = wire.end().await.unwrap_err();
+    let reset = connection.end().await.unwrap_err();
     assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
 async fn a_corrupt_body_has_one_wrong_byte() {
-    let session = Session::calm().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::corrupt_body(Route::Health, 3));
+    let session = Session::without_races().await;
+    session.fault(Fault::corrupt_body(Route::Health, 3));
     let answer = session.get("/api").await.unwrap();
     let received = answer.bytes().await.unwrap();
     let wrong: Vec<_> = (0..received.len())
@@ -66,13 +63,10 @@ async fn a_corrupt_body_has_one_wrong_byte() {
 }
 
 #[tokio::test]
-async fn a_body_in_slow_pieces_waits_before_each_and_arrives_whole() {
-    let session = Session::calm().await;
+async fn a_body_in_slow_pieces_is_delayed_but_complete() {
+    let session = Session::without_races().await;
     let wait = Duration::from_millis(30);
-    session
-        .lab
-        .faults()
-        .add(Fault::slow_pieces(Route::Health, wait));
+    session.fault(Fault::slow_pieces(Route::Health, wait));
     let since = std::time::Instant::now();
     let answer = session.get("/api").await.unwrap();
     assert_eq!(answer.text().await.unwrap(), HEALTHY);
@@ -80,12 +74,9 @@ async fn a_body_in_slow_pieces_waits_before_each_and_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_cut_upload_is_a_deed_not_done() {
-    let session = Session::calm().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::cut_upload(Route::Create, 10));
+async fn a_request_with_a_cut_upload_is_not_handled() {
+    let session = Session::without_races().await;
+    session.fault(Fault::cut_upload(Route::Create, 10));
     let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
     assert!(session.post("/api/jobs", &job).await.is_err());
     assert_eq!(session.lab.jobs().unwrap().len(), 0);
@@ -93,22 +84,19 @@ async fn a_cut_upload_is_a_deed_not_done() {
 }
 
 #[tokio::test]
-async fn a_corrupt_upload_is_handled_as_it_arrives() {
-    let session = Session::calm().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::corrupt_upload(Route::Create, 0));
+async fn a_request_with_a_corrupt_upload_is_handled_as_it_arrives() {
+    let session = Session::without_races().await;
+    session.fault(Fault::corrupt_upload(Route::Create, 0));
     let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
     let answer = session.post("/api/jobs", &job).await.unwrap();
-    // What the API answers to what is no JSON.
+    // The API's response to a body that is not JSON.
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(session.lab.jobs().unwrap().len(), 0);
 }
 
 #[tokio::test]
 async fn a_body_that_ends_before_the_fault_passes() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     let faults = session.lab.faults();
     let job = json!({"type": "TEST", "inputPayload": {"id": 1}});
     for fault in [

@@ -1,4 +1,4 @@
-//! Claims and results: what races, what closes, what overwrites.
+//! Tests of claims and results: races, closed assignments, overwritten statuses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::session::{Session, json_of};
 
-/// Long enough for every request of a test to come within half of it.
+/// Long enough for all requests of a test to arrive within half of it.
 const RACE: Duration = Duration::from_secs(1);
 
 #[tokio::test]
-async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
+async fn simultaneous_assigns_all_succeed_and_the_next_one_fails() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
     let job = session.submit(1);
     let answers = futures_util::future::join_all((0..20).map(|_| session.assign(job))).await;
@@ -24,10 +24,7 @@ async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
         ids.insert(json_of(answer).await["assignment"]["id"].as_i64().unwrap());
     }
     assert_eq!(ids.len(), 20);
-    assert_eq!(
-        session.assign(job).await.unwrap().status(),
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(session.assign_status(job).await, StatusCode::BAD_REQUEST);
     assert_eq!(
         session.lab.job(job).unwrap()["assignments"]
             .as_array()
@@ -38,9 +35,9 @@ async fn assigns_that_come_together_all_succeed_and_the_next_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_job_is_assigned_and_cancelled_at_one_moment_and_both_succeed() {
+async fn assigning_and_cancelling_a_job_at_once_both_succeed() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
-    let at_one_moment = async |cancel_first: bool| {
+    let assign_and_cancel = async |cancel_first: bool| {
         let job = session.submit(i64::from(cancel_first));
         let path = format!("/api/jobs/{job}/cancel");
         let nothing = json!({});
@@ -60,12 +57,12 @@ async fn a_job_is_assigned_and_cancelled_at_one_moment_and_both_succeed() {
         // The assignment is written last.
         assert_eq!(session.status(job), "IN_PROGRESS");
     };
-    tokio::join!(at_one_moment(true), at_one_moment(false));
+    tokio::join!(assign_and_cancel(true), assign_and_cancel(false));
 }
 
 #[tokio::test]
-async fn a_job_id_is_taken_without_its_fraction() {
-    let session = Session::calm().await;
+async fn a_fractional_job_id_is_truncated() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let body = json!({ "jobId": job as f64 + 0.9, "ecsTaskArn": "t", "ecsClusterArn": "c" });
     let answer = session.post("/api/jobs/assign", &body).await.unwrap();
@@ -78,7 +75,7 @@ async fn a_job_id_is_taken_without_its_fraction() {
 }
 
 #[tokio::test]
-async fn of_two_results_that_come_together_one_is_a_500() {
+async fn of_two_simultaneous_results_one_gets_a_500() {
     let session = Session::with(Lab::builder().assign_race(RACE)).await;
     let assignment = session.assigned(session.submit(1)).await;
     let body = json!({ "status": "SUCCEEDED" });
@@ -94,16 +91,14 @@ async fn of_two_results_that_come_together_one_is_a_500() {
 }
 
 #[tokio::test]
-async fn a_result_in_progress_closes_the_assignment_for_good() {
-    let session = Session::calm().await;
+async fn a_result_with_status_in_progress_completes_the_assignment() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
     assert_eq!(
         session
-            .result(&assignment, &json!({ "status": "IN_PROGRESS" }))
-            .await
-            .unwrap()
-            .status(),
+            .result_status(&assignment, &json!({ "status": "IN_PROGRESS" }))
+            .await,
         200
     );
     let second = session
@@ -118,7 +113,7 @@ async fn a_result_in_progress_closes_the_assignment_for_good() {
 }
 
 #[tokio::test]
-async fn a_job_put_back_is_offered_again_only_after_its_assignment_has_expired() {
+async fn a_job_set_back_to_pending_is_offered_only_after_its_assignment_has_expired() {
     let brief = JobTypeSpec::new("BRIEF").expiry(Duration::ZERO);
     let session = Session::with(Lab::builder().job_type(brief).assign_race(Duration::ZERO)).await;
     let long = session.submit(1);
@@ -127,10 +122,8 @@ async fn a_job_put_back_is_offered_again_only_after_its_assignment_has_expired()
         let assignment = session.assigned(job).await;
         assert_eq!(
             session
-                .result(&assignment, &json!({ "status": "PENDING" }))
-                .await
-                .unwrap()
-                .status(),
+                .result_status(&assignment, &json!({ "status": "PENDING" }))
+                .await,
             200
         );
         assert_eq!(session.status(job), "PENDING");
@@ -140,9 +133,9 @@ async fn a_job_put_back_is_offered_again_only_after_its_assignment_has_expired()
         (vec![], vec![brief])
     );
     assert_eq!(
-        session.assign(long).await.unwrap().status(),
+        session.assign_status(long).await,
         200,
-        "it may be claimed all the same"
+        "it can be claimed nevertheless"
     );
 }
 
@@ -160,7 +153,7 @@ async fn an_expired_job_stays_in_progress_and_is_not_offered() {
 
 #[tokio::test]
 async fn a_result_overwrites_timed_out() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
     session
@@ -179,8 +172,8 @@ async fn a_result_overwrites_timed_out() {
 }
 
 #[tokio::test]
-async fn a_refused_result_leaves_the_job_to_another_try() {
-    let session = Session::calm().await;
+async fn after_a_refused_result_another_can_be_posted() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
     let refused = session
@@ -200,27 +193,23 @@ async fn a_refused_result_leaves_the_job_to_another_try() {
             session.submit(2 + i64::from(falsy.is_string()) + 2 * i64::from(falsy.is_boolean()));
         assert_eq!(
             session
-                .result(&session.assigned(job).await, &body)
-                .await
-                .unwrap()
-                .status(),
+                .result_status(&session.assigned(job).await, &body)
+                .await,
             200,
             "{falsy}"
         );
     }
     assert_eq!(
         session
-            .result(&assignment, &json!({ "status": "FAILED" }))
-            .await
-            .unwrap()
-            .status(),
+            .result_status(&assignment, &json!({ "status": "FAILED" }))
+            .await,
         200
     );
     assert_eq!(session.status(job), "FAILED");
 }
 
 #[tokio::test]
-async fn a_nul_anywhere_is_a_500() {
+async fn a_nul_character_anywhere_gets_a_500() {
     let session = Session::with(Lab::builder().any_job_type().assign_race(Duration::ZERO)).await;
     let body = json!({ "type": "OPEN", "inputPayload": { "text": "a\0b" } });
     assert_eq!(
@@ -240,10 +229,8 @@ async fn a_nul_anywhere_is_a_500() {
     let body = json!({ "status": "SUCCEEDED", "resultPayload": { "a\0b": 1 } });
     assert_eq!(
         session
-            .result(&session.assigned(job).await, &body)
-            .await
-            .unwrap()
-            .status(),
+            .result_status(&session.assigned(job).await, &body)
+            .await,
         500
     );
     assert_eq!(session.status(job), "IN_PROGRESS");

@@ -1,4 +1,4 @@
-//! What each fault dial does to a request.
+//! Tests of each fault.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use reefguide_lab::{Fault, FaultKind, Lab, Route};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::session::{HEALTHY, Session, Wire, json_of};
+use crate::session::{HEALTHY, RawConnection, Session, json_of};
 
 #[tokio::test]
-async fn a_status_is_answered_in_its_servers_shape_and_nothing_is_done() {
-    let session = Session::calm().await;
+async fn a_status_has_its_servers_shape_and_the_request_is_not_handled() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let json = "application/json; charset=utf-8";
     let shapes = [
@@ -33,10 +33,7 @@ async fn a_status_is_answered_in_its_servers_shape_and_nothing_is_done() {
         ),
     ];
     for (status, content_type, part) in shapes {
-        session
-            .lab
-            .faults()
-            .add(Fault::status(Route::Assign, status).times(1));
+        session.fault(Fault::status(Route::Assign, status).times(1));
         let answer = session.assign(job).await.unwrap();
         assert_eq!(answer.status(), status);
         assert_eq!(
@@ -53,10 +50,10 @@ async fn a_status_is_answered_in_its_servers_shape_and_nothing_is_done() {
         (session.status(job), session.lab.faults().fired()),
         ("PENDING".into(), 7)
     );
-    assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(session.assign_status(job).await, StatusCode::OK);
 }
 
-/// Status, content type and text of a proxy's page, which has no header of either server's.
+/// The status and text of a proxy's page, which has none of the servers' headers.
 async fn page_of(answer: reqwest::Response) -> (u16, String) {
     let headers = answer.headers();
     assert_eq!(headers["content-type"], "text/html");
@@ -67,8 +64,8 @@ async fn page_of(answer: reqwest::Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_proxys_page_has_any_status_and_nothing_is_done() {
-    let session = Session::calm().await;
+async fn a_proxys_page_has_any_status_and_the_request_is_not_handled() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     for (status, title) in [
         (200, "200 OK"),
@@ -88,8 +85,8 @@ async fn a_proxys_page_has_any_status_and_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn a_proxys_page_comes_on_every_route_of_both_servers() {
-    let session = Session::calm().await;
+async fn a_proxys_page_is_sent_on_every_route_of_both_servers() {
+    let session = Session::without_races().await;
     for route in Route::ALL {
         let (path, method) = a_request_to(*route);
         let server = match path.starts_with("/api") {
@@ -97,10 +94,7 @@ async fn a_proxys_page_comes_on_every_route_of_both_servers() {
             false => session.lab.s3_endpoint(),
         };
         for status in [200, 404] {
-            session
-                .lab
-                .faults()
-                .add(Fault::page(*route, status).times(1));
+            session.fault(Fault::page(*route, status).times(1));
             let request = session
                 .http
                 .request(method.clone(), format!("{server}{path}"));
@@ -141,8 +135,8 @@ fn a_request_to(route: Route) -> (&'static str, Method) {
 }
 
 #[tokio::test]
-async fn a_swapped_answer_is_a_deed_done_under_a_proxys_page() {
-    let session = Session::calm().await;
+async fn a_request_with_a_swapped_answer_is_handled_but_gets_a_proxys_page() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let faults = session.lab.faults();
     faults.add(Fault::swapped_answer(Route::Assign, 200).times(1));
@@ -159,8 +153,8 @@ async fn a_swapped_answer_is_a_deed_done_under_a_proxys_page() {
 }
 
 #[tokio::test]
-async fn a_redirect_points_where_it_is_told_and_nothing_is_done() {
-    let mut session = Session::calm().await;
+async fn a_redirect_has_its_location_and_the_request_is_not_handled() {
+    let mut session = Session::without_races().await;
     session.http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()
@@ -169,7 +163,7 @@ async fn a_redirect_points_where_it_is_told_and_nothing_is_done() {
     for status in [301, 302, 303, 307, 308] {
         let to = "https://login.example/?from=lab";
         let fault = Fault::redirect(Route::Assign, status, to).times(1);
-        session.lab.faults().add(fault);
+        session.fault(fault);
         let answer = session.assign(job).await.unwrap();
         assert_eq!(answer.headers()["location"], to);
         assert_eq!(page_of(answer).await.0, status);
@@ -180,7 +174,7 @@ async fn a_redirect_points_where_it_is_told_and_nothing_is_done() {
         status: 308,
         location: None,
     };
-    session.lab.faults().add(Fault::new(Route::Any, kind));
+    session.fault(Fault::new(Route::Any, kind));
     for server in [session.lab.api_endpoint(), session.lab.s3_endpoint()] {
         let asked = format!("{server}/b/k%20?a=b");
         let answer = session.http.get(&asked).send().await.unwrap();
@@ -192,20 +186,20 @@ async fn a_redirect_points_where_it_is_told_and_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn a_status_that_is_none_is_refused() {
-    let session = Session::calm().await;
+async fn an_invalid_status_or_location_is_refused() {
+    let session = Session::without_races().await;
     for (fault, problem) in [
         (
             json!({"route": "any", "kind": "page", "status": 199}),
-            "from 200 to 599",
+            "use 200 to 599",
         ),
         (
             json!({"route": "any", "kind": "status", "status": 600}),
-            "from 200 to 599",
+            "use 200 to 599",
         ),
         (
             json!({"route": "any", "kind": "swapped-answer", "status": 0}),
-            "from 200 to 599",
+            "use 200 to 599",
         ),
         (
             json!({"route": "any", "kind": "redirect", "status": 304}),
@@ -225,9 +219,9 @@ async fn a_status_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn too_many_requests_says_when_to_come_again() {
-    let session = Session::calm().await;
-    session.lab.faults().add(Fault::too_many_requests(
+async fn too_many_requests_says_when_to_retry() {
+    let session = Session::without_races().await;
+    session.fault(Fault::too_many_requests(
         Route::Poll,
         Duration::from_secs(7),
     ));
@@ -242,14 +236,11 @@ async fn too_many_requests_says_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_delayed_request_is_done_late() {
-    let session = Session::calm().await;
+async fn a_delayed_request_is_handled_late() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
-    session
-        .lab
-        .faults()
-        .add(Fault::delay(Route::Assign, Duration::from_millis(30)));
-    assert_eq!(session.assign(job).await.unwrap().status(), StatusCode::OK);
+    session.fault(Fault::delay(Route::Assign, Duration::from_millis(30)));
+    assert_eq!(session.assign_status(job).await, StatusCode::OK);
     let record = session.lab.requests().pop().unwrap();
     assert_eq!(
         (record.route, record.fault.as_deref()),
@@ -259,13 +250,10 @@ async fn a_delayed_request_is_done_late() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_a_deed_done() {
-    let session = Session::calm().await;
+async fn a_request_with_a_lost_answer_is_handled() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
-    session
-        .lab
-        .faults()
-        .add(Fault::lost_answer(Route::Assign).times(1));
+    session.fault(Fault::lost_answer(Route::Assign).times(1));
     assert!(session.assign(job).await.is_err());
     assert_eq!(session.status(job), "IN_PROGRESS");
     let record = session.lab.requests().pop().unwrap();
@@ -276,48 +264,42 @@ async fn a_lost_answer_is_a_deed_done() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_deed_not_done() {
-    let session = Session::calm().await;
+async fn a_request_that_is_reset_is_not_handled() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
-    session
-        .lab
-        .faults()
-        .add(Fault::reset(Route::Assign).times(1));
+    session.fault(Fault::reset(Route::Assign).times(1));
     assert!(session.assign(job).await.is_err());
     assert_eq!(session.status(job), "PENDING");
 }
 
 #[tokio::test]
-async fn a_reset_reaches_the_client_as_one() {
+async fn a_reset_reaches_the_client_as_a_reset() {
     let lab = Lab::builder().start().await.unwrap();
     lab.faults().add(Fault::reset(Route::Health));
-    let mut wire = Wire::to(&lab).await;
-    wire.ask().await;
+    let mut connection = RawConnection::to(&lab).await;
+    connection.ask().await;
     assert_eq!(
-        wire.end().await.unwrap_err().kind(),
+        connection.end().await.unwrap_err().kind(),
         ErrorKind::ConnectionReset
     );
 }
 
 #[tokio::test]
-async fn a_stale_connection_is_closed_as_its_second_request_comes() {
+async fn a_stale_connection_is_closed_as_its_second_request_arrives() {
     let lab = Lab::builder().start().await.unwrap();
     lab.faults()
         .add(Fault::stale_keep_alive(Route::AnyApi).times(1));
-    let mut wire = Wire::to(&lab).await;
-    wire.ask().await;
-    wire.read_to(HEALTHY).await;
-    wire.ask().await;
-    assert_eq!(wire.end().await.unwrap(), 0);
+    let mut connection = RawConnection::to(&lab).await;
+    connection.ask().await;
+    connection.read_to(HEALTHY).await;
+    connection.ask().await;
+    assert_eq!(connection.end().await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn expired_tokens_are_refused_from_that_request_on() {
-    let session = Session::calm().await;
-    session
-        .lab
-        .faults()
-        .add(Fault::expire_tokens(Route::Poll).after(1).times(1));
+    let session = Session::without_races().await;
+    session.fault(Fault::expire_tokens(Route::Poll).after(1).times(1));
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(
@@ -333,29 +315,30 @@ async fn expired_tokens_are_refused_from_that_request_on() {
 }
 
 #[tokio::test]
-async fn a_slow_body_comes_after_its_head() {
+async fn a_slow_body_is_sent_after_its_head() {
     let lab = Lab::builder().start().await.unwrap();
     lab.faults()
         .add(Fault::slow_body(Route::Health, Duration::from_secs(3600)));
-    let mut wire = Wire::to(&lab).await;
-    wire.ask().await;
+    let mut connection = RawConnection::to(&lab).await;
+    connection.ask().await;
     assert!(
-        wire.read_to("\r\n\r\n")
+        connection
+            .read_to("\r\n\r\n")
             .await
             .starts_with("HTTP/1.1 200 OK")
     );
-    assert!(wire.is_silent());
+    assert!(connection.is_silent());
     lab.faults().clear();
     lab.faults()
         .add(Fault::slow_body(Route::Health, Duration::from_millis(1)));
-    let mut wire = Wire::to(&lab).await;
-    wire.ask().await;
-    wire.read_to(HEALTHY).await;
+    let mut connection = RawConnection::to(&lab).await;
+    connection.ask().await;
+    connection.read_to(HEALTHY).await;
 }
 
 #[tokio::test]
-async fn s3_has_its_own_shapes_and_its_own_lost_answers() {
-    let session = Session::calm().await;
+async fn s3_has_its_own_error_shape_and_lost_answers() {
+    let session = Session::without_races().await;
     let faults = session.lab.faults();
     faults.add(Fault::status(Route::S3Get, 503).times(1));
     let answer = session
@@ -392,8 +375,8 @@ async fn s3_has_its_own_shapes_and_its_own_lost_answers() {
 }
 
 #[tokio::test]
-async fn dials_are_turned_over_http() {
-    let session = Session::calm().await;
+async fn faults_are_set_and_removed_over_http() {
+    let session = Session::without_races().await;
     let fault = json!({ "route": "poll", "kind": "status", "status": 503, "count": 1 });
     let set = session.post("/lab/faults", &fault).await.unwrap();
     assert_eq!(

@@ -1,8 +1,7 @@
-//! Where the lab listens, and what it calls itself there.
+//! Tests of the addresses that the lab listens on, and of the hosts in its URLs.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use aws_sdk_s3::primitives::ByteStream;
 use reefguide_lab::Lab;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -10,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::session::{Session, json_of};
 
 /// An address of this machine other than 127.0.0.1.
-const ANOTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const OTHER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn ports(lab: &Lab) -> [u16; 2] {
     [lab.api_endpoint(), lab.s3_endpoint()]
@@ -19,35 +18,29 @@ fn ports(lab: &Lab) -> [u16; 2] {
 }
 
 #[tokio::test]
-async fn a_lab_answers_on_the_loopback_address_alone() {
+async fn a_lab_listens_only_on_127_0_0_1_by_default() {
     let lab = Lab::builder().start().await.unwrap();
     for port in ports(&lab) {
-        assert!(TcpStream::connect((ANOTHER, port)).await.is_err());
+        assert!(TcpStream::connect((OTHER_ADDRESS, port)).await.is_err());
     }
 }
 
 #[tokio::test]
-async fn a_lab_on_all_addresses_calls_itself_by_one_that_can_be_reached() {
+async fn a_lab_on_all_addresses_reports_an_endpoint_that_can_be_reached() {
     let lab = Lab::builder().host(Ipv4Addr::UNSPECIFIED).start().await;
     let lab = lab.unwrap();
     for port in ports(&lab) {
-        TcpStream::connect((ANOTHER, port)).await.unwrap();
+        TcpStream::connect((OTHER_ADDRESS, port)).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_download_url_names_the_host_at_which_the_api_was_asked() {
-    let session = Session::calm().await;
+async fn a_download_url_has_the_host_of_the_api_request() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
-    let uri = assignment["storage_uri"].as_str().unwrap();
-    let (_, prefix) = uri.split_once("reefguide-dev/").unwrap();
-    let put = session.s3().put_object().bucket("reefguide-dev");
-    put.key(format!("{prefix}/a.txt"))
-        .body(ByteStream::from_static(b"content"))
-        .send()
-        .await
-        .unwrap();
+    let key = format!("{}/a.txt", session.prefix(&assignment));
+    session.put(&key, b"content").await;
     session
         .result(&assignment, &json!({ "status": "SUCCEEDED" }))
         .await

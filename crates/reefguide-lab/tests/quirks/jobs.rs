@@ -1,8 +1,7 @@
-//! Submitting, listing, downloading, and the lab's own ways to them.
+//! Tests of submitting, listing, timing out and downloading jobs, over HTTP and through [`Lab`].
 
 use std::time::Duration;
 
-use aws_sdk_s3::primitives::ByteStream;
 use reefguide_lab::{JobTypeSpec, Lab};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -10,8 +9,8 @@ use serde_json::{Value, json};
 use crate::session::{Session, json_of};
 
 #[tokio::test]
-async fn an_equal_payload_is_cached_while_its_job_may_still_serve() {
-    let session = Session::calm().await;
+async fn an_equal_payload_is_cached_unless_its_job_failed_or_was_cancelled() {
+    let session = Session::without_races().await;
     for (status, cached) in [
         ("IN_PROGRESS", true),
         ("SUCCEEDED", true),
@@ -25,7 +24,7 @@ async fn an_equal_payload_is_cached_while_its_job_may_still_serve() {
             .result(&assignment, &json!({ "status": status }))
             .await
             .unwrap();
-        // Keys in another order and other white space make no other job.
+        // The payload is equal despite another order of keys and other white space.
         let payload: Value =
             serde_json::from_str(&format!(r#"{{"reef_type": "a b ", "region": "{status}"}}"#))
                 .unwrap();
@@ -40,8 +39,8 @@ async fn an_equal_payload_is_cached_while_its_job_may_still_serve() {
 }
 
 #[tokio::test]
-async fn timeout_jobs_takes_the_waiting_and_the_running_of_the_types_named() {
-    let session = Session::calm().await;
+async fn timeout_jobs_times_out_pending_and_running_jobs_of_the_given_types() {
+    let session = Session::without_races().await;
     let (waiting, running, done) = (session.submit(1), session.submit(2), session.submit(3));
     session.assigned(running).await;
     session
@@ -86,8 +85,8 @@ async fn timeout_jobs_takes_the_waiting_and_the_running_of_the_types_named() {
 }
 
 #[tokio::test]
-async fn timeout_jobs_wants_a_threshold_above_zero_or_none() {
-    let session = Session::calm().await;
+async fn timeout_jobs_needs_a_threshold_above_zero_or_none() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     for threshold in [json!(0), json!(0.0), json!(-1), json!(-0.5)] {
         let body = json!({ "timeoutThresholdMinutes": threshold });
@@ -109,7 +108,7 @@ async fn timeout_jobs_wants_a_threshold_above_zero_or_none() {
 
 #[tokio::test]
 async fn a_list_shows_fifty_and_counts_all() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     for id in 0..51 {
         session.submit(id);
     }
@@ -141,27 +140,17 @@ async fn a_list_shows_fifty_and_counts_all() {
 }
 
 #[tokio::test]
-async fn a_download_lists_by_plain_prefix_up_to_25_files_that_can_be_fetched() {
-    let session = Session::calm().await;
+async fn a_download_lists_up_to_25_files_by_plain_prefix() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let assignment = session.assigned(job).await;
-    let (_, prefix) = assignment["storage_uri"]
-        .as_str()
-        .unwrap()
-        .split_once("reefguide-dev/")
-        .unwrap();
-    let put = async |key: String| {
-        let put = session.s3().put_object().bucket("reefguide-dev").key(key);
-        put.body(ByteStream::from_static(b"content"))
-            .send()
-            .await
-            .unwrap();
-    };
+    let prefix = session.prefix(&assignment);
     for number in 0..24 {
-        put(format!("{prefix}/out/{number}.txt")).await;
+        let key = format!("{prefix}/out/{number}.txt");
+        session.put(&key, b"content").await;
     }
-    // A sibling that begins alike counts too.
-    put(format!("{prefix}-notes")).await;
+    // A sibling whose key begins with the same characters counts too.
+    session.put(&format!("{prefix}-notes"), b"content").await;
     session
         .result(&assignment, &json!({ "status": "SUCCEEDED" }))
         .await
@@ -178,18 +167,8 @@ async fn a_download_lists_by_plain_prefix_up_to_25_files_that_can_be_fetched() {
     assert!(files.contains_key("-notes"));
     let url = files["out/7.txt"].as_str().unwrap();
     assert!(url.contains("X-Amz-Expires=60"), "{url}");
-    assert_eq!(
-        session
-            .http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap(),
-        "content"
-    );
+    let object = session.http.get(url).send().await.unwrap();
+    assert_eq!(object.text().await.unwrap(), "content");
     let answer = session
         .get(&format!("/api/jobs/{job}/download?filterPrefix=out/1"))
         .await
@@ -201,7 +180,7 @@ async fn a_download_lists_by_plain_prefix_up_to_25_files_that_can_be_fetched() {
 }
 
 #[tokio::test]
-async fn a_type_of_ones_own_is_checked_by_its_schema_and_others_are_unknown() {
+async fn an_added_type_is_checked_against_its_schema_and_other_types_are_unknown() {
     let schema = json!({ "type": "object", "required": ["image"] });
     let lab = Lab::builder().job_type(
         JobTypeSpec::new("COUNT_CORAL")
@@ -234,7 +213,7 @@ async fn a_type_of_ones_own_is_checked_by_its_schema_and_others_are_unknown() {
 
 #[tokio::test]
 async fn waiting_for_a_job_ends_when_a_request_changes_it() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let work = async {
         let assignment = session.assigned(job).await;
@@ -268,7 +247,7 @@ async fn waiting_for_a_job_ends_when_a_request_changes_it() {
 }
 
 #[tokio::test]
-async fn kept_data_is_there_for_the_next_lab() {
+async fn the_next_lab_has_the_data_that_was_kept() {
     let folder = tempfile::tempdir().unwrap();
     let session = Session::with(
         Lab::builder()
@@ -277,11 +256,7 @@ async fn kept_data_is_there_for_the_next_lab() {
     )
     .await;
     let job = session.submit(1);
-    let put = session.s3().put_object().bucket("reefguide-dev").key("a/b");
-    put.body(ByteStream::from_static(b"kept"))
-        .send()
-        .await
-        .unwrap();
+    session.put("a/b", b"kept").await;
     session.lab.shutdown().await;
 
     let session = Session::with(Lab::builder().data(folder.path())).await;
@@ -301,7 +276,7 @@ async fn kept_data_is_there_for_the_next_lab() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_named_and_free_again_with_its_lab() {
+async fn a_folder_in_use_is_reported_until_its_lab_shuts_down() {
     let folder = tempfile::tempdir().unwrap();
     let builder = || Lab::builder().data(folder.path().join("data"));
     let lab = builder().start().await.unwrap();
@@ -319,7 +294,7 @@ async fn a_folder_in_use_is_named_and_free_again_with_its_lab() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_named() {
+async fn a_port_in_use_is_reported() {
     let lab = Lab::builder().start().await.unwrap();
     let port = lab
         .api_endpoint()

@@ -1,4 +1,4 @@
-//! What the recorded exchanges do not show: races, limits, connections, and what the fault dials do.
+//! Tests of what the recorded exchanges do not cover: races, limits, connections and faults.
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 
 mod access;
@@ -9,5 +9,7 @@ mod faults;
 mod hosts;
 mod jobs;
 mod page;
+#[path = "../s3_client/mod.rs"]
+mod s3_client;
 mod session;
 mod transport;

@@ -1,4 +1,4 @@
-//! What the lab's page is given, and that nobody else is.
+//! Tests of the page's routes, and that other websites cannot use them.
 
 use aws_sdk_s3::primitives::ByteStream;
 use reefguide_lab::{Fault, JobTypeSpec, Lab, Route};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::session::{Session, json_of};
 
-/// The states that the page is sent, one after the other.
+/// The stream of states that the page receives.
 struct Live(Response);
 
 impl Live {
@@ -38,7 +38,7 @@ impl Live {
 }
 
 #[tokio::test]
-async fn every_file_that_the_page_names_is_served_and_may_load_nothing_from_elsewhere() {
+async fn every_file_of_the_page_is_served_and_may_load_nothing_from_other_origins() {
     let lab = Lab::builder().start().await.unwrap();
     let mut wanted = vec![lab.page()];
     let mut seen = Vec::new();
@@ -66,8 +66,8 @@ async fn every_file_that_the_page_names_is_served_and_may_load_nothing_from_else
 }
 
 #[tokio::test]
-async fn the_page_is_told_of_jobs_dials_and_outputs_as_they_change() {
-    let session = Session::calm().await;
+async fn the_page_receives_jobs_faults_and_outputs_as_they_change() {
+    let session = Session::without_races().await;
     let lab = &session.lab;
     let mut list = Live::of(lab, "status=PENDING").await;
     assert_eq!(
@@ -89,17 +89,9 @@ async fn the_page_is_told_of_jobs_dials_and_outputs_as_they_change() {
     let assignment = session.assigned(job).await;
     let state = list.until(|state| state["jobs"] == json!([])).await;
     assert_eq!(state["counts"], json!({ "IN_PROGRESS": 1 }));
-    let (_, prefix) = assignment["storage_uri"]
-        .as_str()
-        .unwrap()
-        .split_once("reefguide-dev/")
-        .unwrap();
-    let put = session.s3().put_object().bucket("reefguide-dev");
-    put.key(format!("{prefix}/maps/a b.txt"))
-        .body(ByteStream::from_static(b"content"))
-        .send()
-        .await
-        .unwrap();
+    let prefix = session.prefix(&assignment);
+    let key = format!("{prefix}/maps/a b.txt");
+    session.put(&key, b"content").await;
     let id = assignment["id"].to_string();
     let state = detail
         .until(|state| state["job"]["outputs"][&id] != json!([]))
@@ -107,7 +99,7 @@ async fn the_page_is_told_of_jobs_dials_and_outputs_as_they_change() {
     let shown = &state["job"];
     assert_eq!(
         shown["outputs"][&id],
-        json!([{ "key": format!("{prefix}/maps/a b.txt"), "path": "maps/a b.txt", "size": 7 }])
+        json!([{ "key": key, "path": "maps/a b.txt", "size": 7 }])
     );
     let requests = shown["requests"].as_array().unwrap();
     let routes: Vec<_> = requests.iter().map(|request| &request["route"]).collect();
@@ -115,11 +107,7 @@ async fn the_page_is_told_of_jobs_dials_and_outputs_as_they_change() {
 
     let log = format!("job-logs/{job}/{id}.jsonl");
     for key in [&log, &format!("job-logs/{job}0/{id}.jsonl.gz")] {
-        let put = session.s3().put_object().bucket("reefguide-dev").key(key);
-        put.body(ByteStream::from_static(b"{}\n"))
-            .send()
-            .await
-            .unwrap();
+        session.put(key, b"{}\n").await;
     }
     let state = detail
         .until(|state| state["job"]["logs"] != json!([]))
@@ -133,8 +121,8 @@ async fn the_page_is_told_of_jobs_dials_and_outputs_as_they_change() {
 }
 
 #[tokio::test]
-async fn an_output_is_downloaded_as_a_file_that_no_browser_runs() {
-    let session = Session::calm().await;
+async fn an_output_is_downloaded_as_a_file_that_browsers_do_not_run() {
+    let session = Session::without_races().await;
     let put = session.s3().put_object().bucket("reefguide-dev");
     put.key("Results/évil page.html")
         .content_type("text/html")
@@ -164,7 +152,7 @@ async fn an_output_is_downloaded_as_a_file_that_no_browser_runs() {
 }
 
 #[tokio::test]
-async fn a_payload_that_does_not_fit_is_refused_with_the_places() {
+async fn a_payload_that_does_not_match_its_schema_is_refused_with_the_places() {
     let schema = json!({
         "type": "object",
         "properties": { "depths": { "type": "array", "items": { "type": "number", "exclusiveMinimum": 0 } } },
@@ -201,8 +189,8 @@ async fn a_payload_that_does_not_fit_is_refused_with_the_places() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_is_cancelled_and_no_other() {
-    let session = Session::calm().await;
+async fn only_a_pending_job_can_be_cancelled() {
+    let session = Session::without_races().await;
     let job = session.submit(1);
     let cancel = || {
         let url = format!("{}/jobs/{job}/cancel", session.lab.page());
@@ -215,14 +203,14 @@ async fn a_waiting_job_is_cancelled_and_no_other() {
 }
 
 #[tokio::test]
-async fn other_websites_cannot_ask_the_labs_own_routes() {
+async fn other_websites_cannot_use_the_labs_own_routes() {
     let lab = Lab::builder().start().await.unwrap();
     let http = reqwest::Client::new();
     let host = lab.api_endpoint().strip_prefix("http://").unwrap();
     let port = host.rsplit(':').next().unwrap();
     let own = format!("http://{host}");
     let named = format!("lab:{port}");
-    let pointed_here = format!("evil.example:{port}");
+    let rebound = format!("evil.example:{port}");
     let cases = [
         (host, None, true),
         (host, Some(own.as_str()), true),
@@ -230,16 +218,16 @@ async fn other_websites_cannot_ask_the_labs_own_routes() {
         (host, Some("http://evil.example"), false),
         (host, Some("http://127.0.0.1:1"), false),
         (host, Some("null"), false),
-        (pointed_here.as_str(), None, false),
+        (rebound.as_str(), None, false),
     ];
-    for (host, origin, welcome) in cases {
+    for (host, origin, allowed) in cases {
         for path in ["", "/live", "/faults", "/requests", "/page/main.js"] {
             let mut ask = http.get(format!("{}{path}", lab.page())).header(HOST, host);
             if let Some(origin) = origin {
                 ask = ask.header(ORIGIN, origin);
             }
             let answer = ask.send().await.unwrap();
-            let expected = if welcome {
+            let expected = if allowed {
                 StatusCode::OK
             } else {
                 StatusCode::FORBIDDEN
@@ -250,20 +238,20 @@ async fn other_websites_cannot_ask_the_labs_own_routes() {
             assert!(!headers.contains_key("access-control-allow-origin"));
         }
     }
-    let dial = http.delete(format!("{}/faults", lab.page()));
-    let answer = dial
+    let clear = http.delete(format!("{}/faults", lab.page()));
+    let answer = clear
         .header(ORIGIN, "http://evil.example")
         .send()
         .await
         .unwrap();
     assert_eq!(
         json_of(answer).await["message"],
-        format!("a page of http://evil.example may not ask the lab at {host}")
+        format!("a page of http://evil.example may not use the lab at {host}")
     );
 }
 
 #[tokio::test]
-async fn the_page_is_no_request_to_the_api_and_no_fault_strikes_it() {
+async fn the_pages_requests_are_not_logged_and_no_fault_fires_on_them() {
     let lab = Lab::builder().start().await.unwrap();
     lab.faults().add(Fault::reset(Route::Any));
     for path in ["", "/page/style.css", "/job-types", "/routes"] {

@@ -2,11 +2,13 @@
 
 use std::io;
 
-use reefguide_lab::{Lab, LabBuilder};
+use reefguide_lab::{Fault, Lab, LabBuilder};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::s3_client::{self, s3_client};
 
 pub(crate) struct Session {
     pub(crate) lab: Lab,
@@ -16,8 +18,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A lab whose races are over at once.
-    pub(crate) async fn calm() -> Self {
+    /// A lab without races.
+    pub(crate) async fn without_races() -> Self {
         Self::with(Lab::builder().assign_race(std::time::Duration::ZERO)).await
     }
 
@@ -36,6 +38,14 @@ impl Session {
             refresh_token: text("refreshToken"),
             lab,
         }
+    }
+
+    pub(crate) async fn login_status(&self, email: &str) -> StatusCode {
+        login(&self.http, &self.lab, email).await.0
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.lab.faults().add(fault);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -67,6 +77,10 @@ impl Session {
         .await
     }
 
+    pub(crate) async fn assign_status(&self, job: i64) -> StatusCode {
+        self.assign(job).await.unwrap().status()
+    }
+
     pub(crate) async fn assigned(&self, job: i64) -> Value {
         json_of(self.assign(job).await.unwrap()).await["assignment"].take()
     }
@@ -81,6 +95,10 @@ impl Session {
             body,
         )
         .await
+    }
+
+    pub(crate) async fn result_status(&self, assignment: &Value, body: &Value) -> StatusCode {
+        self.result(assignment, body).await.unwrap().status()
     }
 
     pub(crate) async fn polled(&self, job_type: &str) -> Vec<i64> {
@@ -107,33 +125,21 @@ impl Session {
     }
 
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        let env = self.lab.env();
-        let value = |name: &str| {
-            env.iter()
-                .find(|(known, _)| *known == name)
-                .unwrap()
-                .1
-                .clone()
-        };
-        let credentials = aws_sdk_s3::config::Credentials::new(
-            value("MINIO_USERNAME"),
-            value("MINIO_PASSWORD"),
-            None,
-            None,
-            "lab",
-        );
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .region(aws_sdk_s3::config::Region::new(value("AWS_REGION")))
-            .endpoint_url(value("S3_ENDPOINT"))
-            .credentials_provider(credentials)
-            .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
-            .force_path_style(true);
-        aws_sdk_s3::Client::from_conf(config.build())
+        s3_client(&self.lab)
+    }
+
+    /// Stores `content` under `key` in the lab's bucket.
+    pub(crate) async fn put(&self, key: &str, content: &'static [u8]) {
+        s3_client::put(&self.lab, key, content).await;
+    }
+
+    /// The prefix of an assignment's keys.
+    pub(crate) fn prefix<'a>(&self, assignment: &'a Value) -> &'a str {
+        s3_client::prefix(&self.lab, assignment)
     }
 }
 
-pub(crate) async fn login(http: &reqwest::Client, lab: &Lab, email: &str) -> (StatusCode, Value) {
+async fn login(http: &reqwest::Client, lab: &Lab, email: &str) -> (StatusCode, Value) {
     let url = format!("{}/api/auth/login", lab.api_endpoint());
     let body = json!({ "email": email, "password": "password" });
     let answer = http
@@ -150,10 +156,10 @@ pub(crate) async fn json_of(answer: Response) -> Value {
     serde_json::from_str(&answer.text().await.unwrap()).unwrap()
 }
 
-/// A connection without a client's cleverness.
-pub(crate) struct Wire(TcpStream);
+/// A plain connection, without the features of an HTTP client.
+pub(crate) struct RawConnection(TcpStream);
 
-impl Wire {
+impl RawConnection {
     pub(crate) async fn to(lab: &Lab) -> Self {
         Self(
             TcpStream::connect(lab.api_endpoint().trim_start_matches("http://"))
@@ -170,7 +176,7 @@ impl Wire {
             .unwrap();
     }
 
-    /// Reads until `end` has come.
+    /// Reads until the text ends with `end`.
     pub(crate) async fn read_to(&mut self, end: &str) -> String {
         let mut text = Vec::new();
         while !text.ends_with(end.as_bytes()) {
@@ -179,12 +185,12 @@ impl Wire {
         String::from_utf8(text).unwrap()
     }
 
-    /// How the connection ends: the bytes that still come, or the error.
+    /// Reads until the connection ends. Returns the number of bytes, or the error.
     pub(crate) async fn end(&mut self) -> io::Result<usize> {
         self.0.read_to_end(&mut Vec::new()).await
     }
 
-    /// Whether nothing has come by now.
+    /// Whether nothing has been received so far.
     pub(crate) fn is_silent(&self) -> bool {
         self.0
             .try_read(&mut [0])

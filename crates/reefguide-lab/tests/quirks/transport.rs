@@ -1,4 +1,4 @@
-//! Connections, paths and bodies.
+//! Tests of connections, paths and the size of bodies.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 use reefguide_lab::Lab;
 use reqwest::{Method, StatusCode};
 
-use crate::session::{HEALTHY, Session, Wire};
+use crate::session::{HEALTHY, RawConnection, Session};
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_a_second_later_than_announced() {
@@ -16,11 +16,11 @@ async fn an_idle_connection_is_closed_a_second_later_than_announced() {
         .start()
         .await
         .unwrap();
-    let mut wire = Wire::to(&lab).await;
-    wire.ask().await;
-    wire.read_to(HEALTHY).await;
+    let mut connection = RawConnection::to(&lab).await;
+    connection.ask().await;
+    connection.read_to(HEALTHY).await;
     let answered = Instant::now();
-    assert_eq!(wire.end().await.unwrap(), 0);
+    assert_eq!(connection.end().await.unwrap(), 0);
     let idle = answered.elapsed();
     assert!(idle >= Duration::from_millis(1150), "{idle:?}");
 }
@@ -28,17 +28,17 @@ async fn an_idle_connection_is_closed_a_second_later_than_announced() {
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
     let lab = Lab::builder().start().await.unwrap();
-    let mut wire = Wire::to(&lab).await;
+    let mut connection = RawConnection::to(&lab).await;
     for _ in 0..3 {
-        wire.ask().await;
-        let answer = wire.read_to(HEALTHY).await;
+        connection.ask().await;
+        let answer = connection.read_to(HEALTHY).await;
         assert!(answer.contains("keep-alive: timeout=5\r\n"), "{answer}");
     }
 }
 
 #[tokio::test]
 async fn paths_are_found_in_any_case_and_with_any_number_of_slashes() {
-    let session = Session::calm().await;
+    let session = Session::without_races().await;
     let job = session.submit(1);
     for path in [
         "/API/Jobs/Poll/?jobType=TEST",
@@ -58,8 +58,8 @@ async fn paths_are_found_in_any_case_and_with_any_number_of_slashes() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_or_a_wrong_method_is_answered_by_the_routers_page() {
-    let session = Session::calm().await;
+async fn an_unknown_route_or_a_wrong_method_gets_the_routers_page() {
+    let session = Session::without_races().await;
     for (method, path) in [
         (Method::GET, "/api/Nowhere//at'all"),
         (Method::POST, "/"),
@@ -86,11 +86,11 @@ async fn an_unknown_route_or_a_wrong_method_is_answered_by_the_routers_page() {
     }
 }
 
-/// Posts a result for a new job, its body `length` bytes long before `pack`.
+/// Posts a result for a new job. Its body has `length` bytes before `encode`.
 async fn post_result(
     session: &Session,
     length: usize,
-    pack: impl Fn(&[u8]) -> (Vec<u8>, &'static str),
+    encode: impl Fn(&[u8]) -> (Vec<u8>, &'static str),
 ) -> StatusCode {
     let assignment = session
         .assigned(session.submit(i64::try_from(length).unwrap()))
@@ -100,7 +100,7 @@ async fn post_result(
         r#""""#,
         &format!("\"{}\"", "x".repeat(length - frame.len())),
     );
-    let (body, encoding) = pack(body.as_bytes());
+    let (body, encoding) = encode(body.as_bytes());
     let url = session.url(&format!(
         "/api/jobs/assignments/{}/result",
         assignment["id"]
@@ -113,13 +113,13 @@ async fn post_result(
 }
 
 #[tokio::test]
-async fn a_body_may_have_102400_bytes_packed_or_not() {
-    let session = Session::calm().await;
+async fn a_body_may_have_102400_bytes_compressed_or_not() {
+    let session = Session::without_races().await;
     let plain = |body: &[u8]| (body.to_vec(), "identity");
     let gzip = |body: &[u8]| {
-        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-        packed.write_all(body).unwrap();
-        (packed.finish().unwrap(), "gzip")
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::default());
+        compressed.write_all(body).unwrap();
+        (compressed.finish().unwrap(), "gzip")
     };
     let brotli = |body: &[u8]| (body.to_vec(), "br");
     assert_eq!(post_result(&session, 102_400, plain).await, StatusCode::OK);
@@ -135,8 +135,8 @@ async fn a_body_may_have_102400_bytes_packed_or_not() {
 }
 
 #[tokio::test]
-async fn a_body_far_over_the_limit_is_heard_out_and_refused() {
-    let session = Session::calm().await;
+async fn a_body_far_over_the_limit_is_read_to_its_end_and_refused() {
+    let session = Session::without_races().await;
     let status = post_result(&session, 20_000_000, |body| (body.to_vec(), "identity")).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
 }

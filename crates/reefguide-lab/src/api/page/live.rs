@@ -1,4 +1,4 @@
-//! What the page shows, sent anew at every change, as Server-Sent Events.
+//! The page's live view: its state is sent as a Server-Sent Event after every change.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,28 +12,28 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use crate::api::error::ApiError;
-use crate::api::{Api, Shared};
-use crate::fault::SetFault;
+use crate::api::state::{Api, Shared};
+use crate::faults::SetFault;
 use crate::request_log::RequestRecord;
 use crate::route::Side;
-use crate::store::{JobDetails, JobSummary, Status};
+use crate::store::{AssignmentDetails, JobDetails, JobSummary, Status};
 
-/// Changes that come closer together than this are shown together.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Changes within this time are sent together.
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
-/// How soon the browser connects again to a lab that has gone.
+/// How long the browser waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// How many jobs the list shows at a time.
-const LISTED: i64 = 100;
+/// The page size of the list of jobs.
+const PAGE_JOBS: i64 = 100;
 
-/// How many outputs of an assignment are listed; only 25 can be downloaded through the API.
-const MOST_OUTPUTS: usize = 500;
+/// The outputs of an assignment that are listed at most; the API can download only 25.
+const MAXIMUM_OUTPUTS: usize = 500;
 
-/// How many requests a job's log shows.
-const MOST_REQUESTS: usize = 500;
+/// The requests that a job's log shows at most.
+const MAXIMUM_REQUESTS: usize = 500;
 
-/// What to show: one job, or a part of the list.
+/// What the page shows: one job, or a page of the list.
 #[derive(Debug, Deserialize)]
 pub(super) struct View {
     job: Option<i64>,
@@ -47,7 +47,7 @@ struct Shown {
     faults: Vec<SetFault>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jobs: Option<Vec<JobSummary>>,
-    /// `None` where there is no such job.
+    /// `None` if there is no such job.
     job: Option<ShownJob>,
 }
 
@@ -57,7 +57,7 @@ struct ShownJob {
     details: JobDetails,
     /// By assignment.
     outputs: BTreeMap<i64, Vec<Output>>,
-    /// What a worker with `JOB_LOGS` has stored of it elsewhere in the bucket.
+    /// The job logs that a worker with `JOB_LOGS` has stored elsewhere in the bucket.
     logs: Vec<Output>,
     requests: Vec<RequestRecord>,
 }
@@ -65,7 +65,7 @@ struct ShownJob {
 #[derive(Serialize)]
 struct Output {
     key: String,
-    /// Below the storage location.
+    /// The path below the storage location.
     path: String,
     size: u64,
 }
@@ -78,7 +78,7 @@ pub(super) async fn live(
         None => None,
         Some(name) => Some(Status::parse(name).ok_or_else(|| {
             ApiError::Refused(format!(
-                "no status is called {name}; there are {}",
+                "no status is called {name}; use one of {}",
                 Status::NAMES.join(", ")
             ))
         })?),
@@ -89,14 +89,14 @@ pub(super) async fn live(
         loop {
             if last.is_some() {
                 changes.changed().await.ok()?;
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(DEBOUNCE).await;
                 changes.borrow_and_update();
             }
             let shown = api.shown(view.job, status, view.before);
-            // The browser connects again, and hears of it again if the trouble lasts.
+            // The stream ends here. The browser reconnects, and fails again if the problem lasts.
             let shown = shown.inspect_err(|error| {
                 let error = error as &dyn std::error::Error;
-                tracing::error!(error, "the page gets no news");
+                tracing::error!(error, "the page could not be updated");
             });
             let text = serde_json::to_string(&shown.ok()?).ok()?;
             if last.as_ref() != Some(&text) {
@@ -105,7 +105,7 @@ pub(super) async fn live(
             }
         }
     });
-    // A browser that has gone is noticed when something is sent.
+    // The lab notices that a browser has disconnected only when it sends something.
     Ok(Sse::new(events)
         .keep_alive(KeepAlive::default())
         .into_response())
@@ -120,7 +120,7 @@ impl Api {
     ) -> Result<Shown, ApiError> {
         let (jobs, job) = match job {
             Some(id) => (None, self.shown_job(id)?),
-            None => (Some(self.store.newest(status, before, LISTED)?), None),
+            None => (Some(self.store.newest(status, before, PAGE_JOBS)?), None),
         };
         Ok(Shown {
             counts: self.store.counts()?,
@@ -138,28 +138,24 @@ impl Api {
         let mut outputs = BTreeMap::new();
         let mut logs = Vec::new();
         let mut locations = Vec::new();
-        for held in &details.assignments {
-            let prefix = objects.prefix(&held.assignment.storage_uri);
+        for AssignmentDetails { assignment, .. } in &details.assignments {
+            let prefix = objects.prefix(&assignment.storage_uri);
             let listed = objects
                 .store
-                .objects(&objects.bucket, prefix, MOST_OUTPUTS)?;
+                .objects(&objects.bucket, prefix, MAXIMUM_OUTPUTS)?;
             let listed = listed.into_iter().map(|object| Output {
-                path: object.key[prefix.len()..]
-                    .trim_start_matches('/')
-                    .to_owned(),
+                path: object.key[prefix.len()..].trim_start_matches('/').into(),
                 key: object.key,
                 size: object.size,
             });
-            outputs.insert(held.assignment.id, listed.collect());
-            let name = format!("/{id}/{}.jsonl", held.assignment.id);
+            outputs.insert(assignment.id, listed.collect());
+            let name = format!("/{id}/{}.jsonl", assignment.id);
             let named = objects.store.objects_ending(&objects.bucket, &name)?;
-            let elsewhere = named
-                .into_iter()
-                .filter(|object| !object.key.starts_with(prefix));
-            logs.extend(elsewhere.map(|object| Output {
-                path: object.key.clone(),
-                key: object.key,
-                size: object.size,
+            let elsewhere = named.into_iter().filter(|log| !log.key.starts_with(prefix));
+            logs.extend(elsewhere.map(|log| Output {
+                path: log.key.clone(),
+                key: log.key,
+                size: log.size,
             }));
             locations.push(format!("/{}/{prefix}", objects.bucket));
         }
@@ -171,7 +167,7 @@ impl Api {
             }
         };
         let mut requests = self.log.matching(concerns);
-        requests.drain(..requests.len().saturating_sub(MOST_REQUESTS));
+        requests.drain(..requests.len().saturating_sub(MAXIMUM_REQUESTS));
         Ok(Some(ShownJob {
             details,
             outputs,

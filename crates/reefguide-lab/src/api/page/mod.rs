@@ -1,4 +1,4 @@
-//! The lab's page, and what it asks for beside the lab's other routes.
+//! The lab's page, and the routes that only the page uses.
 
 mod live;
 mod objects;
@@ -13,7 +13,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::json;
 
-use super::{Api, Shared};
+use super::state::{Api, Shared};
 use crate::route::Route;
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -26,7 +26,7 @@ macro_rules! assets {
     };
 }
 
-// Names are in lower case, as every path that reaches a route.
+// Names are in lower case because paths are converted to lower case before they are routed.
 assets! {
     "style.css" "text/css; charset=utf-8",
     "icon.svg" "image/svg+xml",
@@ -39,7 +39,7 @@ assets! {
     "submit.js" JAVASCRIPT,
     "schema.js" JAVASCRIPT,
     "fields.js" JAVASCRIPT,
-    "dials.js" JAVASCRIPT,
+    "faults.js" JAVASCRIPT,
 }
 
 pub(super) fn routes() -> Router<Arc<Api>> {

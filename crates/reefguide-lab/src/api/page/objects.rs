@@ -1,4 +1,4 @@
-//! Objects of the bucket, to be looked at and saved.
+//! Downloads of single objects for the page.
 
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -7,11 +7,11 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::api::Shared;
 use crate::api::error::ApiError;
-use crate::s3::StoreError;
+use crate::api::state::Shared;
+use crate::s3::ObjectStoreError;
 
-/// An object of the lab's bucket.
+/// Identifies an object of the lab's bucket.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     key: String,
@@ -23,7 +23,7 @@ pub(super) async fn download(
 ) -> Result<Response, ApiError> {
     let objects = &api.objects;
     let contents = match objects.store.contents(&objects.bucket, &key) {
-        Err(StoreError::NoSuchKey(_)) => return Err(ApiError::NotFound("Object not found")),
+        Err(ObjectStoreError::NoSuchKey(_)) => return Err(ApiError::NotFound("Object not found")),
         contents => contents?,
     };
     let name = key.rsplit('/').next().unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) async fn download(
             content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
         ),
         (CONTENT_LENGTH, contents.size.to_string()),
-        // Jobs make what they like, web pages too: those must not run as the lab's.
+        // An output may be a web page: it must not run with the lab's origin.
         (
             CONTENT_DISPOSITION,
             format!("attachment; filename*=UTF-8''{name}"),

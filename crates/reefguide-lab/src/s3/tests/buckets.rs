@@ -1,12 +1,12 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Credentials;
 
-use crate::s3::StoreError;
+use crate::s3::ObjectStoreError;
 
 use super::{BUCKET, Server, client_config, code, status};
 
 #[tokio::test]
-async fn a_bucket_is_made_found_listed_and_deleted() {
+async fn a_bucket_is_created_found_listed_and_deleted() {
     let server = Server::start().await;
     let client = &server.client;
     client
@@ -42,7 +42,7 @@ async fn a_bucket_is_made_found_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_exists_is_not_made_again() {
+async fn a_bucket_that_exists_is_not_created_again() {
     let server = Server::start().await;
     let again = server.client.create_bucket().bucket(BUCKET).send().await;
     assert_eq!(code(again), "BucketAlreadyOwnedByYou");
@@ -58,20 +58,8 @@ async fn a_bucket_with_an_object_or_an_upload_is_not_deleted() {
         code(client.delete_bucket().bucket(BUCKET).send().await),
         "BucketNotEmpty"
     );
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("key")
-        .send()
-        .await
-        .unwrap();
-    client
-        .create_multipart_upload()
-        .bucket(BUCKET)
-        .key("key")
-        .send()
-        .await
-        .unwrap();
+    server.delete_object("key").send().await.unwrap();
+    server.create_multipart_upload("key").send().await.unwrap();
     assert_eq!(
         code(client.delete_bucket().bucket(BUCKET).send().await),
         "BucketNotEmpty"
@@ -79,7 +67,7 @@ async fn a_bucket_with_an_object_or_an_upload_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_named_as_such_by_every_operation() {
+async fn every_operation_reports_a_missing_bucket() {
     let server = Server::start().await;
     let client = &server.client;
     let name = "missing";
@@ -115,7 +103,7 @@ async fn a_missing_bucket_is_named_as_such_by_every_operation() {
     assert_eq!(code(upload.send().await), "NoSuchBucket");
     assert!(matches!(
         server.store.list_keys(name, "", 1),
-        Err(StoreError::NoSuchBucket(_))
+        Err(ObjectStoreError::NoSuchBucket(_))
     ));
     assert_eq!(server.files(), 0);
 }

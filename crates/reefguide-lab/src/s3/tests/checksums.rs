@@ -18,7 +18,7 @@ const CHECKSUMS: [(&str, &str); 5] = [
     ("sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
 ];
 
-/// A client that adds no checksum of its own.
+/// A client that does not add checksums.
 fn plain(server: &Server) -> Client {
     let config = client_config(server.address)
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -27,20 +27,15 @@ fn plain(server: &Server) -> Client {
 }
 
 #[tokio::test]
-async fn the_sdk_default_checksum_arrives_in_a_trailer_and_is_given_back() {
+async fn the_sdks_default_checksum_arrives_in_a_trailer_and_is_returned() {
     let server = Server::start().await;
     let path = server.folder.path().join("upload");
     let content = bytes(200_000, 2);
     std::fs::write(&path, &content).unwrap();
     let body = ByteStream::from_path(&path).await.unwrap();
-    let put = server
-        .client
-        .put_object()
-        .bucket(BUCKET)
-        .key("key")
-        .body(body);
+    let put = server.put_object("key").body(body);
     let put = put.send().await.unwrap();
-    let head = server.client.head_object().bucket(BUCKET).key("key");
+    let head = server.head_object("key");
     let head = head
         .checksum_mode(ChecksumMode::Enabled)
         .send()
@@ -57,13 +52,13 @@ async fn the_sdk_default_checksum_arrives_in_a_trailer_and_is_given_back() {
 async fn every_algorithm_of_the_sdk_is_accepted() {
     let server = Server::start().await;
     for algorithm in ["CRC32", "CRC32C", "SHA1", "SHA256", "CRC64NVME"] {
-        let put = server.client.put_object().bucket(BUCKET).key(algorithm);
+        let put = server.put_object(algorithm);
         let put = put.checksum_algorithm(ChecksumAlgorithm::from(algorithm));
         put.body(ByteStream::from_static(b"123456789"))
             .send()
             .await
             .unwrap();
-        let head = server.client.head_object().bucket(BUCKET).key(algorithm);
+        let head = server.head_object(algorithm);
         let head = head
             .checksum_mode(ChecksumMode::Enabled)
             .send()
@@ -121,12 +116,7 @@ async fn two_checksums_are_refused() {
 async fn content_md5_is_verified() {
     let server = Server::start().await;
     let put = |md5: &str| {
-        let put = server
-            .client
-            .put_object()
-            .bucket(BUCKET)
-            .key("key")
-            .content_md5(md5);
+        let put = server.put_object("key").content_md5(md5);
         put.body(ByteStream::from_static(b"123456789")).send()
     };
     put("JfnnlDI7RTiF9RgfG2JNCw==").await.unwrap();
@@ -136,7 +126,7 @@ async fn content_md5_is_verified() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_what_was_signed_is_refused() {
+async fn a_body_that_differs_from_the_signed_one_is_refused() {
     let server = Server::start().await;
     let put = plain(&server).put_object().bucket(BUCKET).key("key");
     let put = put.body(ByteStream::from_static(b"signed")).customize();
@@ -151,23 +141,18 @@ async fn a_body_shorter_than_announced_is_refused() {
     let path = server.folder.path().join("upload");
     std::fs::write(&path, "123456789").unwrap();
     let body = ByteStream::from_path(&path).await.unwrap();
-    let put = server
-        .client
-        .put_object()
-        .bucket(BUCKET)
-        .key("key")
-        .body(body);
+    let put = server.put_object("key").body(body);
     let put = put.customize().interceptor(Tamper::DecodedLength("10"));
     assert_eq!(code(put.send().await), "IncompleteBody");
     assert_eq!(server.files(), 0);
 }
 
-/// A fault put into a request.
+/// Tampers with a request.
 #[derive(Debug)]
 enum Tamper {
-    /// Another body than the signed one.
+    /// Replaces the signed body.
     Body(&'static str),
-    /// A length, signed, that the body does not have.
+    /// Signs a length that the body does not have.
     DecodedLength(&'static str),
 }
 
@@ -207,7 +192,7 @@ impl Intercept for Tamper {
 }
 
 #[tokio::test]
-async fn a_checksum_is_given_only_when_asked_and_not_with_a_range() {
+async fn a_checksum_is_returned_only_on_request_and_not_with_a_range() {
     let server = Server::start().await;
     server.put("key", "123456789").await;
     let client = plain(&server);

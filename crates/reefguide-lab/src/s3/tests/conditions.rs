@@ -1,17 +1,12 @@
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 
-use super::{BUCKET, Server, code, status};
+use super::{Server, code, status};
 
 #[tokio::test]
-async fn if_none_match_any_lets_only_the_first_put_through() {
+async fn if_none_match_any_allows_only_the_first_put() {
     let server = Server::start().await;
     let put = |body: &'static [u8]| {
-        let put = server
-            .client
-            .put_object()
-            .bucket(BUCKET)
-            .key("key")
-            .if_none_match("*");
+        let put = server.put_object("key").if_none_match("*");
         put.body(ByteStream::from_static(body)).send()
     };
     put(b"first").await.unwrap();
@@ -21,16 +16,9 @@ async fn if_none_match_any_lets_only_the_first_put_through() {
 }
 
 #[tokio::test]
-async fn if_match_lets_a_put_through_that_knows_the_object() {
+async fn if_match_allows_a_put_with_the_current_entity_tag() {
     let server = Server::start().await;
-    let put = |etag: &str| {
-        server
-            .client
-            .put_object()
-            .bucket(BUCKET)
-            .key("key")
-            .if_match(etag)
-    };
+    let put = |etag: &str| server.put_object("key").if_match(etag);
     assert_eq!(code(put("\"any\"").send().await), "NoSuchKey");
     let etag = server.put("key", "first").await;
     assert_eq!(code(put("\"another\"").send().await), "PreconditionFailed");
@@ -39,10 +27,10 @@ async fn if_match_lets_a_put_through_that_knows_the_object() {
 }
 
 #[tokio::test]
-async fn if_match_lets_a_deletion_through_that_knows_the_object() {
+async fn if_match_allows_a_deletion_with_the_current_entity_tag() {
     let server = Server::start().await;
     let etag = server.put("key", "first").await;
-    let delete = || server.client.delete_object().bucket(BUCKET).key("key");
+    let delete = || server.delete_object("key");
     assert_eq!(
         code(delete().if_match("\"another\"").send().await),
         "PreconditionFailed"
@@ -52,11 +40,11 @@ async fn if_match_lets_a_deletion_through_that_knows_the_object() {
 }
 
 #[tokio::test]
-async fn a_read_is_refused_when_the_object_is_another_by_now() {
+async fn a_read_is_refused_if_the_object_has_changed() {
     let server = Server::start().await;
     let etag = server.put("key", "bytes").await;
-    let get = || server.client.get_object().bucket(BUCKET).key("key");
-    let head = || server.client.head_object().bucket(BUCKET).key("key");
+    let get = || server.get_object("key");
+    let head = || server.head_object("key");
     get().if_match(&etag).send().await.unwrap();
     get().if_match("*").send().await.unwrap();
     assert_eq!(
@@ -69,7 +57,7 @@ async fn a_read_is_refused_when_the_object_is_another_by_now() {
         status(get().if_unmodified_since(long_ago).send().await),
         412
     );
-    // The entity tag outweighs the time.
+    // The entity tag takes precedence over the time.
     get()
         .if_match(&etag)
         .if_unmodified_since(long_ago)
@@ -79,11 +67,11 @@ async fn a_read_is_refused_when_the_object_is_another_by_now() {
 }
 
 #[tokio::test]
-async fn a_read_is_spared_when_the_client_has_the_object() {
+async fn a_read_is_not_modified_if_the_client_has_the_object() {
     let server = Server::start().await;
     let etag = server.put("key", "bytes").await;
-    let get = || server.client.get_object().bucket(BUCKET).key("key");
-    let head = || server.client.head_object().bucket(BUCKET).key("key");
+    let get = || server.get_object("key");
+    let head = || server.head_object("key");
     let known = get().if_none_match(&etag).send().await.unwrap_err();
     let answer = known.raw_response().unwrap();
     assert_eq!(answer.status().as_u16(), 304);

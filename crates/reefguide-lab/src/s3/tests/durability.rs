@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 
 use super::multipart::Upload;
 use super::{BUCKET, PART, Server, bytes};
-use crate::s3::Store;
+use crate::s3::ObjectStore;
 
 #[tokio::test]
-async fn of_two_concurrent_overwrites_one_wins_whole() {
+async fn of_two_concurrent_overwrites_one_wins_completely() {
     let server = Server::start().await;
     let (one, two) = (bytes(1_000_000, 7), bytes(1_000_000, 8));
     for _ in 0..5 {
@@ -25,16 +25,13 @@ async fn of_two_concurrent_overwrites_one_wins_whole() {
 }
 
 #[tokio::test]
-async fn a_download_reads_on_while_its_object_is_overwritten() {
+async fn a_download_continues_while_its_object_is_overwritten() {
     let server = Server::start().await;
     let old = bytes(2 * PART + 10, 9);
-    let upload = Upload::begin(&server, "key").await;
-    let mut parts = Vec::new();
-    for (number, part) in (1..).zip(old.chunks(PART)) {
-        parts.push(upload.put(number, part.to_vec()).await);
-    }
+    let upload = Upload::create(&server, "key").await;
+    let parts = upload.put_chunks(&old).await;
     upload.complete(parts).send().await.unwrap();
-    let get = server.client.get_object().bucket(BUCKET).key("key");
+    let get = server.get_object("key");
     let mut download = get.send().await.unwrap();
     let mut got = download.body.next().await.unwrap().unwrap().to_vec();
     server.put("key", "new").await;
@@ -44,7 +41,7 @@ async fn a_download_reads_on_while_its_object_is_overwritten() {
     }
     assert!(got == old);
     drop(download);
-    // The connection's task may hold the old file for a moment longer.
+    // The connection's task may keep the old file for a moment longer.
     tokio::time::timeout(Duration::from_secs(10), async {
         while server.files() > 1 {
             tokio::task::yield_now().await;
@@ -55,14 +52,11 @@ async fn a_download_reads_on_while_its_object_is_overwritten() {
 }
 
 #[tokio::test]
-async fn a_cut_upload_leaves_nothing() {
+async fn an_interrupted_upload_leaves_nothing() {
     let server = Server::start().await;
     server.put("key", "old").await;
     let presigned = server
-        .client
-        .put_object()
-        .bucket(BUCKET)
-        .key("key")
+        .put_object("key")
         .presigned(
             aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(60)).unwrap(),
         )
@@ -96,23 +90,12 @@ async fn a_cut_upload_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_opened_again_has_its_objects_and_uploads_and_no_stray_file() {
+async fn a_reopened_store_has_its_objects_and_uploads_but_no_stray_files() {
     let server = Server::start().await;
     server.put("key", "bytes").await;
-    let create = server
-        .client
-        .create_multipart_upload()
-        .bucket(BUCKET)
-        .key("parts");
+    let create = server.create_multipart_upload("parts");
     let id = create.send().await.unwrap().upload_id.unwrap();
-    let part = || {
-        server
-            .client
-            .upload_part()
-            .bucket(BUCKET)
-            .key("parts")
-            .part_number(1)
-    };
+    let part = || server.upload_part("parts").part_number(1);
     part()
         .upload_id(&id)
         .body(ByteStream::from_static(b"part"))
@@ -122,16 +105,11 @@ async fn a_store_opened_again_has_its_objects_and_uploads_and_no_stray_file() {
     let stray = server.folder.path().join("blobs").join("stray");
     fs::write(&stray, "left by a killed process").unwrap();
 
-    let reopened = Store::open(server.folder.path()).unwrap();
+    let reopened = ObjectStore::open(server.folder.path()).unwrap();
     assert_eq!(reopened.list_keys(BUCKET, "", 10).unwrap(), ["key"]);
     assert!(!stray.exists());
     assert_eq!(server.files(), 2);
     assert_eq!(server.get("key").await, b"bytes");
-    let list = server
-        .client
-        .list_parts()
-        .bucket(BUCKET)
-        .key("parts")
-        .upload_id(id);
+    let list = server.list_parts("parts").upload_id(id);
     assert_eq!(list.send().await.unwrap().parts().len(), 1);
 }

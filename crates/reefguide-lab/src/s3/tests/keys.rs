@@ -18,7 +18,7 @@ async fn round_trip(server: &Server, keys: &[String]) {
     expected.sort();
     expected.dedup();
     assert_eq!(server.store.list_keys(BUCKET, "", 1000).unwrap(), expected);
-    let list = server.client.list_objects_v2().bucket(BUCKET);
+    let list = server.list_objects_v2();
     let list = list.encoding_type(EncodingType::Url).send().await.unwrap();
     let listed: Vec<String> = list
         .contents()
@@ -30,7 +30,7 @@ async fn round_trip(server: &Server, keys: &[String]) {
         .collect();
     assert_eq!(listed, expected);
     for key in keys {
-        let delete = server.client.delete_object().bucket(BUCKET).key(key);
+        let delete = server.delete_object(key);
         delete.send().await.unwrap();
     }
     assert_eq!(server.store.list_keys(BUCKET, "", 1000).unwrap(), [""; 0]);
@@ -38,7 +38,7 @@ async fn round_trip(server: &Server, keys: &[String]) {
 }
 
 #[tokio::test]
-async fn keys_that_are_no_file_names_are_kept() {
+async fn keys_that_are_not_file_names_are_stored() {
     let server = Server::start().await;
     let keys = [
         "p",
@@ -97,16 +97,12 @@ async fn keys_that_are_no_file_names_are_kept() {
 #[tokio::test]
 async fn a_key_over_1024_bytes_is_refused() {
     let server = Server::start().await;
-    let put = server
-        .client
-        .put_object()
-        .bucket(BUCKET)
-        .key("é".repeat(513));
+    let put = server.put_object("é".repeat(513));
     assert_eq!(code(put.send().await), "KeyTooLongError");
 }
 
 #[test]
-fn any_key_is_kept() {
+fn any_key_is_stored() {
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(Server::start());
     let segment = prop_oneof![
@@ -120,7 +116,7 @@ fn any_key_is_kept() {
         proptest::collection::vec(any::<char>(), 1..200).prop_map(|chars| chars.iter().collect()),
     ]
     .prop_filter("a key has 1 to 1024 bytes", |key: &String| {
-        // Blanks alone the server would take, but the client does not send them.
+        // The server would accept a key of white space, but the client does not send one.
         key.len() <= 1024 && !key.trim().is_empty()
     });
     let keys = proptest::collection::vec(key, 1..6);

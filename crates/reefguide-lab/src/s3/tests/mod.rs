@@ -1,4 +1,4 @@
-//! The S3 server as its clients meet it: the AWS SDK and plain HTTP over real sockets.
+//! Tests of the S3 server with its clients, the AWS SDK and plain HTTP, over real sockets.
 
 mod buckets;
 mod checksums;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials as AwsCredentials, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation;
 use aws_sdk_s3::primitives::ByteStream;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -25,17 +26,17 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Credentials, Store, service};
+use super::{Credentials, ObjectStore, service};
 
 const BUCKET: &str = "reef";
 const REGION: &str = "ap-southeast-2";
-/// The smallest size of a part that is not the last.
+/// The minimum size of every part but the last.
 const PART: usize = 5 * 1024 * 1024;
 
-/// A server with one empty bucket, gone with its folder when dropped.
+/// A server with one empty bucket. Dropping it removes its folder.
 struct Server {
     client: Client,
-    store: Arc<Store>,
+    store: Arc<ObjectStore>,
     address: SocketAddr,
     folder: TempDir,
     accepting: JoinHandle<()>,
@@ -47,7 +48,7 @@ impl Server {
     }
 
     async fn start_in(folder: TempDir) -> Self {
-        let store = Store::open(folder.path()).unwrap();
+        let store = ObjectStore::open(folder.path()).unwrap();
         store.create_bucket(BUCKET).unwrap();
         let service = service(Arc::clone(&store), credentials());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,7 +74,7 @@ impl Server {
     }
 
     async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {
-        let put = self.client.put_object().bucket(BUCKET).key(key);
+        let put = self.put_object(key);
         let put = put.body(ByteStream::from(body.into())).send().await;
         put.unwrap_or_else(|error| panic!("{key:?}: {error:?}"))
             .e_tag
@@ -81,15 +82,43 @@ impl Server {
     }
 
     async fn get(&self, key: &str) -> Vec<u8> {
-        let get = self.client.get_object().bucket(BUCKET).key(key);
+        let get = self.get_object(key);
         let body = get.send().await.unwrap().body;
         body.collect().await.unwrap().to_vec()
     }
 
-    /// How many files the store has.
+    /// The number of files in the store.
     fn files(&self) -> usize {
         files(self.folder.path())
     }
+}
+
+/// Operations on [`BUCKET`], and most of them on one key in it.
+macro_rules! operations {
+    ($($name:ident($($key:ident)?) -> $builder:ident,)*) => {
+        impl Server {
+            $(fn $name(&self $(, $key: impl Into<String>)?) -> operation::$name::builders::$builder {
+                self.client.$name().bucket(BUCKET)$(.$key($key))?
+            })*
+        }
+    };
+}
+
+operations! {
+    put_object(key) -> PutObjectFluentBuilder,
+    get_object(key) -> GetObjectFluentBuilder,
+    head_object(key) -> HeadObjectFluentBuilder,
+    delete_object(key) -> DeleteObjectFluentBuilder,
+    copy_object(key) -> CopyObjectFluentBuilder,
+    create_multipart_upload(key) -> CreateMultipartUploadFluentBuilder,
+    upload_part(key) -> UploadPartFluentBuilder,
+    upload_part_copy(key) -> UploadPartCopyFluentBuilder,
+    complete_multipart_upload(key) -> CompleteMultipartUploadFluentBuilder,
+    abort_multipart_upload(key) -> AbortMultipartUploadFluentBuilder,
+    list_parts(key) -> ListPartsFluentBuilder,
+    list_objects_v2() -> ListObjectsV2FluentBuilder,
+    list_objects() -> ListObjectsFluentBuilder,
+    list_multipart_uploads() -> ListMultipartUploadsFluentBuilder,
 }
 
 impl Drop for Server {
@@ -125,7 +154,7 @@ fn credentials() -> Credentials {
     }
 }
 
-/// The code S3 gives a refusal.
+/// The code of an error response.
 fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
     answer: Result<T, SdkError<E>>,
 ) -> String {
@@ -133,13 +162,13 @@ fn code<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
     error.code().unwrap_or("no code").to_owned()
 }
 
-/// The status of a refusal.
+/// The status of an error response.
 fn status<T: std::fmt::Debug, E: std::fmt::Debug>(answer: Result<T, SdkError<E>>) -> u16 {
     let error = answer.unwrap_err();
     error.raw_response().unwrap().status().as_u16()
 }
 
-/// Bytes of which no two stretches are alike.
+/// Pseudorandom bytes.
 fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut bytes = vec![0; length];

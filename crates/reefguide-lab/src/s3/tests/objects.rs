@@ -4,13 +4,10 @@ use aws_sdk_s3::types::{Delete, MetadataDirective, ObjectIdentifier};
 use super::{BUCKET, Server, bytes, code, status};
 
 #[tokio::test]
-async fn an_object_comes_back_with_everything_said_about_it() {
+async fn an_object_is_returned_with_all_its_headers() {
     let server = Server::start().await;
-    let client = &server.client;
-    let put = client
-        .put_object()
-        .bucket(BUCKET)
-        .key("report.json")
+    let put = server
+        .put_object("report.json")
         .content_type("application/json")
         .cache_control("no-store")
         .content_encoding("gzip")
@@ -23,13 +20,7 @@ async fn an_object_comes_back_with_everything_said_about_it() {
         .unwrap();
     assert_eq!(put.e_tag(), Some("\"99914b932bd37a50b983c5e7c90ae93b\""));
 
-    let get = client
-        .get_object()
-        .bucket(BUCKET)
-        .key("report.json")
-        .send()
-        .await
-        .unwrap();
+    let get = server.get_object("report.json").send().await.unwrap();
     assert_eq!(get.e_tag(), put.e_tag());
     assert_eq!(get.content_type(), Some("application/json"));
     assert_eq!(get.cache_control(), Some("no-store"));
@@ -40,13 +31,7 @@ async fn an_object_comes_back_with_everything_said_about_it() {
     assert!(get.last_modified().is_some());
     assert_eq!(get.body.collect().await.unwrap().to_vec(), b"{}");
 
-    let head = client
-        .head_object()
-        .bucket(BUCKET)
-        .key("report.json")
-        .send()
-        .await
-        .unwrap();
+    let head = server.head_object("report.json").send().await.unwrap();
     assert_eq!(head.e_tag(), put.e_tag());
     assert_eq!(head.content_length(), Some(2));
     assert_eq!(head.content_type(), Some("application/json"));
@@ -54,7 +39,7 @@ async fn an_object_comes_back_with_everything_said_about_it() {
 }
 
 #[tokio::test]
-async fn an_empty_object_and_a_large_one_come_back_whole() {
+async fn an_empty_object_and_a_large_one_are_returned_whole() {
     let server = Server::start().await;
     let large = bytes(3_000_001, 1);
     server.put("empty", "").await;
@@ -64,15 +49,9 @@ async fn an_empty_object_and_a_large_one_come_back_whole() {
 }
 
 #[tokio::test]
-async fn a_missing_key_is_named_as_such_and_its_deletion_succeeds() {
+async fn a_missing_key_is_reported_and_its_deletion_succeeds() {
     let server = Server::start().await;
-    let client = &server.client;
-    let get = client
-        .get_object()
-        .bucket(BUCKET)
-        .key("missing")
-        .send()
-        .await;
+    let get = server.get_object("missing").send().await;
     assert!(
         get.as_ref()
             .unwrap_err()
@@ -80,52 +59,23 @@ async fn a_missing_key_is_named_as_such_and_its_deletion_succeeds() {
             .unwrap()
             .is_no_such_key()
     );
-    assert_eq!(
-        status(
-            client
-                .head_object()
-                .bucket(BUCKET)
-                .key("missing")
-                .send()
-                .await
-        ),
-        404
-    );
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("missing")
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(status(server.head_object("missing").send().await), 404);
+    server.delete_object("missing").send().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_deleted_object_is_gone_with_its_file() {
+async fn deleting_an_object_removes_its_file() {
     let server = Server::start().await;
     server.put("key", "bytes").await;
     assert_eq!(server.files(), 1);
-    server
-        .client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("key")
-        .send()
-        .await
-        .unwrap();
-    let get = server
-        .client
-        .get_object()
-        .bucket(BUCKET)
-        .key("key")
-        .send()
-        .await;
+    server.delete_object("key").send().await.unwrap();
+    let get = server.get_object("key").send().await;
     assert_eq!(code(get), "NoSuchKey");
     assert_eq!(server.files(), 0);
 }
 
 #[tokio::test]
-async fn a_range_gets_the_bytes_it_names() {
+async fn a_range_returns_its_bytes() {
     let server = Server::start().await;
     server.put("key", "0123456789").await;
     for (range, bytes, content_range) in [
@@ -136,12 +86,7 @@ async fn a_range_gets_the_bytes_it_names() {
         ("bytes=8-99", "89", "bytes 8-9/10"),
         ("bytes=-99", "0123456789", "bytes 0-9/10"),
     ] {
-        let get = server
-            .client
-            .get_object()
-            .bucket(BUCKET)
-            .key("key")
-            .range(range);
+        let get = server.get_object("key").range(range);
         let get = get.send().await.unwrap();
         assert_eq!(get.content_range(), Some(content_range), "{range}");
         assert_eq!(
@@ -150,12 +95,7 @@ async fn a_range_gets_the_bytes_it_names() {
             "{range}"
         );
     }
-    let beyond = server
-        .client
-        .get_object()
-        .bucket(BUCKET)
-        .key("key")
-        .range("bytes=10-");
+    let beyond = server.get_object("key").range("bytes=10-");
     let beyond = beyond.send().await;
     assert_eq!(
         beyond
@@ -171,7 +111,7 @@ async fn a_range_gets_the_bytes_it_names() {
 }
 
 #[tokio::test]
-async fn a_copy_has_the_bytes_and_the_headers_of_its_source_or_new_ones() {
+async fn a_copy_has_the_bytes_of_its_source_and_its_headers_or_new_ones() {
     let server = Server::start().await;
     let client = &server.client;
     client
@@ -180,11 +120,7 @@ async fn a_copy_has_the_bytes_and_the_headers_of_its_source_or_new_ones() {
         .send()
         .await
         .unwrap();
-    let put = client
-        .put_object()
-        .bucket(BUCKET)
-        .key("a b/+%é")
-        .metadata("job", "17");
+    let put = server.put_object("a b/+%é").metadata("job", "17");
     put.body(ByteStream::from_static(b"bytes"))
         .send()
         .await
@@ -207,11 +143,7 @@ async fn a_copy_has_the_bytes_and_the_headers_of_its_source_or_new_ones() {
     assert_eq!(get.metadata().unwrap()["job"], "17");
     assert_eq!(get.body.collect().await.unwrap().to_vec(), b"bytes");
 
-    let onto_itself = client
-        .copy_object()
-        .bucket(BUCKET)
-        .key("a b/+%é")
-        .copy_source(&source);
+    let onto_itself = server.copy_object("a b/+%é").copy_source(&source);
     assert_eq!(code(onto_itself.clone().send().await), "InvalidRequest");
     onto_itself
         .metadata_directive(MetadataDirective::Replace)
@@ -219,13 +151,7 @@ async fn a_copy_has_the_bytes_and_the_headers_of_its_source_or_new_ones() {
         .send()
         .await
         .unwrap();
-    let head = client
-        .head_object()
-        .bucket(BUCKET)
-        .key("a b/+%é")
-        .send()
-        .await
-        .unwrap();
+    let head = server.head_object("a b/+%é").send().await.unwrap();
     assert_eq!(head.metadata().unwrap()["job"], "18");
 
     let guarded = client
@@ -244,7 +170,7 @@ async fn a_copy_has_the_bytes_and_the_headers_of_its_source_or_new_ones() {
 }
 
 #[tokio::test]
-async fn many_objects_are_deleted_at_once_and_each_is_accounted_for() {
+async fn many_objects_are_deleted_at_once_and_each_is_reported() {
     let server = Server::start().await;
     server.put("a", "1").await;
     server.put("b&<c>", "2").await;

@@ -23,10 +23,10 @@ async fn a_presigned_url_downloads_its_object_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_presigned_url_ends_and_needs_the_right_secret() {
+async fn a_presigned_url_expires_and_needs_the_right_secret() {
     let server = Server::start().await;
     server.put("key", "bytes").await;
-    let ended = presign_get(
+    let expired = presign_get(
         &server.endpoint(),
         REGION,
         &credentials(),
@@ -34,16 +34,16 @@ async fn a_presigned_url_ends_and_needs_the_right_secret() {
         "key",
         60,
     );
-    let date = ended
+    let date = expired
         .split("X-Amz-Date=")
         .nth(1)
         .unwrap()
         .split('&')
         .next()
         .unwrap();
-    let longer = ended.replace("X-Amz-Expires=60", "X-Amz-Expires=600");
+    let longer = expired.replace("X-Amz-Expires=60", "X-Amz-Expires=600");
     assert_eq!(reqwest::get(longer).await.unwrap().status(), 403);
-    let earlier = ended
+    let earlier = expired
         .replace(date, "20200101T000000Z")
         .replace(&date[..8], "20200101");
     assert_eq!(reqwest::get(earlier).await.unwrap().status(), 403);
@@ -56,7 +56,7 @@ async fn a_presigned_url_ends_and_needs_the_right_secret() {
 }
 
 #[tokio::test]
-async fn a_presigned_url_answers_a_range_and_names_a_missing_key() {
+async fn a_presigned_url_supports_ranges_and_reports_a_missing_key() {
     let server = Server::start().await;
     server.put("key", "0123456789").await;
     let url = presign_get(

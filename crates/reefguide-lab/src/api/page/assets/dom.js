@@ -1,4 +1,4 @@
-// Elements made from text and other elements, never from markup: what jobs say is shown as they say it.
+// Creates elements from text and other elements, never from markup, so that a job's text is shown as it is.
 
 export function el(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -11,17 +11,17 @@ export function el(name, attributes = {}, ...children) {
   return node;
 }
 
-let made = 0;
+let lastId = 0;
 
-/** An id that no other element has. */
+/** A unique id for an element. */
 export function newId() {
-  made += 1;
-  return `made-${made}`;
+  lastId += 1;
+  return `id-${lastId}`;
 }
 
 const shown = new WeakMap();
 
-/** Draws what is in `node` anew if it shows other data, so that a focus or a selection in it lasts otherwise. */
+/** Redraws the content of `node` only if its data has changed, to keep the focus and the selection in it. */
 export function draw(node, data, content) {
   const text = JSON.stringify(data) ?? "";
   if (shown.get(node) === text) return;
@@ -33,7 +33,7 @@ export function badge(status) {
   return el("span", { class: `badge ${status.toLowerCase().replace("_", "-")}` }, status.replace("_", " "));
 }
 
-/** A time of today as such, an earlier one with its date; the tooltip has it whole. */
+/** A time: without the date if it is today's. The tooltip has all of it. */
 export function time(iso) {
   const at = new Date(iso);
   const today = at.toDateString() === new Date().toDateString();
@@ -58,7 +58,7 @@ export function json(value) {
   return JSON.stringify(value, null, 2);
 }
 
-/** A table that becomes cards on a narrow screen, where browsers forget that it is a table: hence the roles. */
+/** A table that becomes cards on a narrow screen. It has roles because browsers then no longer treat it as a table. */
 export function table(label, columns, body) {
   const heads = columns.map((column) => el("th", { role: "columnheader", scope: "col" }, column));
   const head = el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, heads));

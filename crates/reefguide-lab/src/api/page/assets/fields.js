@@ -1,12 +1,12 @@
-// The fields of a form made from a JSON Schema.
+// The fields of a form for a JSON Schema.
 //
-// A field has a `node`, gives its value with `get` (`undefined`: absent), takes one with `set` as far as it can show it,
-// finds the field at a path below it with `at`, and says what is wrong with its value with `mark`.
+// A field has a `node`. `get` returns its value (`undefined`: absent), `set` shows a value as far as the field can, `at`
+// finds the field at a path below it, and `mark` shows what is wrong with its value.
 
 import { el, json, newId } from "./dom.js";
 import { simplify } from "./schema.js";
 
-/** A field's text is no JSON. */
+/** A field's text is not JSON. */
 export class Unreadable extends Error {
   constructor(field, message) {
     super(message);
@@ -37,7 +37,7 @@ const makers = {
   string(shape, place) {
     const { minLength, maxLength, pattern, format } = shape;
     const input = el("input", { type: "text", autocomplete: "off", minlength: minLength, maxlength: maxLength });
-    // The lab judges by the pattern: the browser's own patterns are another language.
+    // The lab checks the pattern: patterns in HTML have a different syntax.
     const hints = [format, pattern && `matches ${pattern}`];
     return control(input, shape, place, hints, {
       read: () => input.value,
@@ -46,9 +46,9 @@ const makers = {
   },
 
   number(shape, place) {
-    const { min, max, step, said } = shape;
+    const { min, max, step, range } = shape;
     const input = el("input", { type: "number", autocomplete: "off", min, max, step });
-    return control(input, shape, place, [said], {
+    return control(input, shape, place, [range], {
       read: () => input.valueAsNumber,
       write: (value) => (input.value = typeof value === "number" ? value : ""),
     });
@@ -63,7 +63,7 @@ const makers = {
       read: () => input.checked,
       write: (value) => (input.checked = value === true),
     });
-    // It is never empty: unchecked is an answer.
+    // It is never empty: unchecked is a value.
     input.required = false;
     return { ...made, get: () => input.checked };
   },
@@ -93,7 +93,7 @@ const makers = {
         try {
           return JSON.parse(input.value);
         } catch (error) {
-          throw new Unreadable(made, `This is no JSON: ${error.message}`);
+          throw new Unreadable(made, `This is not JSON: ${error.message}`);
         }
       },
       write: (value) => (input.value = value === undefined ? "" : json(value)),
@@ -142,7 +142,7 @@ const makers = {
   },
 
   object(shape, { root, name, required }) {
-    // Built when it is asked for: a schema may hold itself.
+    // Built on demand, because a schema may contain itself.
     let fields;
     const optional = !required || shape.nullable;
     const inner = el("div");
@@ -242,13 +242,13 @@ const makers = {
 function control(input, shape, { name = "Payload", required }, hints, { read, write }) {
   input.id = newId();
   input.required = required && !shape.nullable;
-  const told = hint(shape, required, hints);
+  const help = hint(shape, required, hints);
   const error = el("p", { class: "error", id: newId() });
-  input.setAttribute("aria-describedby", [told?.id, error.id].filter((id) => id).join(" "));
+  input.setAttribute("aria-describedby", [help?.id, error.id].filter((id) => id).join(" "));
   const label = el("label", { for: input.id }, name, !required && optionalMark());
   const parts = input.type === "checkbox" ? [el("p", {}, input, " ", label)] : [label, input];
   const made = {
-    node: el("div", { class: "field" }, parts, told, error),
+    node: el("div", { class: "field" }, parts, help, error),
     get: () => {
       if (input.value !== "" || input.type === "checkbox") return read();
       if (!required) return undefined;
@@ -274,7 +274,7 @@ function optionalMark() {
 
 function hint(shape, required, more = []) {
   const absent = !required && shape.default !== undefined && shape.default !== null;
-  const parts = [shape.description?.replace(/\.$/, ""), ...more, absent && `without it: ${JSON.stringify(shape.default)}`];
+  const parts = [shape.description?.replace(/\.$/, ""), ...more, absent && `default: ${JSON.stringify(shape.default)}`];
   const text = parts.filter((part) => part).join("; ");
   return text ? el("p", { class: "hint", id: newId() }, text) : undefined;
 }

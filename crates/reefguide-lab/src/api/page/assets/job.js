@@ -1,4 +1,4 @@
-// One job: what was asked, who claimed it, what came of it.
+// One job: its payload, its assignments, results and outputs.
 
 import { badge, draw, el, json, seconds, time } from "./dom.js";
 import { ask } from "./lab.js";
@@ -25,7 +25,7 @@ function assignment(held, outputs) {
     {},
     el("h2", {}, `Assignment ${held.id}`),
     facts([
-      ["Worker", held.ecs_task_arn || "(did not say)"],
+      ["Worker", held.ecs_task_arn || "(unknown)"],
       ["Claimed", time(held.created_at)],
       ["Reported", held.completed_at ? time(held.completed_at) : undefined],
       ["Lease ends", held.completed_at ? undefined : time(held.expires_at)],
@@ -55,7 +55,7 @@ function requestLog(requests) {
     el("h3", {}, "Requests"),
     requests.length
       ? el("ol", { class: "requests", "aria-label": "Requests about this job" }, requests.map(request))
-      : el("p", { class: "none" }, "No worker has asked about this job yet."),
+      : el("p", { class: "none" }, "There has been no request about this job yet."),
   ];
 }
 
@@ -112,7 +112,7 @@ export function jobView(id, query) {
   const head = el("div", { class: "head" }, status, cancel, again);
   const same =
     query.has("same") &&
-    el("p", { class: "note" }, "This job has the same type and payload as yours: the API makes no second one.");
+    el("p", { class: "note" }, "This job has the same type and payload as yours: the API does not create a second one.");
   const log = el("section", {}, el("h2", {}, "Log"), logs, requests);
   return {
     title: `Job ${id}`,

@@ -4,8 +4,8 @@ import { badge, draw, el, row, rowgroup, seconds, table, time } from "./dom.js";
 
 const STATUSES = ["PENDING", "IN_PROGRESS", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"];
 const COLUMNS = ["Job", "Type", "Status", "Submitted", "Took"];
-/** As many as the lab lists at a time. */
-const LISTED = 100;
+/** The page size of the lab's list. */
+const PAGE_JOBS = 100;
 
 function link(parameters) {
   const set = Object.entries(parameters).filter(([, value]) => value);
@@ -50,7 +50,7 @@ export function jobsView(query) {
       ),
     ]);
     const wanted = state.jobs.map(rowOf);
-    // Rows that stay are not touched: the focus may be in one.
+    // Do not touch rows that stay: one may have the focus.
     wanted.forEach((shown, index) => {
       if (body.rows[index] !== shown) body.insertBefore(shown, body.rows[index] ?? null);
     });
@@ -60,10 +60,10 @@ export function jobsView(query) {
     draw(none, all, () =>
       all === 0
         ? ["No job has been submitted yet. ", el("a", { href: "#/submit" }, "Submit one")]
-        : "No job is like this.",
+        : "There are no jobs with this status.",
     );
     const oldest = state.jobs.at(-1)?.id;
-    draw(pages, [before, state.jobs.length === LISTED && oldest], ([later, older]) => [
+    draw(pages, [before, state.jobs.length === PAGE_JOBS && oldest], ([later, older]) => [
       later && el("a", { href: link({ status }) }, "Newest jobs"),
       older && el("a", { href: link({ status, before: older }) }, "Older jobs"),
     ]);

@@ -1,6 +1,6 @@
-// Asking the lab.
+// Requests to the lab.
 
-/** Why the lab refused: its message, and the places of a payload that do not fit. */
+/** Why the lab refused a request: its message, and the errors in the payload with their places. */
 export class Refusal extends Error {
   constructor(message, errors = []) {
     super(message);
@@ -14,7 +14,7 @@ export async function ask(method, path, body) {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
     answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw new Refusal("The lab does not answer. Is it still running?");
+    throw new Refusal("The lab does not respond. Is it still running?");
   }
   const text = await answer.text();
   let content;
@@ -24,15 +24,15 @@ export async function ask(method, path, body) {
     content = undefined;
   }
   if (!answer.ok) {
-    const message = content?.message ?? content?.error ?? (text || `The lab answered ${answer.status}.`);
+    const message = content?.message ?? content?.error ?? (text || `The lab responded with ${answer.status}.`);
     throw new Refusal(message, content?.errors);
   }
   return content;
 }
 
 /**
- * Gives `receive` what there is to show, now and at every change, until the returned function is called. A hidden page
- * does not listen: a browser has six connections for one server, and each page that listens holds one.
+ * Calls `receive` with the state to show, now and after every change, until the returned function is called. A hidden
+ * page does not listen: a browser has six connections for one server, and each page that listens holds one.
  */
 export function live(view, receive) {
   const connection = document.querySelector("#connection");
@@ -44,7 +44,7 @@ export function live(view, receive) {
     if (document.hidden) return;
     source = new EventSource(`/lab/live?${query}`);
     source.addEventListener("open", () => (connection.textContent = ""));
-    source.addEventListener("error", () => (connection.textContent = "The lab does not answer; trying again…"));
+    source.addEventListener("error", () => (connection.textContent = "The lab does not respond; trying again…"));
     source.addEventListener("message", (event) => receive(JSON.parse(event.data)));
   };
   listen();

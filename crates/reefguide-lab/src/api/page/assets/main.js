@@ -1,8 +1,8 @@
-// Which view is shown: the address after `#` says it.
+// Shows the view that the address after `#` names.
 
 import { el } from "./dom.js";
+import { faultsView } from "./faults.js";
 import { live } from "./lab.js";
-import { dialsView } from "./dials.js";
 import { jobView } from "./job.js";
 import { jobsView } from "./jobs.js";
 import { submitView } from "./submit.js";
@@ -16,16 +16,16 @@ function viewOf(path, query) {
   switch (path) {
     case "/submit":
       return submitView(query);
-    case "/dials":
-      return dialsView();
+    case "/faults":
+      return faultsView();
     default:
       return jobsView(query);
   }
 }
 
-function countDials(faults) {
-  const count = document.querySelector("#dial-count");
-  const active = faults.filter((dial) => dial.count === undefined || dial.fired < dial.count).length;
+function countFaults(faults) {
+  const count = document.querySelector("#fault-count");
+  const active = faults.filter((fault) => fault.count === undefined || fault.fired < fault.count).length;
   count.hidden = active === 0;
   count.textContent = `${active} set`;
 }
@@ -42,10 +42,10 @@ function show(event) {
     else link.removeAttribute("aria-current");
   }
   main.replaceChildren(heading, ...view.content);
-  // Whoever follows a link without seeing the page is told where it led; at the start the page itself is told.
+  // A screen reader announces the focused heading after a link; at the start it announces the page.
   if (event) heading.focus();
   leave = live(view.shows ?? {}, (state) => {
-    countDials(state.faults);
+    countFaults(state.faults);
     view.receive?.(state);
   });
 }

@@ -1,9 +1,9 @@
-// An assignment's files: a list with downloads, and a look into what can be looked into.
+// An assignment's files: a list with downloads and previews.
 
 import { el, json, newId, row, rowgroup, size, table } from "./dom.js";
 
 const COLUMNS = ["File", "Size", ""];
-/** Of a longer file the beginning is shown. */
+/** The preview of a longer file shows only its beginning. */
 const PREVIEW_BYTES = 64 * 1024;
 const IMAGE = /\.(png|jpe?g|gif|webp|avif|svg)$/i;
 const LOG = /\.(log|jsonl|ndjson)$/i;
@@ -18,7 +18,7 @@ function url(output) {
 
 async function beginning(output) {
   const answer = await fetch(url(output));
-  if (!answer.ok) throw new Error(`The lab answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(`The lab responded with ${answer.status}.`);
   const reader = answer.body.getReader();
   const chunks = [];
   let length = 0;
@@ -33,11 +33,11 @@ async function beginning(output) {
   return bytes.subarray(0, PREVIEW_BYTES);
 }
 
-/** The text of `output`, or of its beginning, for people. */
+/** The text of `output` or of its beginning, formatted for reading. */
 async function textOf(output) {
   const bytes = await beginning(output);
   const whole = bytes.length === output.size;
-  // In the middle of a file, a character may be cut in two.
+  // The last character may be incomplete in the middle of a file.
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: !whole });
   const rest = whole ? "" : `\n… (${size(output.size)} in all)`;
   if (text.includes("\0")) throw new Error("binary");
@@ -47,19 +47,19 @@ async function textOf(output) {
   return text;
 }
 
-/** A line of a worker's log as its terminal would have it; any other line as it is. */
+/** A line of a worker's log in the format of its terminal. Other lines stay as they are. */
 function logLine(line) {
   try {
     const { timestamp, level, message, target, ...fields } = JSON.parse(line);
     if (typeof message !== "string") return line;
-    const told = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-    return [timestamp, level, message, ...told].filter((part) => part).join(" ");
+    const others = Object.entries(fields).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
+    return [timestamp, level, message, ...others].filter((part) => part).join(" ");
   } catch {
     return line;
   }
 }
 
-/** The content of `output` as an element; it fills when it has come. */
+/** An element with the content of `output`, which is filled when it has loaded. */
 export function preview(output) {
   if (IMAGE.test(output.path)) {
     return el("img", { src: url(output), alt: `The image ${output.path}`, class: "preview" });
@@ -67,7 +67,7 @@ export function preview(output) {
   const text = el("pre", { tabindex: "0", "aria-label": output.path }, "…");
   textOf(output).then(
     (content) => (text.textContent = content || "(empty)"),
-    () => (text.textContent = "There is nothing to read in this file; download it."),
+    () => (text.textContent = "This file has no preview; download it."),
   );
   return text;
 }
@@ -80,7 +80,7 @@ export function download(output) {
 export function outputsTable(outputs) {
   const rows = outputs.map((output) => {
     const place = el("div", { id: newId(), class: "place", hidden: true });
-    const look = el(
+    const toggle = el(
       "button",
       {
         type: "button",
@@ -89,13 +89,13 @@ export function outputsTable(outputs) {
         "aria-label": `Preview ${output.path}`,
         click: () => {
           place.hidden = !place.hidden;
-          look.setAttribute("aria-expanded", String(!place.hidden));
+          toggle.setAttribute("aria-expanded", String(!place.hidden));
           if (!place.hidden) place.replaceChildren(preview(output));
         },
       },
       "Preview",
     );
-    const cells = [[el("code", {}, output.path || output.key), place], size(output.size), [look, " ", download(output)]];
+    const cells = [[el("code", {}, output.path || output.key), place], size(output.size), [toggle, " ", download(output)]];
     return row(COLUMNS, cells);
   });
   return table("Outputs", COLUMNS, rowgroup(...rows));

@@ -1,4 +1,4 @@
-// JSON Schemas reduced to what a form can ask for. Whatever is beyond that is asked for as JSON.
+// Reduces JSON Schemas to what a form can show. The rest is entered as JSON.
 
 function resolve(schema, root) {
   if (typeof schema !== "object" || schema === null) return {};
@@ -26,7 +26,7 @@ function isNull(schema) {
   return schema.type === "null" || schema.const === null;
 }
 
-/** The values that a schema lists, if it does nothing else. */
+/** The values that a schema lists, if it lists any. */
 function listed(schema) {
   const { title, description } = schema;
   if (schema.const !== undefined) return [{ value: schema.const, title, description }];
@@ -48,7 +48,7 @@ function label(option, root) {
   return properties.length === 1 ? properties[0][0] : (option.type ?? "another");
 }
 
-/** What `schema` asks for: its `kind`, and what the field of that kind has to know. */
+/** The `kind` of field for `schema`, with the properties that the field needs. */
 export function simplify(schema, root) {
   schema = resolve(schema, root);
   const types = [schema.type ?? []].flat();
@@ -100,7 +100,7 @@ function lengths({ minLength, maxLength }) {
 
 function bounds(schema, integer) {
   const { minimum, maximum, exclusiveMinimum: above, exclusiveMaximum: below } = schema;
-  const said = [
+  const range = [
     minimum !== undefined && `at least ${minimum}`,
     above !== undefined && `more than ${above}`,
     maximum !== undefined && `at most ${maximum}`,
@@ -109,11 +109,11 @@ function bounds(schema, integer) {
   return {
     min: minimum ?? (integer && above !== undefined ? above + 1 : undefined),
     max: maximum ?? (integer && below !== undefined ? below - 1 : undefined),
-    said: [integer ? "whole number" : "number", ...said.filter((part) => part)].join(", "),
+    range: [integer ? "whole number" : "number", ...range.filter((part) => part)].join(", "),
   };
 }
 
-/** Required ones first. */
+/** Properties, the required ones first. */
 function properties(schema) {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties)

@@ -1,4 +1,4 @@
-// A job to submit: its type, and its payload from a form or as JSON.
+// The form to submit a job: its type, and its payload in fields or as JSON.
 
 import { el, json, newId } from "./dom.js";
 import { Unreadable, field, same } from "./fields.js";
@@ -13,7 +13,7 @@ function segments(pointer) {
     .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
-/** The payload of one type. A type without a schema, or a payload that the form cannot show, is left to JSON. */
+/** The editor for the payload of one type. It is JSON if the type has no schema or the form cannot show the payload. */
 function payloadEditor(schema) {
   const form = el("div");
   const text = el("textarea", { rows: 12, spellcheck: "false", id: newId() });
@@ -29,7 +29,7 @@ function payloadEditor(schema) {
     try {
       return JSON.parse(text.value);
     } catch (error) {
-      throw new Unreadable({ mark: markText, node: asText }, `This is no JSON: ${error.message}`);
+      throw new Unreadable({ mark: markText, node: asText }, `This is not JSON: ${error.message}`);
     }
   };
   const markText = (message) => {
@@ -44,7 +44,7 @@ function payloadEditor(schema) {
     box.checked = isText;
     form.hidden = isText;
     asText.hidden = !isText;
-    // A form that is not shown must not be asked whether it is complete.
+    // Remove a hidden form: the browser would check whether it is complete.
     if (isText) form.replaceChildren();
     else form.replaceChildren(root.node);
   };

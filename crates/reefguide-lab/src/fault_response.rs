@@ -1,4 +1,4 @@
-//! The answers of a server in trouble, and of a proxy before it.
+//! The responses of a failing server, and of a proxy in front of it.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, LOCATION, RETRY_AFTER};
@@ -8,11 +8,11 @@ use http_body_util::{BodyExt, Full};
 use crate::body::AnyBody;
 use crate::route::Side;
 
-/// The answer in the shape of the server on `side`. Where the server has none for `status`, it is a proxy's.
-pub(crate) fn own(side: Side, status: u16, retry_after: Option<u64>) -> Response<AnyBody> {
+/// An error response in the shape of the server on `side`, or a proxy's page where that server never sends `status`.
+pub(crate) fn error(side: Side, status: u16, retry_after: Option<u64>) -> Response<AnyBody> {
     let status = status_code(status);
     let reason = status.canonical_reason().unwrap_or("Error");
-    let mut answer = match (side, status.as_u16()) {
+    let mut response = match (side, status.as_u16()) {
         (_, ..=399) | (Side::Api, 502..=504) => page(status.as_u16()),
         (Side::S3, code) => {
             let name = match code {
@@ -25,23 +25,23 @@ pub(crate) fn own(side: Side, status: u16, retry_after: Option<u64>) -> Response
             let xml = format!(
                 r#"<?xml version="1.0" encoding="UTF-8"?><Error><Code>{name}</Code><Message>{reason}</Message></Error>"#
             );
-            answer(status, Some("application/xml"), xml)
+            respond(status, Some("application/xml"), xml)
         }
-        (Side::Api, 401) => answer(status, None, "Unauthorized".to_owned()),
+        (Side::Api, 401) => respond(status, None, "Unauthorized".to_owned()),
         (Side::Api, code) => {
             let json = match code {
                 429 => r#"{"error":"Too many attempts."}"#.to_owned(),
                 500 => r#"{"status":500,"message":"An unexpected error occurred"}"#.to_owned(),
                 _ => format!(r#"{{"status":{code},"message":"{reason}"}}"#),
             };
-            answer(status, Some("application/json; charset=utf-8"), json)
+            respond(status, Some("application/json; charset=utf-8"), json)
         }
     };
     if let Some(seconds) = retry_after {
-        let headers = answer.headers_mut();
+        let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    answer
+    response
 }
 
 /// A proxy's HTML page.
@@ -50,24 +50,24 @@ pub(crate) fn page(status: u16) -> Response<AnyBody> {
     let html = format!(
         "<html>\r\n<head><title>{status}</title></head>\r\n<body>{status}</body>\r\n</html>\r\n"
     );
-    answer(status, Some("text/html"), html)
+    respond(status, Some("text/html"), html)
 }
 
-/// A proxy's page that sends the client of `request` to `location`, or to the same address with `https`.
+/// A proxy's page that redirects to `location`, or to the address of `request` with `https`.
 pub(crate) fn redirect<B>(
     status: u16,
     location: Option<&str>,
     request: &Request<B>,
 ) -> Response<AnyBody> {
     let location = location.map_or_else(|| with_https(request), str::to_owned);
-    let mut answer = page(status);
+    let mut response = page(status);
     match HeaderValue::try_from(location) {
         Ok(location) => {
-            answer.headers_mut().insert(LOCATION, location);
+            response.headers_mut().insert(LOCATION, location);
         }
-        Err(error) => tracing::warn!(%error, "a redirect is answered without its location"),
+        Err(error) => tracing::warn!(%error, "a redirect is sent without its location"),
     }
-    answer
+    response
 }
 
 fn with_https<B>(request: &Request<B>) -> String {
@@ -82,16 +82,16 @@ fn status_code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn answer(
+fn respond(
     status: StatusCode,
     content_type: Option<&'static str>,
     body: String,
 ) -> Response<AnyBody> {
     let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
-    let mut answer = Response::new(body.boxed_unsync());
-    *answer.status_mut() = status;
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
     let content_type = content_type.map(HeaderValue::from_static);
-    let headers = answer.headers_mut();
+    let headers = response.headers_mut();
     headers.extend(content_type.map(|value| (CONTENT_TYPE, value)));
-    answer
+    response
 }

@@ -1,4 +1,4 @@
-//! Answers as the real server's framework writes them: JSON with a weak ETag, and 304 to a client that has it already.
+//! Responses as the real server's framework writes them: JSON with a weak ETag, and 304 if the client already has it.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -10,7 +10,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
-/// `body` as JSON.
+use crate::interceptor::AboutJob;
+
+/// A response with `body` as JSON.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => {
@@ -26,13 +28,19 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
             response
         }
         Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
+            tracing::error!(%error, "a response could not be written as JSON");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// The length in hexadecimal and the SHA-1 of a body.
+/// Names the job that a response is about, for the request log.
+pub(crate) fn about(job: i64, mut response: Response) -> Response {
+    response.extensions_mut().insert(AboutJob(job));
+    response
+}
+
+/// The tag has the body's length in hexadecimal and its SHA-1.
 fn weak_etag(body: &[u8]) -> String {
     let sha1 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, body);
     format!(
@@ -42,10 +50,10 @@ fn weak_etag(body: &[u8]) -> String {
     )
 }
 
-/// Middleware: answers 304 to a GET whose `If-None-Match` names the answer's ETag.
+/// Middleware: responds with 304 to a GET whose `If-None-Match` has the response's ETag.
 pub(crate) async fn not_modified(request: Request, next: Next) -> Response {
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let conditions = asks.then(|| request.headers().clone());
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let conditions = is_read.then(|| request.headers().clone());
     let mut response = next.run(request).await;
     let fresh = conditions.is_some_and(|conditions| {
         response.status().is_success() && is_fresh(&conditions, response.headers())
@@ -61,19 +69,19 @@ pub(crate) async fn not_modified(request: Request, next: Next) -> Response {
     response
 }
 
-fn is_fresh(asked: &HeaderMap, answered: &HeaderMap) -> bool {
+fn is_fresh(request: &HeaderMap, response: &HeaderMap) -> bool {
     let text = |headers: &HeaderMap, name| {
         headers
             .get(name)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned)
     };
-    let (Some(wanted), Some(tag)) = (text(asked, IF_NONE_MATCH), text(answered, ETAG)) else {
+    let (Some(wanted), Some(tag)) = (text(request, IF_NONE_MATCH), text(response, ETAG)) else {
         return false;
     };
-    let anew = text(asked, CACHE_CONTROL).is_some_and(|control| control.contains("no-cache"));
+    let reload = text(request, CACHE_CONTROL).is_some_and(|control| control.contains("no-cache"));
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    !anew
+    !reload
         && (wanted.trim() == "*"
             || wanted
                 .split(',')
@@ -85,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_etag_is_the_frameworks() {
+    fn an_etag_is_the_one_that_the_framework_computes() {
         assert_eq!(
             weak_etag(br#"{"message":"API healthy."}"#),
             r#"W/"1a-fPv0F0/67Gg6+shaURy1Y4XxxI0""#

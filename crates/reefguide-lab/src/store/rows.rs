@@ -1,13 +1,15 @@
-//! The rows of the database, as the API shows them.
+//! Rows of the database, in the form that the API returns.
+
+use std::time::Duration;
 
 use rusqlite::{Connection, Row, params};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::StoreError;
+use super::database::JobStoreError;
 use crate::jsonb::{self, Jsonb};
 
-/// A moment in milliseconds since 1970.
+/// A time in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(pub(crate) i64);
 
@@ -16,19 +18,17 @@ impl Time {
         Self(jiff::Timestamp::now().as_millisecond())
     }
 
-    pub(crate) fn plus(self, duration: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(milliseconds(duration)))
     }
 
-    pub(crate) fn minus(self, duration: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+    pub(crate) fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(milliseconds(duration)))
     }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Serialize for Time {
@@ -38,7 +38,7 @@ impl Serialize for Time {
     }
 }
 
-/// Where a job stands; the order is the one in which upstream lists jobs.
+/// A job's status. The order of the variants is upstream's order of jobs in lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Pending,
@@ -108,7 +108,7 @@ pub(crate) struct Job {
     pub(crate) input_payload: Jsonb,
 }
 
-/// A job with its assignments, as read-back and lists show it.
+/// A job with its assignments, as a read-back and a list return it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct JobDetails {
     #[serde(flatten)]
@@ -140,7 +140,7 @@ pub(crate) struct AssignmentDetails {
     pub(crate) result: Option<JobResult>,
 }
 
-/// What was posted for an assignment.
+/// The result that was posted for an assignment.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct JobResult {
     pub(crate) id: i64,
@@ -190,9 +190,9 @@ pub(super) fn assignment(row: &Row<'_>) -> rusqlite::Result<Assignment> {
     })
 }
 
-/// A job's assignments. The real server promises no order, so the newest comes first: who takes the first for the
-/// lowest finds out here.
-pub(super) fn details(db: &Connection, job: Job) -> Result<JobDetails, StoreError> {
+/// Adds a job's assignments. The real server promises no order, so the newest comes first: a client that assumes that the
+/// first has the lowest id fails here.
+pub(super) fn details(db: &Connection, job: Job) -> Result<JobDetails, JobStoreError> {
     let sql = "SELECT assignment.*, result.id AS result_id, result.created_at AS result_at, result_payload
                FROM assignment LEFT JOIN result ON assignment_id = assignment.id
                WHERE job_id = ? ORDER BY assignment.id DESC";

@@ -1,4 +1,4 @@
-//! What the store holds, for those who look at it from within.
+//! Access to stored objects from within the lab, without the protocol.
 
 use std::io;
 
@@ -7,9 +7,9 @@ use futures_util::Stream;
 use rusqlite::params;
 
 use super::blob::{self, Segment};
-use super::error::StoreError;
-use super::listing::Query;
-use super::store::{Listed, Store, key, listed};
+use super::error::ObjectStoreError;
+use super::listing::ListQuery;
+use super::store::{ListedObject, ObjectStore, key, listed};
 
 /// An object that can be read.
 pub(crate) struct Contents {
@@ -25,12 +25,12 @@ impl Contents {
     }
 }
 
-impl Store {
+impl ObjectStore {
     /// The object `key`.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchKey`] if there is no such object.
-    pub(crate) fn contents(&self, bucket: &str, key: &str) -> Result<Contents, StoreError> {
+    /// [`ObjectStoreError::NoSuchKey`] if there is no such object.
+    pub(crate) fn contents(&self, bucket: &str, key: &str) -> Result<Contents, ObjectStoreError> {
         let object = self.get(bucket, key)?;
         Ok(Contents {
             size: object.size,
@@ -45,20 +45,38 @@ impl Store {
         bucket: &str,
         prefix: &str,
         limit: usize,
-    ) -> Result<Vec<Listed>, StoreError> {
-        let query = Query {
+    ) -> Result<Vec<ListedObject>, ObjectStoreError> {
+        let query = ListQuery {
             prefix,
             limit,
-            ..Query::default()
+            ..ListQuery::default()
         };
         Ok(self.list(bucket, &query)?.entries)
     }
 
-    /// The bytes of the object `key`; `None` if there is no such object.
-    pub(crate) fn bytes(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The first `limit` keys of `bucket` that begin with `prefix`, in byte order.
+    ///
+    /// # Errors
+    /// [`ObjectStoreError::NoSuchBucket`] if the bucket does not exist.
+    pub(crate) fn list_keys(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, ObjectStoreError> {
+        let objects = self.objects(bucket, prefix, limit)?;
+        Ok(objects.into_iter().map(|listed| listed.key).collect())
+    }
+
+    /// The bytes of the object `key`, or `None` if there is no such object.
+    pub(crate) fn bytes(
+        &self,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, ObjectStoreError> {
         match self.get(bucket, key) {
             Ok(object) => Ok(Some(blob::read_whole(&object.segments)?)),
-            Err(StoreError::NoSuchKey(_)) => Ok(None),
+            Err(ObjectStoreError::NoSuchKey(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -68,7 +86,7 @@ impl Store {
         &self,
         bucket: &str,
         suffix: &str,
-    ) -> Result<Vec<Listed>, StoreError> {
+    ) -> Result<Vec<ListedObject>, ObjectStoreError> {
         let index = self.index();
         let mut query = index.prepare_cached(
             "SELECT key, etag, size, modified FROM objects
@@ -78,8 +96,8 @@ impl Store {
         Ok(objects.collect::<Result<_, _>>()?)
     }
 
-    /// The keys of the multipart uploads that were begun and neither completed nor aborted.
-    pub(crate) fn open_uploads(&self) -> Result<Vec<String>, StoreError> {
+    /// The keys of the multipart uploads that are neither completed nor aborted.
+    pub(crate) fn open_uploads(&self) -> Result<Vec<String>, ObjectStoreError> {
         let index = self.index();
         let mut query = index.prepare("SELECT key FROM uploads ORDER BY key, id")?;
         let keys = query.query_map([], |row| key(row, 0))?;

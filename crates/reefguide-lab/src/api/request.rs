@@ -1,4 +1,4 @@
-//! A request taken apart: its JSON body, its query, its bearer token.
+//! The parts of a request: JSON body, query, bearer token, and the ids in its path.
 
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,21 +10,21 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
-use super::Api;
 use super::error::ApiError;
+use super::state::Api;
 use crate::account::{Account, Role};
-use crate::gate::Client;
+use crate::interceptor::ClientAddress;
 use crate::jsonb;
 
-/// The longest body the server reads, after decompression.
-const LONGEST_BODY: usize = 102_400;
+/// The longest body that the server accepts, in bytes after decompression.
+const MAXIMUM_BODY_BYTES: usize = 102_400;
 
-/// A request taken apart.
+/// The parts of a request that handlers use.
 #[derive(Debug)]
-pub(crate) struct Call {
-    /// The body's JSON object or array; an empty object where there is none.
+pub(crate) struct ApiRequest {
+    /// The JSON object or array in the body, or an empty object if there is none.
     pub(crate) body: Value,
-    /// The query as an object: a string for each name, an array for one given more than once.
+    /// The query as an object: a string for each name, or an array for a name that occurs more than once.
     pub(crate) query: Value,
     pub(crate) client: IpAddr,
     /// The `Host` header.
@@ -32,7 +32,7 @@ pub(crate) struct Call {
     bearer: Option<String>,
 }
 
-impl Call {
+impl ApiRequest {
     /// The account whose valid access token the request carries.
     pub(crate) fn account(&self, api: &Api) -> Result<&'static Account, ApiError> {
         self.bearer
@@ -41,28 +41,29 @@ impl Call {
             .ok_or(ApiError::Token)
     }
 
-    /// The account, if its role is enough for work with jobs.
+    /// The account, if its role may work with jobs.
     pub(crate) fn analyst(&self, api: &Api) -> Result<&'static Account, ApiError> {
-        let account = self.account(api)?;
-        if account.role == Role::Default {
-            Err(ApiError::role())
-        } else {
-            Ok(account)
-        }
+        self.with_role(api, |role| role != Role::Default)
     }
 
-    /// The account, if it is an administrator's.
+    /// The account, if its role is administrator.
     pub(crate) fn admin(&self, api: &Api) -> Result<&'static Account, ApiError> {
+        self.with_role(api, |role| role == Role::Admin)
+    }
+
+    fn with_role(
+        &self,
+        api: &Api,
+        may: impl Fn(Role) -> bool,
+    ) -> Result<&'static Account, ApiError> {
         let account = self.account(api)?;
-        if account.role == Role::Admin {
-            Ok(account)
-        } else {
-            Err(ApiError::role())
-        }
+        may(account.role)
+            .then_some(account)
+            .ok_or_else(ApiError::role)
     }
 }
 
-impl<S: Sync> FromRequest<S> for Call {
+impl<S: Sync> FromRequest<S> for ApiRequest {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
@@ -74,7 +75,7 @@ impl<S: Sync> FromRequest<S> for Call {
         let bytes = read_to_limit(body).await?;
         let client = parts
             .extensions
-            .get::<Client>()
+            .get::<ClientAddress>()
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |client| client.0);
         let pairs: Query<Vec<(String, String)>> =
             Query::try_from_uri(&parts.uri).unwrap_or_default();
@@ -92,7 +93,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Reads a body whole, so that its sender can hear the answer, but keeps no more than the limit of it.
+/// Reads a body to its end, because a client that is still sending may not read the response, but keeps no more than
+/// the limit.
 async fn read_to_limit(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     let mut kept = Vec::new();
     let mut too_long = false;
@@ -101,7 +103,7 @@ async fn read_to_limit(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> 
             .map_err(|_| ApiError::Body)?
             .into_data()
             .unwrap_or_default();
-        too_long |= kept.len() + data.len() > LONGEST_BODY;
+        too_long |= kept.len() + data.len() > MAXIMUM_BODY_BYTES;
         if !too_long {
             kept.extend_from_slice(&data);
         }
@@ -113,7 +115,7 @@ async fn read_to_limit(mut body: axum::body::Body) -> Result<Vec<u8>, ApiError> 
     }
 }
 
-/// The JSON of a body. One of another content type is not read at all.
+/// Parses a JSON body. A body of another content type is ignored.
 fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
     let json = header(headers, CONTENT_TYPE.as_str())
         .and_then(|value| value.split(';').next())
@@ -123,8 +125,8 @@ fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
     }
     let plain = match header(headers, CONTENT_ENCODING.as_str()).unwrap_or("identity") {
         "identity" => bytes.to_vec(),
-        "gzip" => unpack(MultiGzDecoder::new(bytes))?,
-        "deflate" => unpack(ZlibDecoder::new(bytes))?,
+        "gzip" => decompress(MultiGzDecoder::new(bytes))?,
+        "deflate" => decompress(ZlibDecoder::new(bytes))?,
         _ => return Err(ApiError::Body),
     };
     let value: Value = jsonb::parse(&plain).map_err(|_| ApiError::Body)?;
@@ -135,13 +137,13 @@ fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ApiError> {
     }
 }
 
-fn unpack(packed: impl Read) -> Result<Vec<u8>, ApiError> {
+fn decompress(compressed: impl Read) -> Result<Vec<u8>, ApiError> {
     let mut plain = Vec::new();
-    packed
-        .take(LONGEST_BODY as u64 + 1)
+    compressed
+        .take(MAXIMUM_BODY_BYTES as u64 + 1)
         .read_to_end(&mut plain)
         .map_err(|_| ApiError::Body)?;
-    if plain.len() > LONGEST_BODY {
+    if plain.len() > MAXIMUM_BODY_BYTES {
         Err(ApiError::Body)
     } else {
         Ok(plain)
@@ -160,7 +162,7 @@ fn gather(pairs: Vec<(String, String)>) -> Value {
     Value::Object(query)
 }
 
-/// An id in a path, read as JavaScript's `parseInt` reads it: the sign and the digits it begins with.
+/// Reads an id in a path as JavaScript's `parseInt` does: the sign and the digits at its start.
 pub(crate) fn id(text: &str) -> Result<i64, ApiError> {
     let number = text.trim_start();
     let signed = number.strip_prefix(['-', '+']).unwrap_or(number);
@@ -169,7 +171,7 @@ pub(crate) fn id(text: &str) -> Result<i64, ApiError> {
     database_id(number[..end].parse::<f64>().ok()).ok_or_else(|| ApiError::Id(text.to_owned()))
 }
 
-/// A number as a database id of 32 bits; what is after its decimal point does not count.
+/// Truncates a number to a 32-bit database id.
 pub(crate) fn database_id(number: Option<f64>) -> Option<i64> {
     number
         .map(f64::trunc)
@@ -183,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_name_given_twice_is_an_array() {
+    fn a_name_that_occurs_twice_becomes_an_array() {
         let pairs = [("a", "1"), ("b", ""), ("a", "2"), ("a", "3")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(gather(pairs.into()), json!({"a": ["1", "2", "3"], "b": ""}));
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_a_fraction_is_the_id_before_its_point() {
+    fn a_fractional_number_is_truncated_to_an_id() {
         let ids = [1.9, -0.5, 2_147_483_647.5].map(|number| database_id(Some(number)));
         assert_eq!(ids, [Some(1), Some(0), Some(2_147_483_647)]);
         assert_eq!(database_id(Some(2_147_483_648.0)), None);

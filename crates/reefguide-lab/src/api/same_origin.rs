@@ -1,5 +1,5 @@
-//! Who may ask the lab's own routes. They ask for no account, and a browser on this machine lends its reach to every
-//! website that is open in it.
+//! Restricts the lab's own routes to requests of the same origin. These routes need no account, and any website that is
+//! open in a browser on this machine can make the browser send requests to them.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use http::uri::Authority;
 
 use super::error::ApiError;
 
-/// What the browser keeps to: nothing from elsewhere, nothing for others to read or frame.
+/// Headers that tell the browser to load nothing from other origins, and not to let other origins read or frame the page.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -31,7 +31,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// Middleware: refuses what another website has a browser ask, and keeps answers from it.
+/// Middleware: refuses requests that other websites make, and keeps the responses from them.
 pub(super) async fn only(request: Request, next: Next) -> Response {
     let mut response = match refusal(request.headers()) {
         Some(reason) => ApiError::Forbidden(reason).into_response(),
@@ -49,10 +49,10 @@ pub(super) async fn only(request: Request, next: Next) -> Response {
 fn refusal(headers: &HeaderMap) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(HOST).unwrap_or_default();
-    // A website whose name an attacker points at this machine sends that name.
+    // DNS rebinding: a website whose name an attacker has pointed at this machine sends that name as `Host`.
     if !is_local(host) {
         return Some(format!(
-            "{host:?} is no name of a lab: ask it at its IP address, at localhost, or at a name without dots"
+            "{host:?} is not a name of the lab: use its IP address, localhost, or a name without dots"
         ));
     }
     let origin = text(ORIGIN)?;
@@ -60,10 +60,10 @@ fn refusal(headers: &HeaderMap) -> Option<String> {
         .iter()
         .filter_map(|scheme| origin.strip_prefix(scheme))
         .any(|authority| authority.eq_ignore_ascii_case(host));
-    (!same).then(|| format!("a page of {origin} may not ask the lab at {host}"))
+    (!same).then(|| format!("a page of {origin} may not use the lab at {host}"))
 }
 
-/// Whether the public name system cannot have led here: an address, or a name that it does not give out.
+/// Whether `host` is an IP address or a name that cannot be registered in the public DNS.
 fn is_local(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_names_that_nobody_can_register_are_local() {
+    fn addresses_and_names_that_cannot_be_registered_are_local() {
         for host in [
             "127.0.0.1:5000",
             "192.168.1.7",

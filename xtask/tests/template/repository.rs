@@ -52,10 +52,6 @@ impl Repository {
         git(self.path(), &["tag", tag]);
     }
 
-    pub(crate) fn untag(&self, tag: &str) {
-        git(self.path(), &["tag", "--delete", tag]);
-    }
-
     /// Changes a file, in which `from` has to be.
     pub(crate) fn replace(&self, file: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.file(file)).unwrap();

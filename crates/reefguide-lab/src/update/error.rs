@@ -60,6 +60,6 @@ pub(super) enum UpdateError {
         new: String,
         files: String,
     },
-    #[error("stopped before the end")]
+    #[error("stopped: `git status` shows whether anything was merged")]
     Stopped,
 }

@@ -48,7 +48,15 @@ impl Git {
         if changed.is_empty() {
             return Ok(());
         }
-        let files = changed.join(", ");
+        let mut files = changed
+            .iter()
+            .take(5)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        if changed.len() > 5 {
+            files += &format!(" and {} more", changed.len() - 5);
+        }
         Err(UpdateError::Changes { files })
     }
 

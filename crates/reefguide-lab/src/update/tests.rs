@@ -217,6 +217,17 @@ async fn changes_that_are_not_committed_are_named_but_for_the_lock_file() {
 }
 
 #[tokio::test]
+async fn of_many_changed_files_only_the_first_are_named() {
+    let worker = Worker::new();
+    for nth in 1..=7 {
+        worker.write(&format!("{nth}.txt"), "mine\n");
+    }
+    let error = worker.update().await.unwrap_err().to_string();
+    let files = "1.txt, 2.txt, 3.txt, 4.txt, 5.txt and 2 more";
+    assert!(error.ends_with(files), "{error}");
+}
+
+#[tokio::test]
 async fn a_release_that_cannot_be_generated_changes_nothing_and_leaves_no_folder() {
     let worker = Worker::new();
     let folders = std::cell::RefCell::new(Vec::new());

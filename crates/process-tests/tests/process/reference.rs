@@ -1,9 +1,9 @@
-//! The environment of the reference workers, and nothing else changed.
+//! The environment of the reference workers is enough.
 
 use reefguide_lab::Lab;
 
+use crate::fixture::{final_status, lab, submit_test};
 use crate::program::Program;
-use crate::rig::{ended, lab, submit_test};
 
 /// The reference `.env`, variable for variable.
 fn reference(lab: &Lab) -> [(&'static str, String); 9] {
@@ -23,9 +23,8 @@ fn reference(lab: &Lab) -> [(&'static str, String); 9] {
 async fn does_a_job(lab: &Lab, program: Program) {
     let job = submit_test(lab, 7);
     let worker = program.start(&[]);
-    assert_eq!(ended(lab, job).await, "SUCCEEDED");
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(0));
+    assert_eq!(final_status(lab, job).await, "SUCCEEDED");
+    assert_eq!(worker.stop().await.code, Some(0));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use reefguide_lab::Lab;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::program::{Program, in_time};
+use crate::program::{Exited, Program, in_time};
 
 /// What differs between runs, and its placeholder.
 pub(crate) const FILTERS: &[(&str, &str)] = &[
@@ -79,6 +79,17 @@ pub(crate) async fn final_status(lab: &Lab, job: i64) -> String {
     let ended = |job: &Value| !matches!(job["status"].as_str(), Some("PENDING" | "IN_PROGRESS"));
     in_time(lab.wait_for(job, ended)).await.unwrap();
     status(lab, job)
+}
+
+/// Runs a worker until these jobs have ended, then stops it.
+pub(crate) async fn run_jobs(lab: &Lab, program: &Program, jobs: &[i64]) -> Exited {
+    let worker = program.start(&[]);
+    for job in jobs {
+        final_status(lab, *job).await;
+    }
+    let exited = worker.stop().await;
+    assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    exited
 }
 
 /// Sends a signal, such as `TERM`, to a process.

@@ -44,23 +44,16 @@ async fn a_payload_that_is_not_json_is_a_wrong_command_line() {
 
 #[tokio::test]
 async fn a_payload_that_is_not_there_is_a_wrong_command_line() {
-    let args = [
-        "handle",
-        "TEST",
-        "--input",
-        "none.json",
-        "--output-dir",
-        "out",
-    ];
-    let exited = Program::bare().run(&args).await;
+    let line = "handle TEST --input none.json --output-dir out";
+    let exited = Program::bare().run_line(line).await;
     assert_eq!(exited.code, Some(2));
     assert_shown!(exited.shown());
 }
 
 #[tokio::test]
 async fn an_unknown_type_is_a_wrong_command_line() {
-    let args = ["handle", "CORAL", "--input", "-", "--output-dir", "out"];
-    let exited = Program::bare().run(&args).await;
+    let line = "handle CORAL --input - --output-dir out";
+    let exited = Program::bare().run_line(line).await;
     assert_eq!(exited.code, Some(2));
     assert_shown!(exited.shown());
 }

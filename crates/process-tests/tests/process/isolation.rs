@@ -4,8 +4,8 @@ use reefguide_lab::Lab;
 use serde_json::{Value, json};
 
 use crate::fifo_probe::FifoProbe;
-use crate::fixture::{assert_shown, final_status, lab, send, status, worker_for};
-use crate::program::{Exited, Program};
+use crate::fixture::{assert_shown, final_status, lab, run_jobs, send, status, worker_for};
+use crate::program::Program;
 
 fn submit(lab: &Lab, does: Value) -> i64 {
     lab.submit("CRASH", does).unwrap()
@@ -13,17 +13,6 @@ fn submit(lab: &Lab, does: Value) -> i64 {
 
 fn unruly(lab: &Lab) -> Program {
     worker_for(lab).unruly()
-}
-
-/// Runs a worker until these jobs have ended, then stops it.
-async fn work(lab: &Lab, program: &Program, jobs: &[i64]) -> Exited {
-    let worker = program.start(&[]);
-    for job in jobs {
-        final_status(lab, *job).await;
-    }
-    let exited = worker.stop().await;
-    assert_eq!(exited.code, Some(0), "{}", exited.stderr);
-    exited
 }
 
 /// Why a job failed.
@@ -130,7 +119,7 @@ async fn a_retryable_error_is_retried_each_time_in_a_new_process() {
     let lab = lab().await;
     let job = submit(&lab, json!("fail_twice"));
     let program = unruly(&lab);
-    let log = work(&lab, &program, &[job]).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     assert_eq!(status(&lab, job), "SUCCEEDED");
     let again: Vec<_> = log
         .iter()
@@ -154,7 +143,7 @@ async fn what_the_process_writes_is_logged_with_its_job_and_does_not_change_its_
         .secret("WORKER_PASSWORD", "password")
         .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example/1")
         .env("RUST_LOG", "trace");
-    let log = work(&lab, &program, &[job]).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     let result = &lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"];
     assert_eq!(result, &json!({ "input": "" }));
     for said in [
@@ -323,7 +312,7 @@ async fn a_returned_result_counts_even_if_the_process_then_ends_badly() {
     let lab = lab().await;
     let jobs = ["linger", "crumble"].map(|does| submit(&lab, json!(does)));
     let program = unruly(&lab);
-    let log = work(&lab, &program, &jobs).await.log();
+    let log = run_jobs(&lab, &program, &jobs).await.log();
     assert_eq!(jobs.map(|job| status(&lab, job)), ["SUCCEEDED"; 2]);
     let oddly: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(oddly.len(), 1, "{oddly:?}");
@@ -339,7 +328,7 @@ async fn an_isolated_handler_uses_the_storage_of_the_worker() {
     let source = format!("s3://{}/none.csv", lab.bucket());
     let job = submit(&lab, json!({ "read": source }));
     let program = unruly(&lab);
-    let log = work(&lab, &program, &[job]).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     assert_shown!(reason(&log, job), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])");
 
     let program = Program::bare().unruly();

@@ -4,7 +4,7 @@ use reefguide_lab::{Fault, Lab, Route};
 use reefguide_worker::storage::Storage;
 use serde_json::{Value, json};
 
-use crate::fixture::{assert_shown, final_status, lab, status, submit_test, worker_for};
+use crate::fixture::{assert_shown, final_status, lab, run_jobs, status, submit_test, worker_for};
 use crate::lab_storage;
 use crate::program::in_time;
 
@@ -53,9 +53,8 @@ async fn a_failed_job_is_logged_with_its_reason() {
     let source = format!("s3://{}/none.csv", lab.bucket());
     let job = lab.submit("COPY", json!({ "source": source })).unwrap();
     let program = worker_for(&lab);
-    let worker = program.start(&[]);
-    assert_eq!(final_status(&lab, job).await, "FAILED");
-    let exited = worker.stop().await;
+    let exited = run_jobs(&lab, &program, &[job]).await;
+    assert_eq!(status(&lab, job), "FAILED");
     let log = exited.log();
     let failed = log.iter().find(|line| line["message"] == "job failed");
     assert_shown!(failed.unwrap()["reason"].as_str().unwrap(), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])");
@@ -75,9 +74,8 @@ async fn no_secret_is_logged_even_at_level_trace() {
         .secret("AWS_SESSION_TOKEN", "battery-staple")
         .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example/1")
         .env("RUST_LOG", "trace");
-    let worker = program.start(&[]);
-    assert_eq!(final_status(&lab, job).await, "FAILED");
-    let log = worker.stop().await.stderr;
+    let log = run_jobs(&lab, &program, &[job]).await.stderr;
+    assert_eq!(status(&lab, job), "FAILED");
     assert!(log.contains(r#""level":"TRACE""#));
     assert!(
         log.contains("SignatureDoesNotMatch"),
@@ -139,9 +137,8 @@ async fn errors_have_their_job_id_even_if_only_errors_are_logged() {
     let lab = lab().await;
     let job = submit_test(&lab, 13);
     let program = worker_for(&lab).env("LOG_LEVEL", "error");
-    let worker = program.start(&[]);
-    assert_eq!(final_status(&lab, job).await, "FAILED");
-    let log = worker.stop().await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
+    assert_eq!(status(&lab, job), "FAILED");
     let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
     assert_eq!(messages, ["panicked", "job failed"]);
     let job = job.to_string();

@@ -2,7 +2,7 @@
 
 use reefguide_lab::Lab;
 
-use crate::fixture::{final_status, lab, submit_test};
+use crate::fixture::{lab, run_jobs, status, submit_test};
 use crate::program::Program;
 
 /// The reference `.env`, variable for variable.
@@ -22,9 +22,8 @@ fn reference(lab: &Lab) -> [(&'static str, String); 9] {
 
 async fn does_a_job(lab: &Lab, program: Program) {
     let job = submit_test(lab, 7);
-    let worker = program.start(&[]);
-    assert_eq!(final_status(lab, job).await, "SUCCEEDED");
-    assert_eq!(worker.stop().await.code, Some(0));
+    run_jobs(lab, &program, &[job]).await;
+    assert_eq!(status(lab, job), "SUCCEEDED");
 }
 
 #[tokio::test]

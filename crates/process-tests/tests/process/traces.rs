@@ -6,15 +6,15 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use reefguide_lab::{Lab, Route};
+use reefguide_lab::Route;
 use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    assert_shown, closed_port, final_status, lab, status, submit_test, worker_for,
+    assert_shown, closed_port, final_status, lab, run_jobs, status, submit_test, worker_for,
 };
 use crate::lab_storage;
-use crate::program::{Exited, Program, in_time};
+use crate::program::{Program, in_time};
 use crate::receiver::Receiver;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -112,15 +112,6 @@ fn exporting(program: Program, receiver: &Receiver) -> Program {
     program.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
 }
 
-/// Runs a worker until the job has its result, then stops it.
-async fn work(lab: &Lab, program: &Program, job: i64) -> Exited {
-    let worker = program.start(&[]);
-    final_status(lab, job).await;
-    let exited = worker.stop().await;
-    assert_eq!(exited.code, Some(0), "{}", exited.stderr);
-    exited
-}
-
 #[tokio::test]
 async fn a_job_is_one_trace_that_continues_the_trace_of_its_payload() {
     let (lab, receiver) = (lab().await, Receiver::start().await);
@@ -137,7 +128,7 @@ async fn a_job_is_one_trace_that_continues_the_trace_of_its_payload() {
             "deployment.environment.name=great%20reef",
         )
         .secret("OTEL_EXPORTER_OTLP_HEADERS", "api-key=tr0ub4dor");
-    let log = work(&lab, &program, job).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     assert_eq!(status(&lab, job), "SUCCEEDED");
 
     let collected = collected(&receiver);
@@ -205,7 +196,7 @@ async fn each_attempt_is_a_span_even_if_isolated_and_a_failed_one_has_its_reason
     let (lab, receiver) = (lab().await, Receiver::start().await);
     let job = lab.submit("CRASH", json!("fail")).unwrap();
     let program = exporting(worker_for(&lab).unruly(), &receiver);
-    work(&lab, &program, job).await;
+    run_jobs(&lab, &program, &[job]).await;
     assert_eq!(status(&lab, job), "FAILED");
     let collected = collected(&receiver);
     let jobs: Vec<_> = collected.named("job").collect();
@@ -233,7 +224,7 @@ async fn a_program_gets_the_trace_in_its_environment() {
         json!({ "does": "program", "mark": 7, "size": 0, "ms": 0, "traceparent": PARENT });
     let job = lab.submit("WORK", payload).unwrap();
     let program = exporting(worker_for(&lab).soak_worker(), &receiver);
-    let log = work(&lab, &program, job).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     let told = |line: &&Value| line["message"].as_str().unwrap().contains("traceparent: ");
     let told = log.iter().find(told).unwrap()["message"]
         .as_str()
@@ -256,7 +247,7 @@ async fn an_invalid_traceparent_is_ignored_and_a_sampler_is_obeyed() {
         let payload = json!({ "source": source, "traceparent": format!("00-{TRACE}-{sampler}") });
         let job = lab.submit("COPY", payload).unwrap();
         let program = exporting(worker_for(&lab), &receiver).env("OTEL_TRACES_SAMPLER", sampler);
-        work(&lab, &program, job).await;
+        run_jobs(&lab, &program, &[job]).await;
         let collected = collected(&receiver);
         assert_eq!(collected.named("job").count(), spans, "{sampler}");
         assert!(

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Stand-ins for the base images of the Dockerfiles, for machines that reach no image registry. They are put together
-# from the files of this machine, a Debian with buildah, gcc, python3 and Rust: names, users and tools are those of the
-# real images, versions and sizes are not. Run it as root, or under `buildah unshare`.
+# Stand-ins for the base images of the Dockerfiles, for machines without access to an image registry. They are made from
+# the files of this machine, a Debian with buildah, gcc, python3 and Rust: names, users and tools are those of the real
+# images, versions and sizes are not. Run it as root, or under `buildah unshare`.
 #
 #   base-images.sh STORE [NAME=VALUE…]
 #
-# The values go into the environment of the Rust image: CARGO_PROFILE_RELEASE_OPT_LEVEL=0 makes builds quicker. STORE is a
-# folder for buildah's storage, apart from the machine's own, so that no other build takes these images for the real
-# ones. To build from them, offline, with the crates that cargo has on this machine:
+# The values go into the environment of the Rust image: CARGO_PROFILE_RELEASE_OPT_LEVEL=0 makes builds faster. STORE is a
+# folder for buildah's storage, separate from that of the machine, so that no other build uses these images instead of the
+# real ones. To build from them, offline, with the crates that cargo has on this machine:
 #
 #   buildah --root STORE/root --runroot STORE/run bud --isolation chroot --format docker \
 #       --volume ~/.cargo/registry:/host-cargo/registry …
@@ -22,9 +22,9 @@ buildah() { command buildah --root "$store/root" --runroot "$store/run" "$@"; }
 begin() {
     container=$(buildah from scratch)
     root=$(buildah mount "$container")
-    # /bin and its like are links to the ones in /usr.
+    # /bin, /lib and /sbin are links to the folders in /usr.
     mkdir -p "$root"/usr/{bin,lib,lib64,local/bin,sbin}
-    # Files that the machine's administrator keeps out, such as manuals, are listed but are not there.
+    # dpkg may be configured to leave out files, such as manuals, which are listed all the same.
     dpkg --listfiles "$@" | grep '^/.' | grep --invert-match -E '^/usr/share/(doc|info|locale|man)/' | sort --unique |
         tar --create --directory / --no-recursion --ignore-failed-read --files-from - 2>/dev/null |
         tar --extract --directory "$root"
@@ -42,7 +42,7 @@ commit() {
     echo "$1"
 }
 
-# begin_with PACKAGE…: the same, with all that the packages depend on, and a shell.
+# begin_with PACKAGE…: the same with the dependencies of the packages, and a shell.
 begin_with() {
     local packages
     mapfile -t packages < <(
@@ -52,7 +52,7 @@ begin_with() {
     ln --symbolic --force dash "$root/bin/sh"
 }
 
-# Cargo's home is not where the real image has it, so that a cache which a Dockerfile mounts there hides no crates.
+# Cargo's home differs from that of the real image, so that a cache which a Dockerfile mounts there does not hide the crates.
 begin_with gcc libc6-dev
 ln --symbolic --force gcc "$root/usr/bin/cc"
 toolchain=$(rustc --print sysroot)
@@ -68,7 +68,7 @@ commit docker.io/library/rust:1.95-slim-bookworm \
 begin_with login passwd python3
 commit docker.io/library/python:3.13-slim-bookworm --env PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-# No shell in it, as in the real one.
+# Without a shell, as in the real image.
 begin libc6 libgcc-s1 tzdata
 echo 'nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin' >>"$root/etc/passwd"
 echo 'nonroot:x:65532:' >>"$root/etc/group"

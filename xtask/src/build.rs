@@ -1,4 +1,4 @@
-//! Building a worker of this workspace.
+//! Builds programs of this workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,14 +18,14 @@ pub(crate) async fn build(
     locked: bool,
 ) -> Result<PathBuf, Failure> {
     let mut arguments = vec!["--quiet"];
-    // With xtask beside it, dependencies have the features they were just built with.
+    // Selecting xtask, too, gives dependencies the features that they were just built with.
     arguments.extend(["--package", package, "--package", env!("CARGO_PKG_NAME")]);
     arguments.extend(locked.then_some("--locked"));
     let [program] = cargo_build(&arguments, [name], scratch).await?;
     Ok(program)
 }
 
-/// Builds what `arguments` say and returns the paths of the programs `names`.
+/// Runs `cargo build` with `arguments` and returns the paths of the programs `names`.
 pub(crate) async fn cargo_build<const N: usize>(
     arguments: &[&str],
     names: [&str; N],
@@ -37,7 +37,7 @@ pub(crate) async fn cargo_build<const N: usize>(
         .args(["build", "--message-format=json-render-diagnostics"])
         .args(arguments)
         .current_dir(crate::workspace())
-        // A compiler that is killed leaves its temporary files.
+        // A killed compiler leaves temporary files.
         .env("TMPDIR", scratch)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
@@ -58,7 +58,7 @@ pub(crate) async fn cargo_build<const N: usize>(
     Ok(programs.map(Result::unwrap_or_default))
 }
 
-/// Where cargo says, in its JSON messages, that it put the program `name`.
+/// The path of the program `name`, from cargo's JSON messages.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Artifact {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_is_where_cargo_says() {
+    fn the_path_of_a_program_is_read_from_the_messages_of_cargo() {
         let messages = r#"
 {"reason":"compiler-artifact","target":{"name":"reefguide-worker"},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"xtask"},"executable":"/target/xtask"}

@@ -16,7 +16,7 @@ impl Failure {
     }
 }
 
-/// Says what was being done when an error came up.
+/// Adds what was being done to an error.
 pub(crate) trait Doing<T> {
     fn doing(self, what: impl Display) -> Result<T, Failure>;
 }

@@ -1,4 +1,4 @@
-//! The lab's S3 server, as a worker's storage.
+//! The lab's S3 server as the storage of a worker.
 
 use reefguide_lab::Lab;
 use reefguide_worker::storage::{S3Credentials, S3Options, Storage};
@@ -15,7 +15,7 @@ pub(crate) async fn of(lab: &Lab) -> Storage {
     Storage::s3(options).await
 }
 
-/// What the lab gives its workers under this name.
+/// The value of a variable that the lab sets for its workers.
 pub(crate) fn env(lab: &Lab, name: &str) -> String {
     let mut env = lab.env().into_iter();
     env.find_map(|(known, value)| (known == name).then_some(value))

@@ -1,18 +1,19 @@
-//! Child processes that do not outlive whoever started them.
+//! Child processes that do not outlive their parent.
 
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::failure::{Doing, Failure};
 
-/// How long a killed group may take to be gone from the process table.
-const GONE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a killed group may take to leave the process table.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A child process in a process group of its own, so that a terminal's Ctrl-C reaches it through us
-/// only. Dropped, it is killed with everything it started, and gone before the drop is over.
+/// A child process in a separate process group, so that only this process gets a terminal's Ctrl-C. When it is dropped,
+/// it is killed with everything that it started, and the drop waits until they are gone.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: &'static str,
@@ -20,7 +21,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`; `name` is what failures call it.
+    /// Starts `command`; errors call it `name`.
     pub(crate) fn start(name: &'static str, command: &mut Command) -> Result<Self, Failure> {
         let child = command
             .process_group(0)
@@ -34,12 +35,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What it prints, if its stdout is piped and nobody has taken it before.
+    /// Its stdout, if that is piped and was not taken before.
     pub(crate) fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
-    /// What it complains about, if its stderr is piped and nobody has taken it before.
+    /// Its stderr, if that is piped and was not taken before.
     pub(crate) fn take_stderr(&mut self) -> Option<ChildStderr> {
         self.child.stderr.take()
     }
@@ -53,12 +54,12 @@ impl Process {
             .doing(format_args!("waiting for {name}"))
     }
 
-    /// Sends SIGTERM; nothing if it has ended.
+    /// Sends SIGTERM, or nothing if it has ended.
     pub(crate) fn terminate(&self) -> Result<(), Failure> {
         self.signal(Signal::TERM)
     }
 
-    /// Sends SIGKILL; nothing if it has ended.
+    /// Sends SIGKILL, or nothing if it has ended.
     pub(crate) fn kill(&self) -> Result<(), Failure> {
         self.signal(Signal::KILL)
     }
@@ -71,7 +72,7 @@ impl Process {
         }
     }
 
-    /// Its group, whose number is its own id: safe to signal until it was waited for.
+    /// Its group, which has the same number as its id. It is safe to signal until the process was waited for.
     fn group(&self) -> Option<Pid> {
         let id = i32::try_from(self.id()?).ok()?;
         Pid::from_raw(id)
@@ -83,11 +84,11 @@ impl Drop for Process {
         let Some(group) = self.group() else {
             return;
         };
-        // Gone already is as good.
+        // It may be gone already.
         let _ = kill_process_group(group, Signal::KILL);
         let killed = Instant::now();
-        while killed.elapsed() < GONE_WITHIN {
-            // Ours is reaped here, its children by init: until then the group exists.
+        while killed.elapsed() < KILL_TIMEOUT {
+            // The group exists until this process has reaped the child, and init its children.
             let reaped = !matches!(self.child.try_wait(), Ok(None));
             if reaped && test_kill_process_group(group).is_err() {
                 return;
@@ -97,10 +98,26 @@ impl Drop for Process {
     }
 }
 
+/// Runs a command to its end; its status, stdout and stderr.
+pub(crate) async fn output(
+    name: &'static str,
+    command: &mut Command,
+) -> Result<(ExitStatus, String, String), Failure> {
+    let mut process = Process::start(name, command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let (mut out, mut err) = (String::new(), String::new());
+    if let (Some(mut stdout), Some(mut stderr)) = (process.take_stdout(), process.take_stderr()) {
+        let read = tokio::try_join!(
+            stdout.read_to_string(&mut out),
+            stderr.read_to_string(&mut err)
+        );
+        read.doing(format_args!("reading the output of {name}"))?;
+    }
+    Ok((process.wait().await?, out, err))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Stdio;
     use tokio::io::{AsyncBufReadExt, BufReader};
 
     #[tokio::test]

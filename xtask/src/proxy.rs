@@ -1,4 +1,4 @@
-//! Servers on this machine are reached directly, whatever proxy the environment names.
+//! Servers on this machine are reached directly, even if the environment names a proxy.
 
 use std::env;
 use std::io;
@@ -18,8 +18,8 @@ const PROXIES: [&str; 6] = [
 ];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// Starts this program again in its own place, with loopback among the exceptions, if there is a
-/// proxy and it would be asked for loopback. (A process cannot change its own environment safely.)
+/// Replaces this process by the same program with loopback among the exceptions, if the environment names a proxy that
+/// would be used for loopback. (A process cannot change its own environment safely.)
 pub(crate) fn spare_loopback() -> Result<(), Failure> {
     let exceptions = EXCEPTIONS.map(|name| env::var(name).unwrap_or_default());
     let named = PROXIES.iter().any(|name| env::var_os(name).is_some());
@@ -33,7 +33,7 @@ pub(crate) fn spare_loopback() -> Result<(), Failure> {
             .envs(EXCEPTIONS.map(|name| (name, &list)))
             .exec()
     });
-    // It returns only if it has failed.
+    // `exec` returns only if it has failed.
     again
         .and_then(Err::<(), io::Error>)
         .doing("starting again without a proxy for loopback")

@@ -1,4 +1,4 @@
-//! `cargo xtask template-check`: the templates, tried out.
+//! `cargo xtask template-check`: the tests of the templates.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,11 +10,11 @@ use crate::failure::Failure;
 use crate::process::Process;
 use crate::session::{Ended, Session};
 
-/// Tries the templates: generates workers and has them formatted, linted, built, tested and run
+/// Generate workers from the templates, and format, lint, build, test and run them
 ///
-/// It needs the command cargo-generate, and minutes. What needs a tool that is not on PATH (just, hadolint,
-/// cfn-lint, check-jsonschema, buildah) is skipped and named, unless TEMPLATE_CHECK_TOOLS demands it, as
-/// in TEMPLATE_CHECK_TOOLS="just hadolint". Nothing is left behind but what is built, in `target/tmp`.
+/// It needs the command cargo-generate and takes some minutes. A test that needs a tool which is not on PATH (just,
+/// hadolint, cfn-lint, check-jsonschema, buildah) is skipped with a message, unless TEMPLATE_CHECK_TOOLS requires the
+/// tool, as in TEMPLATE_CHECK_TOOLS="just hadolint". Only build output is left behind, in `target/tmp`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Only tests whose names contain this
@@ -49,7 +49,7 @@ async fn check(options: &Options, scratch: &Path) -> Result<(), Failure> {
         .args(["test", "--package", "xtask", "--test", "template", "--"])
         .args(&options.filter)
         .arg("--nocapture")
-        // Their folders go with the session, also when Ctrl-C ends it.
+        // Their folders are removed with the session, also after Ctrl-C.
         .env("TMPDIR", scratch);
     let status = Process::start("cargo test", &mut tests)?.wait().await?;
     if status.success() {

@@ -1,3 +1,3 @@
-//! What the worker of the kill test and of the soak does for a living.
+//! The jobs of the kill tests, the soak and the fault matrix.
 
 pub mod work;

@@ -1,4 +1,4 @@
-//! The worker that the tests of this package run as a process: the least that shows what a worker does.
+//! The worker that the tests of this package run as a process: two small handlers.
 
 use reefguide_worker::prelude::*;
 
@@ -14,7 +14,7 @@ struct Input {
 #[derive(Serialize, JsonSchema)]
 struct Output {}
 
-/// Writes the number to a file. Unless it is 13: then it panics.
+/// Writes the number to a file, or panics if it is 13.
 struct Test;
 
 #[async_trait]

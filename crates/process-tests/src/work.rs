@@ -1,4 +1,4 @@
-//! Jobs whose payload says what is to happen, and the outputs that each has to leave. The fault matrix has them too.
+//! Jobs whose payload says how they end, and the outputs that each must store. The fault matrix uses them, too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use reefguide_worker::prelude::*;
 /// The job type.
 pub const WORK: &str = "WORK";
 
-/// More than one request takes: such a file is uploaded in parts.
+/// Large enough for a multipart upload.
 const LARGE: usize = 17 << 20;
 
 /// What a job does in the end.
@@ -20,17 +20,17 @@ const LARGE: usize = 17 << 20;
 pub enum Does {
     /// It succeeds.
     Succeed,
-    /// It succeeds, and a program of its own has written the outputs.
+    /// It succeeds with outputs that a program wrote.
     Program,
-    /// It fails with an error at first that goes away.
+    /// It fails with a retryable error at the first attempt, then succeeds.
     Retry,
     /// It panics.
     Panic,
-    /// It fails for good.
+    /// It fails with a permanent error.
     Fail,
     /// It does not end by itself.
     Hang,
-    /// It takes its process with it.
+    /// It aborts its process.
     Abort,
 }
 
@@ -39,11 +39,11 @@ pub enum Does {
 pub struct Work {
     /// What it does in the end.
     pub does: Does,
-    /// Tells payloads apart, and the outputs too.
+    /// Makes payloads and outputs distinct.
     pub mark: u32,
     /// The size of the largest output.
     pub size: usize,
-    /// How long it takes.
+    /// How long it takes, in milliseconds.
     pub ms: u64,
 }
 
@@ -65,21 +65,21 @@ impl Work {
         self
     }
 
-    /// The same, but it takes this long.
+    /// The same with this duration in milliseconds.
     #[must_use]
     pub fn taking(mut self, ms: u64) -> Self {
         self.ms = ms;
         self
     }
 
-    /// What is stored when it has succeeded: paths and bytes.
+    /// The outputs of a success: paths and bytes.
     pub fn outputs(&self) -> BTreeMap<String, Vec<u8>> {
         let mark = self.mark.to_string().into_bytes();
         if self.does == Does::Program {
             return BTreeMap::from([("mark.txt".to_owned(), mark)]);
         }
         let mut bytes = vec![b'.'; self.size];
-        // Every piece is another, so that none can stand for one that is missing.
+        // Every piece differs, so that a missing one cannot go unnoticed.
         for (piece, nth) in bytes.chunks_mut(1 << 20).zip(0..) {
             piece[0] = nth;
         }
@@ -89,13 +89,13 @@ impl Work {
         ])
     }
 
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
-    /// As it says, or when the outputs cannot be written.
+    /// If the payload says so, or if the outputs cannot be written.
     ///
     /// # Panics
-    /// If it says so.
+    /// If the payload says so.
     pub async fn run(self, ctx: &JobContext) -> Result<(), JobError> {
         let time = tokio::time::sleep(Duration::from_millis(self.ms));
         if self.does == Does::Program {

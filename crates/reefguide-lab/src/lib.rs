@@ -23,6 +23,7 @@ mod s3;
 mod server;
 mod store;
 mod token;
+pub mod update;
 
 pub use audit::{Outputs, Violation};
 pub use builder::LabBuilder;

@@ -1,4 +1,4 @@
-//! Connections, plain or encrypted.
+//! Accepts connections, plain or encrypted.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::sink::Sink;
 
-/// Serves until connections cannot be accepted any more.
+/// Serves until a connection cannot be accepted.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -30,7 +30,7 @@ pub(crate) async fn serve(
         match tls.clone() {
             None => drop(tokio::spawn(connection(stream, sink))),
             Some(tls) => drop(tokio::spawn(async move {
-                // A client that has no trust in it says so itself.
+                // A client that does not trust the certificate reports that itself.
                 if let Ok(stream) = tls.accept(stream).await {
                     connection(stream, sink).await;
                 }
@@ -44,7 +44,7 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
         let sink = sink.clone();
         async move { sink.answer(request).await }
     });
-    // A client that goes away in the middle is its own business.
+    // A client may disconnect at any time.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;

@@ -1,4 +1,4 @@
-//! Bodies of answers: a text, or as many bytes as asked for.
+//! Bodies of answers: a text, or a number of bytes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::CONTENT_TYPE;
 
-/// What every read is served from, again and again.
+/// The bytes that downloads repeat.
 static BLOCK: LazyLock<Bytes> = LazyLock::new(|| {
     let mut block = vec![0; 1 << 20];
     fastrand::Rng::with_seed(1).fill(&mut block);
@@ -28,7 +28,7 @@ impl Answer {
         Self::bytes(0)
     }
 
-    /// So many bytes of no meaning.
+    /// This many arbitrary bytes.
     pub(crate) fn bytes(left: u64) -> Self {
         let text = Bytes::new();
         Self { text, left }

@@ -1,17 +1,17 @@
-//! ListObjects, both versions. Keys are plain: nothing in them needs escaping.
+//! ListObjects, versions 1 and 2. No key needs escaping.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::sink::ETAG;
 
-/// What S3 lists at once.
+/// The page size of S3.
 const PAGE: usize = 1000;
 
 /// The page of `objects`, sizes by their keys, that `query` asks for.
 pub(crate) fn page(objects: &BTreeMap<String, u64>, query: &HashMap<String, String>) -> String {
     let given = |name: &str| query.get(name).map_or("", String::as_str);
     let prefix = given("prefix");
-    // A listing goes on after the last name of the page before, whatever a version calls that.
+    // A listing continues after the last name of the page before; its parameter depends on the version.
     let after = ["continuation-token", "marker", "start-after"].map(given);
     let after = after.into_iter().max().unwrap_or_default();
     let most = given("max-keys").parse().unwrap_or(PAGE).min(PAGE);
@@ -48,7 +48,7 @@ pub(crate) fn page(objects: &BTreeMap<String, u64>, query: &HashMap<String, Stri
     )
 }
 
-/// The folder below `prefix` that `key` is in, if folders are asked for.
+/// The folder below `prefix` that `key` is in, if there is a delimiter.
 fn folder<'k>(key: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
     if delimiter.is_empty() {
         return None;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_where_the_one_before_ended() {
+    fn a_page_continues_where_the_one_before_ended() {
         let first = listed(&[("max-keys", "3")]);
         assert_eq!(names(&first, "Key"), ["a/1", "a/2", "b/3"]);
         assert_eq!(names(&first, "NextContinuationToken"), ["b/3"]);

@@ -1,4 +1,4 @@
-//! The servers that `cargo xtask bench` measures against, as a process of their own.
+//! The servers that `cargo xtask bench` measures against, as a separate process.
 //!
 //! It prints the environment a client needs, one `NAME=value` a line, then an empty line, and serves until its
 //! stdin ends.
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use self::sink::Sink;
 
-/// What is served, and how.
+/// The kind of server.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -28,18 +28,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Server {
-    /// Swallows what is stored, keeps names and sizes, and makes up what is read
+    /// Discard uploads but for names and sizes, and generate downloads
     Sink {
-        /// Serves HTTPS, and leaves its certificate in this file
+        /// Serve HTTPS, and write the certificate to this file
         #[arg(long, value_name = "FILE")]
         tls: Option<PathBuf>,
-        /// Waits so many milliseconds before each answer
+        /// Wait this many milliseconds before each answer
         #[arg(long, default_value_t = 0, value_name = "MS")]
         delay: u64,
     },
     /// The lab's S3
     Lab {
-        /// Where it keeps its objects
+        /// The folder for its objects
         #[arg(long, value_name = "FOLDER")]
         data: PathBuf,
     },

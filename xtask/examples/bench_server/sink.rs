@@ -1,4 +1,4 @@
-//! As much of S3 as transfers need, with nothing stored but names and sizes. Signatures are not checked.
+//! The part of S3 that transfers need. It stores only names and sizes, and does not check signatures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use crate::answer::{Answer, xml};
 use crate::listing;
 
-/// Of every object and part. Its suffix says that it is no MD5, so that nobody compares it with one.
+/// The ETag of every object and part. Its suffix says that it is not an MD5, so that no client compares it with one.
 pub(crate) const ETAG: &str = "00000000000000000000000000000000-1";
 
 /// The server.
@@ -27,7 +27,7 @@ pub(crate) struct Sink {
     stored: Arc<Mutex<Stored>>,
 }
 
-/// What is known of what was stored, whatever the bucket.
+/// The names and sizes of what was stored, in any bucket.
 #[derive(Default)]
 struct Stored {
     /// Sizes by key.
@@ -44,14 +44,14 @@ impl Sink {
         Self { delay, stored }
     }
 
-    /// Answers one request. Requests nobody should send get 501, so that they are seen.
+    /// Answers one request. Unexpected requests get 501, so that they are noticed.
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let (head, body) = request.into_parts();
         let Ok(size) = swallow(&head.headers, body).await else {
-            // The connection broke: nobody reads this.
+            // The connection broke, so the answer is never read.
             return Ok(status(StatusCode::BAD_REQUEST));
         };
         if !self.delay.is_zero() {
@@ -146,7 +146,7 @@ impl Sink {
     }
 }
 
-/// Reads a body to its end, and returns the size of what it stores: signed in chunks, it is longer itself.
+/// Reads a body to its end and returns the size of its content. A body that is signed in chunks is longer than that.
 async fn swallow(headers: &HeaderMap, mut body: Incoming) -> Result<u64, hyper::Error> {
     let mut read = 0;
     while let Some(frame) = body.frame().await {
@@ -172,7 +172,7 @@ fn read(method: &Method, size: u64, range: Option<&HeaderValue>) -> Response<Ans
     headers.insert(LAST_MODIFIED, date);
     if range.is_some() {
         let place = format!("bytes {first}-{}/{size}", end - 1);
-        // Digits and signs only, so that it is a value.
+        // Always a valid value: it has only digits and signs.
         headers.extend(
             HeaderValue::from_str(&place)
                 .ok()
@@ -183,7 +183,7 @@ fn read(method: &Method, size: u64, range: Option<&HeaderValue>) -> Response<Ans
     tagged(answer)
 }
 
-/// The first byte that `range` asks for and the one after its last; `None` if it asks for none there is.
+/// The first byte of `range` and the one after its last; `None` if the object has none of its bytes.
 fn parse_range(range: &str, size: u64) -> Option<(u64, u64)> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let first = first.parse().ok()?;

@@ -1,4 +1,4 @@
-//! A certificate that is made at the start and trusted by nobody else.
+//! A self-signed certificate, made at the start.
 
 use std::error::Error;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::TlsAcceptor;
 
-/// Makes a certificate, leaves it in the file `certificate`, and serves with it.
+/// Makes a certificate, writes it to the file `certificate`, and serves with it.
 pub(crate) fn acceptor(certificate: &Path) -> Result<TlsAcceptor, Box<dyn Error>> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     std::fs::write(certificate, made.cert.pem())?;

@@ -1,4 +1,4 @@
-//! What is moved, and the files it is made of.
+//! The files that are moved, and in which direction.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing, Failure};
 
-/// So many files of one size.
+/// A number of files of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Load {
     name: &'static str,
     pub(super) files: u64,
     size: u64,
-    /// Whether its files have a length only, and take no room on disk.
+    /// Whether its files are sparse, and take no room on disk.
     sparse: bool,
 }
 
-/// All loads that are moved unless others are asked for.
+/// The loads of a default run.
 const LOADS: [Load; 3] = [
     Load::new("1x1GiB", 1, 1 << 30),
     Load::new("2000x16KiB", 2000, 16 << 10),
     Load::new("20x32MiB", 20, 32 << 20),
 ];
 
-/// What is moved only if it is asked for: does memory stay bounded?
+/// A case only on request: it shows whether memory stays bounded.
 const HUGE: Case = Case {
     load: Load {
         sparse: true,
@@ -48,12 +48,12 @@ impl Load {
         self.files * self.size
     }
 
-    /// Whether its files, more than their bytes, are what takes time.
+    /// Whether the number of its files, rather than of its bytes, takes the time.
     pub(super) fn is_of_many(self) -> bool {
         self.files > 1000
     }
 
-    /// What clients are given to move, below `folder`: the folder, or the one file in it.
+    /// The path that clients move, below `folder`: the folder, or its only file.
     pub(super) fn place(self, folder: &str) -> String {
         match self.files {
             1 => format!("{folder}/{}", file_name(0)),
@@ -61,7 +61,7 @@ impl Load {
         }
     }
 
-    /// Makes its files below `data`, if they are not there, and returns their folder.
+    /// Creates its files below `data` unless they exist, and returns their folder.
     pub(super) fn make(self, data: &Path) -> Result<PathBuf, Failure> {
         let folder = data.join(self.name);
         if self.is_in(&folder) {
@@ -72,7 +72,7 @@ impl Load {
         Ok(folder)
     }
 
-    /// Whether `folder` has its files, as many and as long.
+    /// Whether `folder` has files of its number and size.
     pub(super) fn is_in(self, folder: &Path) -> bool {
         let sizes = || -> io::Result<Vec<u64>> {
             let entries = fs::read_dir(folder)?;
@@ -88,7 +88,7 @@ impl Load {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
-        // The same on every machine, and nothing a compressor could make smaller.
+        // The same bytes on every machine, and incompressible.
         let mut block = vec![0; 1 << 20];
         fastrand::Rng::with_seed(self.files).fill(&mut block);
         for number in 0..self.files {
@@ -112,14 +112,14 @@ fn file_name(number: u64) -> String {
     format!("{number:05}.bin")
 }
 
-/// Which way.
+/// The direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Up,
     Down,
 }
 
-/// A load and which way it goes.
+/// A load and its direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) load: Load,
@@ -127,7 +127,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Every case that is usual.
+    /// The cases of a default run.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let both = [Direction::Up, Direction::Down];
         LOADS

@@ -15,16 +15,16 @@ use super::server::BUCKET;
 pub(super) enum Tool {
     /// The example `transfer` of the SDK
     Ours,
-    /// Of Peak, in Go
+    /// By Peak, in Go
     S5cmd,
-    /// Of Amazon, in Python
+    /// By Amazon, in Python
     Aws,
     /// In Go
     Rclone,
 }
 
 impl Tool {
-    /// What it is called, on the command line too.
+    /// Its name, also on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -40,7 +40,7 @@ impl Tool {
 pub(super) struct Client {
     pub(super) tool: Tool,
     pub(super) executable: PathBuf,
-    /// As it says itself.
+    /// The version that it prints.
     pub(super) version: String,
 }
 
@@ -53,8 +53,8 @@ impl Client {
             _ => "version",
         };
         let output = Command::new(&executable).arg(flag).output().ok()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let first = said.lines().next().unwrap_or_default();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let first = printed.lines().next().unwrap_or_default();
         // "rclone v1.60.1", "aws-cli/1.45 Python/3.11 …", "v2.3.0-991c9fb"
         let version = first
             .split_whitespace()
@@ -67,8 +67,8 @@ impl Client {
         })
     }
 
-    /// The arguments that move `case` between the folder `local` and what lies below `prefix`: the
-    /// command its documentation gives for that, and its default settings.
+    /// The arguments that move `case` between the folder `local` and the objects below `prefix`: the command in the tool's
+    /// documentation, with default settings.
     pub(super) fn arguments(&self, case: Case, local: &Path, prefix: &str) -> Vec<OsString> {
         let several = case.load.files > 1;
         let local = case.load.place(&local.to_string_lossy());
@@ -105,7 +105,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The program behind `found`: the start of a wrapper in a scripting language is not the tool's own.
+/// The program behind `found`: the time to start a wrapper script is not that of the tool.
 fn real(found: &Path, tool: Tool) -> PathBuf {
     let mut real = found.to_owned();
     let pyenv = Command::new("pyenv").args(["which", tool.name()]).output();

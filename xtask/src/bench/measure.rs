@@ -1,4 +1,4 @@
-//! One run of a client, and what it took.
+//! Measures one run of a client.
 
 use std::fs;
 use std::process::Stdio;
@@ -13,19 +13,19 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::failure::{Doing, Failure};
 use crate::process::Process;
 
-/// How often the peak of its memory is read: it is gone once the client has ended.
-const LOOKS_EVERY: Duration = Duration::from_millis(5);
+/// How often the peak of its memory is read: the kernel forgets it when the client ends.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 /// How long one run may take.
-const ENDS_WITHIN: Duration = Duration::from_secs(300);
+const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What one run took.
+/// The figures of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Run {
     /// Seconds on the clock.
     pub(super) wall: f64,
-    /// Seconds on the processor, with those the kernel spent for it.
+    /// Seconds of CPU time, including the time in the kernel.
     pub(super) cpu: f64,
-    /// The most memory it held at once, in bytes.
+    /// Its peak memory, in bytes.
     pub(super) peak: u64,
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn measure(name: &'static str, command: &mut Command) -> Result
     let began = Instant::now();
     let mut process = Process::start(name, command)?;
     let id = process.id().unwrap_or_default();
-    // Not waited for but seen to end: its figures are readable until somebody waits.
+    // Observes the end without reaping the process, whose figures can be read until then.
     let mut ended = spawn_blocking(move || {
         let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -43,18 +43,18 @@ pub(super) async fn measure(name: &'static str, command: &mut Command) -> Result
         (waited, began.elapsed())
     });
     let mut peak = 0;
-    let mut looks = interval(LOOKS_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut samples = interval(SAMPLE_INTERVAL);
+    samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watch = async {
         loop {
             tokio::select! {
                 biased;
                 ended = &mut ended => break ended,
-                _ = looks.tick() => peak = memory(id).unwrap_or(0).max(peak),
+                _ = samples.tick() => peak = memory(id).unwrap_or(0).max(peak),
             }
         }
     };
-    let watched = timeout(ENDS_WITHIN, watch).await;
+    let watched = timeout(RUN_TIMEOUT, watch).await;
     let (waited, wall) = watched
         .doing(format_args!("waiting for {name}"))?
         .doing(format_args!("waiting for {name}"))?;
@@ -62,7 +62,7 @@ pub(super) async fn measure(name: &'static str, command: &mut Command) -> Result
         .transpose()
         .doing(format_args!("waiting for {name}"))?;
     let stat = fs::read_to_string(format!("/proc/{id}/stat"));
-    let ticks = ticks(&stat.doing("reading what a client took")?);
+    let ticks = ticks(&stat.doing("reading the CPU time of a client")?);
     let status = process.wait().await?;
     if !status.success() {
         return Err(Failure::new(format!("{name}: {status}")));
@@ -87,9 +87,9 @@ fn high_water(status: &str) -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-/// Clock ticks in `/proc/ID/stat`, its own and those of children it waited for.
+/// Clock ticks in `/proc/ID/stat`, its own and those of the children that it has reaped.
 fn ticks(stat: &str) -> Option<u64> {
-    // The name, in parentheses, may have anything in it. Behind it, the state is field 3.
+    // The name, in parentheses, may contain anything. The state after it is field 3.
     let (_, fields) = stat.rsplit_once(')')?;
     let fields = fields.split_whitespace().skip(14 - 3).take(4);
     let ticks: Option<Vec<u64>> = fields.map(|field| field.parse().ok()).collect();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_works_and_holds_memory_is_seen_to() {
+    async fn the_cpu_time_and_memory_of_a_client_are_measured() {
         let script = "x=$(head -c 40000000 /dev/zero | tr '\\0' x); i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
         let run = measure("sh", Command::new("sh").args(["-c", script]))
             .await

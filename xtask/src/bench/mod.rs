@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast, and at what cost, next to the usual tools.
+//! `cargo xtask bench`: time, CPU and memory, compared with the usual tools.
 
 mod case;
 mod client;
@@ -24,7 +24,7 @@ use crate::failure::{Doing, Failure};
 use crate::proxy;
 use crate::session::{Ended, Session};
 
-/// Measures; figures are for people, and fail nothing
+/// Measure time, CPU and memory; the figures fail nothing
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -36,29 +36,29 @@ enum What {
     Storage(Storage),
 }
 
-/// Moves files with the SDK and with s5cmd, aws and rclone, and compares time, CPU and memory
+/// Move files with the SDK and with s5cmd, aws and rclone, and compare time, CPU and memory
 ///
-/// Every tool is a process of its own with its default settings. A round runs each of them once, and every other round goes
-/// backwards, so that drift hits all alike. Peers that are not on PATH are skipped. Whatever the figures, it exits with 0: a
-/// benchmark is no test. Only on Linux: memory and CPU are read from `/proc`.
+/// Every tool is a process with its default settings. A round runs each tool once, and every second round reverses the
+/// order, so that drift affects all tools equally. Peers that are not on PATH are skipped. The exit code is 0 whatever the
+/// figures are: a benchmark is not a test. Linux only: memory and CPU are read from `/proc`.
 #[derive(Args, Debug)]
 struct Storage {
-    /// How often each tool runs
+    /// How many times each tool runs
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: u32,
-    /// What is measured against
+    /// The server to measure against
     #[arg(long, value_enum, default_value = "sink", value_name = "SERVER")]
     server: Kind,
-    /// Only these cases, such as `1x1GiB-up` [default: all but `1x10GiB-up`]
+    /// Run only these cases, such as `1x1GiB-up` [default: all but `1x10GiB-up`]
     #[arg(long, value_parser = Case::named, num_args = 1.., value_name = "NAME")]
     case: Vec<Case>,
-    /// Only these peers [default: all]
+    /// Run only these peers [default: all]
     #[arg(long, value_enum, num_args = 1.., value_name = "NAME")]
     peer: Vec<Tool>,
-    /// The profile to build with; `bench-fast` builds in less time
+    /// The build profile; `bench-fast` builds in less time
     #[arg(long, default_value = "release", value_name = "NAME")]
     profile: String,
-    /// Puts the figures into docs/src/benchmarks.md
+    /// Write the figures into docs/src/benchmarks.md
     #[arg(long)]
     write_table: bool,
 }
@@ -115,7 +115,7 @@ async fn storage(options: Storage, scratch: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ours, and the peers that are here.
+/// Ours, and the peers on PATH.
 fn clients(transfer: PathBuf, peers: &[Tool]) -> Vec<Client> {
     let mut clients = vec![Client {
         tool: Tool::Ours,
@@ -139,7 +139,7 @@ struct Bench<'s> {
     server: Server,
     data: PathBuf,
     scratch: &'s Path,
-    /// How many there were. Each has a place of its own on the server: some clients leave out what is there.
+    /// The number of runs. Each run has its own place on the server, because some clients skip objects that exist.
     runs: u32,
 }
 
@@ -197,9 +197,9 @@ impl Bench<'_> {
     }
 
     async fn download(&self, client: &Client, case: Case, seed: &str) -> Result<Run, Failure> {
-        // Many files go to a file system in memory, if there is one: one on a disk remembers for minutes which files
-        // were deleted, and to find room among them is then what is measured. Large ones go to the disk, as they do
-        // in a worker.
+        // Many files go to a file system in memory, if there is one: after deletions, a file system on disk takes longer
+        // to allocate files for some minutes, which would be measured instead. Large files go to the disk, as in a
+        // worker.
         let memory = Path::new("/dev/shm");
         let place = if case.load.is_of_many() && memory.is_dir() {
             memory
@@ -233,7 +233,7 @@ impl Bench<'_> {
         let mut command = Command::new(&client.executable);
         command
             .args(client.arguments(case, local, prefix))
-            // Nobody's settings are to matter, and nobody is to be asked for credentials.
+            // Without the settings and credentials of the person at this machine.
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("HOME", self.scratch)
@@ -251,11 +251,11 @@ impl Bench<'_> {
         {
             command.env("AWS_CA_BUNDLE", certificate);
         }
-        let complaints = self.scratch.join("complaints");
-        let file = fs::File::create(&complaints).doing("keeping what a client complains about")?;
+        let stderr = self.scratch.join("stderr");
+        let file = fs::File::create(&stderr).doing("creating a file for the stderr of a client")?;
         let run = measure(client.tool.name(), command.stderr(file)).await;
         run.inspect_err(|_| {
-            eprintln!("{}", fs::read_to_string(&complaints).unwrap_or_default());
+            eprintln!("{}", fs::read_to_string(&stderr).unwrap_or_default());
         })
     }
 }

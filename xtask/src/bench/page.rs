@@ -1,4 +1,4 @@
-//! The page of the book that shows the figures, with how they came about.
+//! The page of the book that shows the figures and how they were measured.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::failure::{Doing, Failure};
 
-/// Puts `figures` of `server` into the page, in the place of those there were.
+/// Replaces the figures of `server` on the page by `figures`.
 pub(super) fn write(server: &str, figures: &str) -> Result<PathBuf, Failure> {
     let page = crate::workspace().join("docs/src/benchmarks.md");
     let doing = format!("writing figures to {}", page.display());
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_of_one_server_replace_those_of_the_same() {
+    fn new_figures_of_a_server_replace_its_old_ones() {
         let page = "a\n<!-- begin sink -->\nold\n<!-- end sink -->\nb\n<!-- begin lab -->\n<!-- end lab -->\n";
         let once = replaced(page, "sink", "new").unwrap();
         assert_eq!(

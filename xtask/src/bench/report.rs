@@ -1,4 +1,4 @@
-//! Figures of many runs, put together.
+//! Tables of the figures of many runs.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
@@ -8,7 +8,7 @@ use super::client::Tool;
 use super::measure::Run;
 use super::server::Kind;
 
-/// The most that ours should take; with `None` the project wants nothing.
+/// The most that ours should take; `None` is no target.
 struct Targets {
     /// Time, as a share of s5cmd's.
     of_s5cmd: Option<f64>,
@@ -21,7 +21,7 @@ struct Targets {
 }
 
 impl Targets {
-    /// Time and CPU are compared where the client is what is measured: not against a server that stores.
+    /// Time and CPU have targets only against the sink, where the client is the bottleneck.
     fn of(server: Kind, case: Case) -> Self {
         let small = case.load.is_of_many();
         let up = case.direction == Direction::Up;
@@ -53,7 +53,7 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// What is typical: medians, and the highest of the peaks.
+    /// The medians, and the highest peak.
     fn typical(&self) -> Run {
         let of = |figure: fn(&Run) -> f64| median(self.runs.iter().map(figure));
         Run {
@@ -76,7 +76,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-/// Ours against its peers, a row a case, with what the targets say. Series of one case follow one another.
+/// Ours compared with its peers and the targets, one row for each case. Series of a case follow one another.
 pub(super) fn comparison(server: Kind, all: &[Series]) -> String {
     let mut table = table([
         "case",
@@ -134,7 +134,7 @@ pub(super) fn comparison(server: Kind, all: &[Series]) -> String {
     text(&mut table, [1, 2, 3, 4])
 }
 
-/// What every tool took.
+/// The figures of every tool.
 pub(super) fn figures(all: &[Series]) -> String {
     let mut table = table([
         "case",
@@ -163,7 +163,7 @@ pub(super) fn figures(all: &[Series]) -> String {
     text(&mut table, [2, 3, 4, 5, 6, 7])
 }
 
-/// Without the peer to compare with there is none.
+/// `-` without a peer to compare with.
 fn ratio(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"))
 }
@@ -172,7 +172,7 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// A table that Markdown reads, too.
+/// A table that is also Markdown.
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).force_no_tty();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_stores_is_measured_for_memory_alone() {
+    fn a_server_that_stores_has_a_target_for_memory_alone() {
         insta::assert_snapshot!(comparison(Kind::Lab, &all()[..5]), @r"
         | case        | time / s5cmd | time / fastest peer | CPU / s5cmd | peak MiB | targets             |
         |-------------|--------------|---------------------|-------------|----------|---------------------|

@@ -1,4 +1,4 @@
-//! The server that is measured against, in a process of its own.
+//! The server that is measured against, as a separate process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,15 +16,15 @@ use super::case::Load;
 use crate::failure::{Doing, Failure};
 use crate::process::Process;
 
-/// The bucket of everything.
+/// The only bucket.
 pub(super) const BUCKET: &str = "bench";
 /// How long it may take until it listens.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is served, and how.
+/// The kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
-    /// Swallows what is stored and makes up what is read: the client is what is measured
+    /// Discards uploads and generates downloads, so that only the client is measured
     Sink,
     /// The same over TLS
     SinkTls,
@@ -45,10 +45,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A server that runs.
+/// A running server.
 pub(super) struct Server {
     kind: Kind,
-    /// What clients need to reach it, as the AWS tools name it.
+    /// The variables that clients need to reach it, with the names of the AWS tools.
     pub(super) environment: BTreeMap<String, String>,
     storage: Storage,
     _process: Process,
@@ -69,7 +69,7 @@ impl Server {
         };
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start("the server", &mut command)?;
-        let environment = timeout(READY_WITHIN, environment(&mut process)).await;
+        let environment = timeout(START_TIMEOUT, environment(&mut process)).await;
         let mut environment = environment.doing("waiting for the server")??;
         let plain = environment.remove("PLAIN_ENDPOINT_URL");
         let given = |name: &str| environment.get(name).cloned();
@@ -89,7 +89,7 @@ impl Server {
         })
     }
 
-    /// Fails unless `load`, and nothing else, lies below `prefix`.
+    /// Fails unless exactly `load` is stored below `prefix`.
     pub(super) async fn check(&self, load: Load, prefix: &str) -> Result<(), Failure> {
         let objects = self.storage.list(&folder(prefix)?).await;
         let objects = objects.doing("listing what was uploaded")?;
@@ -98,14 +98,14 @@ impl Server {
             return Ok(());
         }
         Err(Failure::new(format!(
-            "uploaded were {} objects with {bytes} bytes, not {} with {}",
+            "{} objects with {bytes} bytes were uploaded, not {} with {}",
             objects.len(),
             load.files,
             load.bytes()
         )))
     }
 
-    /// Makes room. The sink has nothing to remove but names.
+    /// Deletes what was uploaded. The sink stores only names.
     pub(super) async fn clear(&self, prefix: &str) -> Result<(), Failure> {
         if self.kind == Kind::Lab {
             let deleted = self.storage.delete_folder(&folder(prefix)?).await;
@@ -120,7 +120,7 @@ fn folder(prefix: &str) -> Result<StorageUri, Failure> {
     uri.parse().doing("naming a folder")
 }
 
-/// What it prints before it serves.
+/// The variables that it prints before it serves.
 async fn environment(process: &mut Process) -> Result<BTreeMap<String, String>, Failure> {
     let mut environment = BTreeMap::new();
     let Some(stdout) = process.take_stdout() else {

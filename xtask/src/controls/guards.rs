@@ -1,6 +1,6 @@
-//! The guards, and what their absence does.
+//! The guards, and the violations without them.
 
-/// A guard of the library: what keeps a promise in one place of its text.
+/// A guard of the library: a piece of its source text that keeps a promise.
 #[derive(Debug)]
 pub(super) struct Guard {
     pub(super) name: &'static str,
@@ -8,11 +8,11 @@ pub(super) struct Guard {
     pub(super) file: &'static str,
     /// The guard's text, which the file has exactly once.
     pub(super) text: &'static str,
-    /// The same without the guard.
+    /// The text that replaces it to remove the guard.
     pub(super) without: &'static str,
-    /// The cases of the fault matrix that show it: parts of their names, with commas between.
+    /// The cases of the fault matrix that must notice: parts of their names, separated by commas.
     pub(super) cases: &'static str,
-    /// The invariants of which one has to be violated then.
+    /// The invariants, one of which must be violated then.
     pub(super) caught_by: &'static [&'static str],
 }
 
@@ -50,7 +50,7 @@ pub(super) const GUARDS: &[Guard] = &[
         caught_by: &["outputs"],
     },
     Guard {
-        name: "take back what was stored",
+        name: "roll back what was stored",
         file: "crates/reefguide-worker/src/storage/publish.rs",
         text: "            let (removed, left) = begun.take_back().await;\n",
         without: "            begun.keep();\n            let (removed, left) = (0, 0);\n",

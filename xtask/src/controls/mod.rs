@@ -1,32 +1,31 @@
-//! `cargo xtask controls`: the fault matrix against a library without its guards.
+//! `cargo xtask controls`: runs the fault matrix against a library without its guards.
 
 mod guards;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use clap::Args;
 use comfy_table::Table;
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use self::guards::{GUARDS, Guard};
 use self::tree::Tree;
-use crate::failure::{Doing, Failure};
-use crate::process::Process;
+use crate::failure::Failure;
+use crate::process::output;
 use crate::session::{Ended, Session};
 
-/// Shows that the fault matrix catches what it is for: removes one guard of the library after the other
+/// Check that the fault matrix notices when a guard of the library is missing
 ///
-/// In a copy of the workspace, in `target/controls`, each guard is taken out of the source text by itself, and the cases
-/// of the matrix that should notice are run. They must fail, with a violation of an invariant that the guard keeps; and
-/// they must pass with all guards in place, which is tried first. It takes some ten seconds a guard.
+/// Each guard is removed from the source text of a copy of the workspace, in `target/controls`, one at a time, and the
+/// cases of the matrix that should notice are run. They must fail with a violation of an invariant that the guard keeps.
+/// First they must pass with all guards in place. It takes about ten seconds for each guard.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Only guards whose names contain this
+    /// Remove only guards whose names contain this
     filter: Option<String>,
 }
 
@@ -56,7 +55,7 @@ async fn run(chosen: &[&Guard]) -> Result<(), Failure> {
     if !found.is_empty() {
         return Err(Failure::new(format!(
             "the matrix fails with all guards in place: {}",
-            listed(&found)
+            list(&found)
         )));
     }
     println!(
@@ -75,7 +74,7 @@ async fn run(chosen: &[&Guard]) -> Result<(), Failure> {
         println!(
             "without {}: {}, {:.0} s",
             guard.name,
-            listed(&found),
+            list(&found),
             started.elapsed().as_secs_f64()
         );
         if !guard
@@ -85,19 +84,19 @@ async fn run(chosen: &[&Guard]) -> Result<(), Failure> {
         {
             missed.push(guard.name);
         }
-        table.add_row([guard.name, guard.cases, &listed(&found)]);
+        table.add_row([guard.name, guard.cases, &list(&found)]);
     }
     println!("\n{table}\n");
     if missed.is_empty() {
         return Ok(());
     }
     Err(Failure::new(format!(
-        "nobody notices when these are missing: {}",
+        "the fault matrix does not notice when these are missing: {}",
         missed.join(", ")
     )))
 }
 
-fn listed(found: &BTreeMap<String, usize>) -> String {
+fn list(found: &BTreeMap<String, usize>) -> String {
     if found.is_empty() {
         return "nothing".to_owned();
     }
@@ -122,48 +121,29 @@ async fn violations(folder: &Path, cases: &str) -> Result<BTreeMap<String, usize
             ])
             .args(more)
             .current_dir(folder)
-            // Below the workspace itself all is built that no mutation changes.
+            // In the target folder of the workspace, dependencies are built already.
             .env("CARGO_TARGET_DIR", crate::workspace().join("target"))
             .env("RUST_BACKTRACE", "0")
             .env("MATRIX_ONLY", cases)
             .stdin(Stdio::null());
         command
     };
-    let (status, _, complaints) = said("cargo test --no-run", &mut cargo(&["--no-run"])).await?;
+    let (status, _, err) = output("cargo test --no-run", &mut cargo(&["--no-run"])).await?;
     if !status.success() {
-        return Err(Failure::new(format!(
-            "the matrix does not compile:\n{complaints}"
-        )));
+        return Err(Failure::new(format!("the matrix does not compile:\n{err}")));
     }
-    let (status, out, complaints) = said("the fault matrix", &mut cargo(&[])).await?;
-    let found = counted(&out);
+    let (status, out, err) = output("the fault matrix", &mut cargo(&[])).await?;
+    let found = count_violations(&out);
     if status.success() == found.is_empty() {
         return Ok(found);
     }
     Err(Failure::new(format!(
-        "the fault matrix ended with {status}:\n{out}{complaints}"
+        "the fault matrix ended with {status}:\n{out}{err}"
     )))
 }
 
-/// Runs a command to its end; what it says, and what it complains about.
-async fn said(
-    name: &'static str,
-    command: &mut Command,
-) -> Result<(ExitStatus, String, String), Failure> {
-    let mut process = Process::start(name, command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
-    let (mut out, mut complaints) = (String::new(), String::new());
-    if let (Some(mut stdout), Some(mut stderr)) = (process.take_stdout(), process.take_stderr()) {
-        let read = tokio::try_join!(
-            stdout.read_to_string(&mut out),
-            stderr.read_to_string(&mut complaints)
-        );
-        read.doing(format_args!("reading what {name} says"))?;
-    }
-    Ok((process.wait().await?, out, complaints))
-}
-
 /// The violations that the matrix lists, a line each: `case (seed 1): invariant: what was seen`.
-fn counted(report: &str) -> BTreeMap<String, usize> {
+fn count_violations(report: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for line in report.lines() {
         let violation = line
@@ -200,6 +180,9 @@ mod tests {
     fn violations_are_counted_by_their_invariant() {
         let report = "fault matrix: 2 cases\npoll/400/calm (seed 7): ended: job 1 is IN_PROGRESS\n\
                       poll/400/error (seed 8): ended: job 2 is IN_PROGRESS\nnote: run with …\n";
-        assert_eq!(counted(report), BTreeMap::from([("ended".to_owned(), 2)]));
+        assert_eq!(
+            count_violations(report),
+            BTreeMap::from([("ended".to_owned(), 2)])
+        );
     }
 }

@@ -1,28 +1,26 @@
-//! A copy of the workspace to take guards out of.
+//! A copy of the workspace from which guards are removed.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::guards::Guard;
 use crate::failure::{Doing, Failure};
-use crate::process::Process;
+use crate::process::output;
 
 pub(super) struct Tree {
     folder: PathBuf,
 }
 
-/// A guard that is taken out; dropped, it is back.
+/// A removed guard, which is restored on drop.
 pub(super) struct Mutation {
     file: PathBuf,
     source: String,
 }
 
 impl Tree {
-    /// Copies every file that git knows or would know. What is there already and the same keeps its time, so that it is
-    /// not built again.
+    /// Copies every file that git tracks or would track. An unchanged file keeps its modification time, so that cargo does
+    /// not build it again.
     pub(super) async fn copy(workspace: &Path) -> Result<Self, Failure> {
         let mut list = Command::new("git");
         list.args([
@@ -32,26 +30,18 @@ impl Tree {
             "--others",
             "--exclude-standard",
         ])
-        .current_dir(workspace)
-        .stdout(Stdio::piped());
-        let mut git = Process::start("git ls-files", &mut list)?;
-        let mut names = String::new();
-        if let Some(mut stdout) = git.take_stdout() {
-            stdout
-                .read_to_string(&mut names)
-                .await
-                .doing("reading what git lists")?;
-        }
-        if !git.wait().await?.success() {
-            return Err(Failure::new(
-                "git does not list the files of the workspace; is it a clone?",
-            ));
+        .current_dir(workspace);
+        let (status, names, err) = output("git ls-files", &mut list).await?;
+        if !status.success() {
+            return Err(Failure::new(format!(
+                "git ls-files failed: run this in a clone of the repository: {err}"
+            )));
         }
         let folder = workspace.join("target/controls");
         for name in names.split_terminator('\0') {
             let (from, to) = (workspace.join(name), folder.join(name));
             let copying = || format!("copying {}", from.display());
-            // A file that was removed and not committed yet.
+            // A deleted file, whose deletion is not committed.
             if !from.is_file() {
                 continue;
             }
@@ -71,7 +61,7 @@ impl Tree {
         &self.folder
     }
 
-    /// Takes a guard out.
+    /// Removes a guard.
     pub(super) fn without(&self, guard: &Guard) -> Result<Mutation, Failure> {
         let file = self.folder.join(guard.file);
         let source =
@@ -90,7 +80,7 @@ impl Tree {
 
 impl Drop for Mutation {
     fn drop(&mut self) {
-        // If that fails, the next copy puts it right.
+        // If this fails, the next copy restores the file.
         let _ = std::fs::write(&self.file, &self.source);
     }
 }

@@ -1,16 +1,16 @@
-//! What happened in a soak, in numbers.
+//! The figures of a soak.
 
 use std::collections::BTreeMap;
 
 use reefguide_lab::{FaultId, Lab};
 
-use super::log::Told;
+use super::log::LogSummary;
 use super::worker::Exits;
 use crate::failure::{Doing, Failure};
 
 #[derive(Debug, Default)]
 pub(super) struct Figures {
-    /// How often each kind of fault was on, and how often it struck.
+    /// How often each kind of fault was set, and how often it struck.
     faults: BTreeMap<String, (u64, u64)>,
     exits: Exits,
 }
@@ -20,7 +20,7 @@ impl Figures {
     pub(super) fn fault(&mut self, lab: &Lab, id: FaultId) {
         for set in lab.faults().all().into_iter().filter(|set| set.id == id) {
             let kind = set.fault.kind().to_string();
-            // How long a delay is does not make it another kind.
+            // Delays of different lengths are one kind.
             let kind = kind.split(" of ").next().unwrap_or_default();
             let kind = kind.split(" held").next().unwrap_or_default();
             let (times, strikes) = self.faults.entry(kind.to_owned()).or_default();
@@ -36,12 +36,18 @@ impl Figures {
         }
     }
 
-    pub(super) fn print(&self, lab: &Lab, told: &Told, recovered: usize) -> Result<(), Failure> {
+    pub(super) fn print(
+        &self,
+        lab: &Lab,
+        summary: &LogSummary,
+        recovered: usize,
+    ) -> Result<(), Failure> {
         let jobs = lab.jobs().doing("reading the jobs")?;
         let assignments = jobs
             .iter()
             .map(|job| job["assignments"].as_array().map_or(0, Vec::len));
-        let (assignments, claims): (usize, usize) = (assignments.sum(), told.claims.values().sum());
+        let (assignments, claims): (usize, usize) =
+            (assignments.sum(), summary.claims.values().sum());
         let strikes: u64 = self.faults.values().map(|(_, strikes)| strikes).sum();
         println!("jobs          {}", statuses(lab)?);
         println!(
@@ -49,12 +55,12 @@ impl Figures {
             assignments - claims.min(assignments)
         );
         println!(
-            "settled       {} claims of dead workers by other workers, {recovered} records in the end",
-            told.settled
+            "resolved      {} claims of dead workers by other workers, {recovered} records in the end",
+            summary.resolved
         );
         println!("faults        {strikes} strikes");
         for (kind, (times, strikes)) in &self.faults {
-            println!("              {kind}: on {times} times, {strikes} strikes");
+            println!("              {kind}: set {times} times, {strikes} strikes");
         }
         println!(
             "workers       {} processes ended",
@@ -67,7 +73,7 @@ impl Figures {
     }
 }
 
-/// How many jobs stand how.
+/// The number of jobs in each status.
 pub(super) fn statuses(lab: &Lab) -> Result<String, Failure> {
     let mut counts = BTreeMap::<_, usize>::new();
     let jobs = lab.jobs().doing("reading the jobs")?;

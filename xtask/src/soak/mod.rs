@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: hundreds of jobs, several workers, and everything that can go wrong, at random.
+//! `cargo xtask soak`: hundreds of jobs, several workers, and random faults, signals and kills.
 
 mod figures;
 mod log;
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use self::figures::Figures;
-use self::log::Told;
+use self::log::LogSummary;
 use self::plan::{Ending, Event, WORKERS};
 use self::worker::Start;
 use crate::failure::{Doing, Failure};
@@ -28,31 +28,31 @@ use crate::lab_storage;
 use crate::proxy;
 use crate::session::{Ended, Session};
 
-/// How long the jobs that are left may take once the faults are gone.
-const FINISHES_WITHIN: Duration = Duration::from_secs(120);
-/// Between two lines that say how far it is.
-const SAYS_EVERY: Duration = Duration::from_secs(10);
-/// For the lab's accounts.
+/// How long the remaining jobs may take once the faults are gone.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
+/// Between two progress lines.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// The password of the lab's accounts.
 const PASSWORD: &str = "password";
 
-/// Lets workers run on bad days only: faults, signals and kills at random, and checks that every promise was kept
+/// Run workers under random faults, signals and kills, and check that every promise was kept
 ///
-/// Four real worker processes work on jobs that succeed, fail, panic, run long, or take their process with them, submitted
-/// all the time. Meanwhile calls of API and storage fail in all ways the lab has, and workers get SIGTERM, a second
-/// SIGTERM, or SIGKILL, and are started again. In the end the faults go away, a last worker and a recovery finish what is
-/// left, and everything is audited: one end for every job, outputs whole, nothing left over.
+/// Four worker processes run a stream of jobs that succeed, fail, panic, take long or abort their process. Meanwhile
+/// requests to the API and to storage fail in every way that the lab offers, and workers get SIGTERM, a second SIGTERM or
+/// SIGKILL, and are restarted. In the end the faults are removed, a last worker and a recovery finish the remaining jobs,
+/// and an audit checks that every job ended once, that outputs are complete and that nothing is left over.
 ///
-/// The seed decides what happens and when; a seed that failed makes the same plan again. It exits with 0 if no promise was
-/// broken, and with 1 otherwise. The logs of all workers are in `target/soak` until the next soak.
+/// The seed decides what happens and when, so that a failed run can be repeated. The exit code is 0 if no promise was
+/// broken, and 1 otherwise. The logs of all workers stay in `target/soak` until the next soak.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// How long things go wrong, in minutes; the end takes up to a minute more
+    /// How long faults occur, in minutes; the end takes up to a minute more
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     minutes: f64,
-    /// Decides what goes wrong, and when [default: another one each time]
+    /// Seed of the plan of faults [default: random]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Build as Cargo.lock says, or fail
+    /// Fail if Cargo.lock is out of date
     #[arg(long)]
     locked: bool,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Options {
 pub(crate) fn soak(options: &Options) -> Result<(), Ended> {
     proxy::spare_loopback()?;
     let length = Duration::try_from_secs_f64(options.minutes * 60.0)
-        .map_err(|_| Failure::new("--minutes must be a number from 0 on"))?;
+        .map_err(|_| Failure::new("--minutes must be 0 or more"))?;
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let session = Session::begin("reefguide-soak")?;
     let scratch = session.scratch().to_owned();
@@ -103,9 +103,9 @@ async fn run(
     finish(&lab, &start).await?;
     let recovered = recover(&lab).await?;
 
-    let told = Told::read(logs)?;
-    let violations = audit(&lab, &told)?;
-    figures.print(&lab, &told, recovered)?;
+    let summary = LogSummary::read(logs)?;
+    let violations = audit(&lab, &summary)?;
+    figures.print(&lab, &summary, recovered)?;
     lab.shutdown().await;
     if violations.is_empty() {
         println!("violations    0");
@@ -121,7 +121,7 @@ async fn run(
 
 type Endings = Vec<mpsc::UnboundedSender<(Ending, Duration)>>;
 
-/// Starts a worker at each place, and what keeps one there.
+/// Keeps a worker running at each place.
 fn start_all(start: &Start) -> (Endings, JoinSet<Result<worker::Exits, Failure>>) {
     let mut kept = JoinSet::new();
     let endings = (0..WORKERS).map(|place| {
@@ -132,7 +132,7 @@ fn start_all(start: &Start) -> (Endings, JoinSet<Result<worker::Exits, Failure>>
     (endings.collect(), kept)
 }
 
-/// Does what is planned. In the end all faults are gone.
+/// Carries out the plan. In the end all faults are removed.
 async fn act(
     lab: &Lab,
     seed: u64,
@@ -141,8 +141,8 @@ async fn act(
     figures: &mut Figures,
 ) -> Result<(), Failure> {
     let started = tokio::time::Instant::now();
-    let mut said = Instant::now();
-    // What is on, and until when.
+    let mut reported = Instant::now();
+    // The faults that are set, and when each one ends.
     let mut faults = Vec::new();
     let mut plan = plan::plan(seed, length).into_iter().peekable();
     loop {
@@ -167,13 +167,13 @@ async fn act(
                 }
                 Event::ExpireTokens => lab.expire_tokens(),
                 Event::End(place, ending, back_after) => {
-                    // A worker that is being ended already hears of it later.
+                    // A worker that is already being ended gets it afterwards.
                     let _ = endings[place].send((ending, back_after));
                 }
             }
         }
-        if said.elapsed() > SAYS_EVERY {
-            said = Instant::now();
+        if reported.elapsed() > REPORT_INTERVAL {
+            reported = Instant::now();
             println!(
                 "{:4.0} s  {}",
                 started.elapsed().as_secs_f64(),
@@ -184,7 +184,7 @@ async fn act(
     Ok(())
 }
 
-/// Lets a worker whom nothing disturbs do what is left.
+/// Runs a worker without faults until all jobs have ended.
 async fn finish(lab: &Lab, start: &Start) -> Result<(), Failure> {
     println!("the faults are gone: {}", figures::statuses(lab)?);
     let mut worker = start.process(WORKERS, 0)?;
@@ -194,8 +194,8 @@ async fn finish(lab: &Lab, start: &Start) -> Result<(), Failure> {
             .all(|job| !matches!(job["status"].as_str(), Some("PENDING" | "IN_PROGRESS")))
     };
     tokio::select! {
-        // If that takes too long, the audit says what is left.
-        _ = timeout(FINISHES_WITHIN, lab.wait_until(done)) => {}
+        // On a timeout the audit says which jobs are left.
+        _ = timeout(FINISH_TIMEOUT, lab.wait_until(done)) => {}
         status = worker.wait() => {
             println!("the last worker ended: {}", status?);
         }
@@ -203,25 +203,25 @@ async fn finish(lab: &Lab, start: &Start) -> Result<(), Failure> {
     worker::end(&mut worker, Ending::Terminate).await.map(drop)
 }
 
-/// Settles the claims whose records are left; how many there were.
+/// Resolves the claims whose records are left, and returns their number.
 async fn recover(lab: &Lab) -> Result<usize, Failure> {
     let account = lab_storage::env(lab, "WORKER_USERNAME");
     let client = Client::builder(lab.api_endpoint(), account, PASSWORD);
     let source = ReefGuide::builder(client.build().doing("making a client")?).build();
     let records = format!("s3://{}/reefguide-worker/records", lab.bucket());
-    let records = records.parse().doing("where records are")?;
+    let records = records.parse().doing("parsing the URI of the records")?;
     let mut recovery =
         Recovery::new(source, lab_storage::of(lab).await, records).dead_after(Duration::ZERO);
     let report = recovery.sweep().await.doing("recovering claims")?;
     Ok(report.dead.len())
 }
 
-fn audit(lab: &Lab, told: &Told) -> Result<Vec<Violation>, Failure> {
+fn audit(lab: &Lab, summary: &LogSummary) -> Result<Vec<Violation>, Failure> {
     let mut violations = lab.audit(outputs).doing("auditing the lab")?;
-    // A killed worker cannot abort an upload; the bucket's lifecycle rule does.
+    // A killed worker cannot abort its uploads; the bucket's lifecycle rule does.
     violations.retain(|violation| !violation.to_string().ends_with("is still open"));
-    // What a refusal of the API or the storage leaves, the log tells, as the book says.
-    let left: Vec<_> = told
+    // Outputs that could not be deleted after a refusal of the API or the storage are allowed if the log names them.
+    let left: Vec<_> = summary
         .left
         .iter()
         .map(|id| format!(" results/work/{id}/"))
@@ -230,7 +230,7 @@ fn audit(lab: &Lab, told: &Told) -> Result<Vec<Violation>, Failure> {
         let text = violation.to_string();
         violation.invariant() != "leftovers" || !left.iter().any(|place| text.contains(place))
     });
-    for (job, claims) in &told.claims {
+    for (job, claims) in &summary.claims {
         if *claims > 1 {
             violations.push(Violation::new(
                 "one-worker",

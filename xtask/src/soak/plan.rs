@@ -1,4 +1,4 @@
-//! What happens in a soak, and when: all of it follows from the seed.
+//! What happens in a soak, and when: the seed decides it all.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use fastrand::Rng;
 use process_tests::work::{Does, Work};
 use reefguide_lab::{FaultKind, Route};
 
-/// How many workers there are.
+/// The number of workers.
 pub(super) const WORKERS: usize = 4;
 
-/// The calls that fail.
+/// The routes that faults are set on.
 const ROUTES: [Route; 12] = [
     Route::Login,
     Route::Token,
@@ -25,16 +25,16 @@ const ROUTES: [Route; 12] = [
     Route::S3Delete,
 ];
 
-/// Something that happens.
+/// An event of the plan.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A job is submitted.
     Submit(Work),
-    /// A fault begins, and ends after so long.
+    /// A fault is set for this time.
     Fault(Route, FaultKind, Duration),
-    /// All access tokens end.
+    /// All access tokens expire.
     ExpireTokens,
-    /// A worker, by its number, is ended, and started again after so long.
+    /// The worker at this place is ended, and restarted after this time.
     End(usize, Ending, Duration),
 }
 
@@ -43,28 +43,28 @@ pub(super) enum Event {
 pub(super) enum Ending {
     /// SIGTERM.
     Terminate,
-    /// SIGTERM, and another one before it has come to its end.
+    /// SIGTERM, and a second one before it has ended.
     Twice,
     /// SIGKILL.
     Kill,
 }
 
-/// What happens, each with its time from the start.
+/// The events, each with its time from the start.
 pub(super) fn plan(seed: u64, length: Duration) -> Vec<(Duration, Event)> {
     let mut rng = Rng::with_seed(seed);
     let mut events = Vec::new();
-    let mut strew = |mean: u64, make: &dyn Fn(&mut Rng) -> Event| {
+    let mut scatter = |mean: u64, make: &dyn Fn(&mut Rng) -> Event| {
         let mut at = millis(&mut rng, 0..mean);
         while at < length {
             events.push((at, make(&mut rng)));
             at += millis(&mut rng, mean / 2..mean * 3 / 2);
         }
     };
-    strew(500, &|rng| Event::Submit(work(rng)));
-    strew(1_500, &fault);
-    strew(7_000, &|_| Event::ExpireTokens);
-    strew(3_000, &ending);
-    // Stable: what comes at the same time stays in the order of the plan.
+    scatter(500, &|rng| Event::Submit(work(rng)));
+    scatter(1_500, &fault);
+    scatter(7_000, &|_| Event::ExpireTokens);
+    scatter(3_000, &ending);
+    // Stable: events of the same time stay in the order of the plan.
     events.sort_by_key(|(at, _)| *at);
     events
 }
@@ -102,8 +102,8 @@ fn fault(rng: &mut Rng) -> Event {
         status,
         retry_after,
     };
-    // A worker that is refused its records works without them, and leaves its jobs hanging when it is killed; the book
-    // says so.
+    // A worker whose records are refused works without them, and its jobs cannot be recovered when it is killed, as the
+    // book says.
     let may_refuse = route != Route::S3Put;
     let kind = match rng.u8(..12) {
         1 if may_refuse => status(401, None),
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_makes_the_same_plan_and_another_one_another() {
+    fn the_plan_depends_on_the_seed_alone() {
         let minute = Duration::from_secs(60);
         let shown = |seed| format!("{:?}", plan(seed, minute));
         assert_eq!(shown(7), shown(7));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_has_everything_in_the_order_of_time() {
+    fn a_plan_has_events_of_every_kind_in_order_of_time() {
         let plan = plan(1, Duration::from_secs(600));
         assert!(plan.is_sorted_by_key(|(at, _)| *at));
         let count = |is: fn(&Event) -> bool| plan.iter().filter(|(_, event)| is(event)).count();

@@ -1,4 +1,4 @@
-//! One place for a worker: a process after the other, as a deployment would start them.
+//! One place for a worker: one process after another, as a deployment starts them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,12 +15,12 @@ use super::plan::Ending;
 use crate::failure::{Doing, Failure};
 use crate::process::Process;
 
-/// How long a worker may take to end after SIGTERM: its grace and a little.
-const ENDS_WITHIN: Duration = Duration::from_secs(20);
+/// How long a worker may take to end after SIGTERM: more than its grace.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between the two signals of [`Ending::Twice`].
 const BETWEEN_SIGNALS: Duration = Duration::from_millis(200);
-/// After how long a worker that ended by itself is started again.
-const BACK_AFTER: Duration = Duration::from_millis(500);
+/// After how long a worker that ended by itself is restarted.
+const RESTART_DELAY: Duration = Duration::from_millis(500);
 
 /// How to start a worker.
 #[derive(Clone, Debug)]
@@ -28,16 +28,16 @@ pub(super) struct Start {
     program: PathBuf,
     env: Vec<(&'static str, String)>,
     logs: PathBuf,
-    /// For whatever the workers write.
+    /// For the files that workers write.
     scratch: PathBuf,
 }
 
-/// How the processes of one place ended, and how often.
+/// How the processes of one place ended, with counts.
 pub(super) type Exits = BTreeMap<String, usize>;
 
 impl Start {
     pub(super) fn new(program: PathBuf, lab: &Lab, logs: &Path, scratch: &Path) -> Self {
-        let quick = [
+        let settings = [
             ("MAX_CONCURRENT_JOBS", "3"),
             ("POLL_INTERVAL_MS", "200"),
             ("CLAIM_SETTLE_MS", "100"),
@@ -47,14 +47,14 @@ impl Start {
             ("RECORD_INTERVAL_MS", "1500"),
             ("JOB_TIME_LIMIT_MS", "WORK=6000"),
             ("JOB_RETRY", "WORK=constant:100:3"),
-            // Should the soak be killed, the workers end by this.
+            // Ends the workers if the soak is killed.
             ("IDLE_TIMEOUT_MS", "60000"),
             ("LOG_FORMAT", "json"),
         ];
-        let quick = quick.map(|(name, value)| (name, value.to_owned()));
+        let settings = settings.map(|(name, value)| (name, value.to_owned()));
         Self {
             program,
-            env: lab.env().into_iter().chain(quick).collect(),
+            env: lab.env().into_iter().chain(settings).collect(),
             logs: logs.to_owned(),
             scratch: scratch.join("workers"),
         }
@@ -85,8 +85,8 @@ impl Start {
         Process::start("a worker", &mut command)
     }
 
-    /// Keeps a worker running at a place and ends it as it is told, until nobody can tell it any more; then it is
-    /// ended for good. Returns how its processes ended.
+    /// Keeps a worker running at a place, and ends it each time that it receives an ending, until the channel is closed.
+    /// Returns how its processes ended.
     pub(super) async fn keep(
         self,
         place: usize,
@@ -95,11 +95,11 @@ impl Start {
         let mut exits = Exits::new();
         for nth in 0.. {
             let mut worker = self.process(place, nth)?;
-            let (how, back_after) = tokio::select! {
-                ended = worker.wait() => (shown(ended?), BACK_AFTER),
-                told = endings.recv() => match told {
-                    Some((ending, back_after)) => {
-                        (format!("{ending:?}: {}", shown(end(&mut worker, ending).await?)), back_after)
+            let (how, restart_after) = tokio::select! {
+                ended = worker.wait() => (shown(ended?), RESTART_DELAY),
+                received = endings.recv() => match received {
+                    Some((ending, restart_after)) => {
+                        (format!("{ending:?}: {}", shown(end(&mut worker, ending).await?)), restart_after)
                     }
                     None => {
                         let status = end(&mut worker, Ending::Terminate).await?;
@@ -109,7 +109,7 @@ impl Start {
                 },
             };
             *exits.entry(how).or_default() += 1;
-            sleep(back_after).await;
+            sleep(restart_after).await;
         }
         Ok(exits)
     }
@@ -127,8 +127,8 @@ pub(super) async fn end(worker: &mut Process, ending: Ending) -> Result<ExitStat
             }
         }
     }
-    let limit = ENDS_WITHIN.as_secs();
-    let ended = timeout(ENDS_WITHIN, worker.wait()).await;
+    let limit = STOP_TIMEOUT.as_secs();
+    let ended = timeout(STOP_TIMEOUT, worker.wait()).await;
     ended.map_err(|_| {
         Failure::new(format!(
             "a worker did not end within {limit} s of {ending:?}"

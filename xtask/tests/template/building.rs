@@ -1,4 +1,4 @@
-//! Workers are formatted, linted, built, tested and run: one for each handler style, and for each source of the SDK.
+//! Workers are formatted, linted, built, tested and run: one for each handler style and each source of the SDK.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::tools::{root, run};
 use crate::worker::{Answers, NAME, Worker};
 
-/// Where all workers are built, so that what they share is built once.
+/// The target folder of all workers, so that their common dependencies are built once.
 pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers")
 }
@@ -23,7 +23,7 @@ struct Project {
 impl Project {
     fn new(answers: &Answers) -> Self {
         let worker = Worker::generate(answers);
-        // The versions of the workspace: those that its own tests are run with, and that are on this machine.
+        // With the versions of the workspace, which are tested and already downloaded.
         std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
         Self { worker }
     }
@@ -33,13 +33,13 @@ impl Project {
         command
             .args(arguments)
             .env("CARGO_TARGET_DIR", target())
-            // Nobody debugs them; it is quicker so.
+            // Builds are faster without debug information.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .current_dir(&self.worker.path);
         command
     }
 
-    /// Formatted, free of warnings, its tests green. What the tests said.
+    /// Checks format, lints and tests, and returns the output of the tests.
     fn check(&self) -> String {
         run(&mut self.cargo(&["fmt", "--check"]));
         run(&mut self.cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]));
@@ -52,7 +52,7 @@ impl Project {
     }
 }
 
-/// A program that is told to stop with the test.
+/// A running program, stopped when the test ends.
 struct Running(Child);
 
 impl Running {
@@ -76,11 +76,11 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_of_a_running_lab() {
+fn an_async_worker_is_built_from_a_clone_and_runs_a_job_of_a_lab() {
     let project = Project::new(&Answers::new());
     project.check();
 
-    // The programs that the tests have built: `cargo run` would build the dependencies again, with fewer features.
+    // The programs that the tests have built: `cargo run` would rebuild the dependencies with fewer features.
     let program = |path: &str| {
         let mut command = Command::new(target().join("debug").join(path));
         command.current_dir(&project.worker.path);
@@ -124,13 +124,13 @@ fn a_worker_that_waits_is_built_from_a_clone_and_does_a_job_of_a_running_lab() {
 }
 
 #[test]
-fn a_worker_that_computes_is_built_from_packages_and_takes_handlers_of_every_style() {
+fn a_cpu_worker_is_built_from_packages_and_takes_handlers_of_every_style() {
     let packages = tempfile::tempdir().unwrap();
     let answers = Answers::default()
         .with("sdk", "crates.io")
         .with("handler_style", "cpu");
     let project = Project::new(&answers);
-    // As if crates.io had them.
+    // As if they were on crates.io.
     let mut patch = "[patch.crates-io]\n".to_owned();
     for (name, folder) in packaged(packages.path()) {
         writeln!(patch, "{name}.path = {:?}", folder.to_str().unwrap()).unwrap();
@@ -156,7 +156,7 @@ fn a_worker_that_computes_is_built_from_packages_and_takes_handlers_of_every_sty
 }
 
 #[test]
-fn a_worker_that_runs_a_program_is_built_from_a_git_repository() {
+fn a_program_worker_is_built_from_a_git_repository() {
     let repository = Repository::of_the_working_tree();
     let answers = Answers::default()
         .with("sdk", "git")

@@ -1,11 +1,11 @@
-//! The example in the repository is a worker from the template, with handlers of its own.
+//! The example in the repository is a worker from the template with its own handlers.
 
 use crate::tools::root;
 use crate::worker::{Worker, files};
 
 const EXAMPLE: &str = "examples/example-worker";
 
-/// What an author writes.
+/// Whether the author of the example wrote the file.
 fn is_authored(file: &str) -> bool {
     file.starts_with("src/handlers/") || file.starts_with("payloads/")
 }
@@ -14,18 +14,21 @@ fn is_authored(file: &str) -> bool {
 fn the_example_is_what_the_template_gives_for_its_answers() {
     let example = root().join(EXAMPLE);
     let generated = Worker::generate_again("example-worker", &example);
-    let ours = |files: Vec<String>| -> Vec<String> {
+    let from_template = |files: Vec<String>| -> Vec<String> {
         files
             .into_iter()
             .filter(|file| !is_authored(file))
             .collect()
     };
-    assert_eq!(ours(files(&example)), ours(generated.files()));
-    for file in ours(generated.files()) {
+    assert_eq!(
+        from_template(files(&example)),
+        from_template(generated.files())
+    );
+    for file in from_template(generated.files()) {
         let text = std::fs::read_to_string(example.join(&file)).unwrap();
         assert!(
             text == generated.text(&file),
-            "{EXAMPLE}/{file} is not what the template gives; it gives:\n{}",
+            "{EXAMPLE}/{file} differs from the template, which gives:\n{}",
             generated.text(&file)
         );
     }

@@ -1,4 +1,4 @@
-//! Which files a worker has, and what is in them.
+//! The files of a worker and their content.
 
 use std::fmt::Write as _;
 
@@ -30,11 +30,11 @@ fn every_file_is_rendered_and_tidy() {
         for file in worker.files() {
             let text = worker.text(&file);
             let at = format!("{file} ({name})");
-            // What just and GitHub Actions have between braces is theirs.
+            // just and GitHub Actions use the same braces.
             let foreign = file == "justfile" || file.starts_with(".github/");
             assert!(foreign || !text.contains("{{"), "unrendered: {at}");
             assert!(!text.contains("{%"), "unrendered: {at}");
-            // Python has two between functions.
+            // Python has two blank lines between functions.
             let blank = if file.ends_with(".py") {
                 "\n\n\n\n"
             } else {

@@ -1,4 +1,4 @@
-//! One more handler.
+//! Handlers added by the second template.
 
 use std::process::Command;
 
@@ -41,7 +41,7 @@ fn a_list_that_its_author_has_changed_is_added_to() {
     insta::assert_snapshot!(worker.text("src/handlers/mod.rs"));
 }
 
-/// What is in a worker, to see that nothing was touched.
+/// Every file of a worker with its text.
 fn contents(worker: &Worker) -> Vec<(String, String)> {
     let read = |file: String| (file.clone(), worker.text(&file));
     worker.files().into_iter().map(read).collect()

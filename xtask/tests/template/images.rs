@@ -1,4 +1,5 @@
-//! Images are built from the Dockerfiles and run, where buildah is; on stand-ins for their bases, as no registry is asked.
+//! Images are built from the Dockerfiles and run, if buildah is installed. Stand-ins replace their base images, so that no
+//! registry is needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +12,11 @@ use crate::repository::Repository;
 use crate::tools::{has, root, run};
 use crate::worker::{Answers, NAME, Worker};
 
-/// Images of one test, apart from the machine's own.
+/// The image store of one test, separate from that of the machine.
 struct Store(TempDir);
 
 impl Store {
-    /// With stand-ins for the bases; nothing where they cannot be made.
+    /// A store with stand-ins for the base images; `None` if they cannot be made.
     fn with_bases() -> Option<Self> {
         if !has("buildah") {
             return None;
@@ -25,7 +26,7 @@ impl Store {
             return None;
         }
         let store = Self(tempfile::tempdir().unwrap());
-        // Quick builds of slow programs.
+        // Builds quickly, for slower programs.
         run(Command::new(root().join("xtask/images/base-images.sh"))
             .arg(store.0.path())
             .args(
@@ -47,7 +48,7 @@ impl Store {
     }
 
     fn build(&self, context: &Path, arguments: &[&str], tag: &str) {
-        // The crates that cargo has on this machine, for a build without the network.
+        // The crates that cargo has downloaded, for a build without a network.
         let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
         let home = home.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cargo"));
         let registry = home.join("registry");
@@ -70,14 +71,14 @@ impl Store {
             .current_dir(context));
     }
 
-    /// What the image says about itself.
+    /// The configuration of an image.
     fn config(&self, tag: &str) -> Value {
         let inspect = run(self.buildah().args(["inspect", "--type", "image", tag]));
         let image: Value = serde_json::from_str(&inspect).unwrap();
         image["Docker"]["config"].clone()
     }
 
-    /// Runs a program of the image; what it said.
+    /// Runs a program of the image and returns its output.
     fn run(&self, tag: &str, env: &[(&str, String)], arguments: &[&str]) -> String {
         let container = run(self.buildah().args(["from", tag]));
         let env = env
@@ -91,7 +92,7 @@ impl Store {
             .args(arguments))
     }
 
-    /// The image is as a deployment wants it, and its worker does a job.
+    /// Checks the configuration of an image, and that its worker runs a job.
     fn check(&self, tag: &str, program: &str, job_type: &str, payload: Value) {
         let config = self.config(tag);
         assert_eq!(config["User"], "65532", "{config:#}");
@@ -115,7 +116,7 @@ impl Store {
         let lab = runtime.block_on(lab).unwrap();
         let job = lab.submit(job_type, payload).unwrap();
         let mut env = lab.env();
-        // It shares this machine's ports with other tests, and leaves when no job has come for a second.
+        // The container shares the ports of this machine with other tests. The worker ends when no job has come for a second.
         env.extend([
             ("PORT", String::new()),
             ("IDLE_TIMEOUT_MS", "1000".to_owned()),
@@ -127,14 +128,14 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // What is mounted cannot be removed as a folder.
+        // A mounted folder cannot be removed.
         let _ = self.buildah().args(["rm", "--all"]).output();
         let _ = self.buildah().args(["rmi", "--all", "--force"]).output();
     }
 }
 
 #[test]
-fn images_are_built_and_their_workers_do_a_job() {
+fn images_are_built_and_their_workers_run_a_job() {
     if let Some(store) = Store::with_bases() {
         let repository = Repository::of_the_working_tree();
         generated(&store, &repository);
@@ -144,7 +145,7 @@ fn images_are_built_and_their_workers_do_a_job() {
     }
 }
 
-/// Of a worker that runs a program, and of one that does not.
+/// Images of a worker that runs a program, and of one that does not.
 fn generated(store: &Store, repository: &Repository) {
     let sdk = repository.path().to_str().unwrap();
     for style in ["program", "async"] {
@@ -155,7 +156,7 @@ fn generated(store: &Store, repository: &Repository) {
         std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
         let mut prune = Command::new("cargo");
         prune.args(["metadata", "--offline", "--quiet", "--format-version=1"]);
-        // What is only for other systems was perhaps never fetched.
+        // Crates for other systems may not have been downloaded.
         let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
         prune.args(["--filter-platform", &platform]);
         run(prune.current_dir(&worker.path));

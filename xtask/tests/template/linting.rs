@@ -1,4 +1,4 @@
-//! Files that cargo does not read, read by tools of their own.
+//! Linters for the files that cargo does not read.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ fn workers() -> Vec<Worker> {
 }
 
 #[test]
-fn dockerfiles_have_nothing_that_hadolint_finds() {
+fn hadolint_finds_nothing_in_dockerfiles() {
     if !has("hadolint") {
         return;
     }
@@ -35,7 +35,7 @@ fn dockerfiles_have_nothing_that_hadolint_finds() {
 }
 
 #[test]
-fn the_task_definition_is_cloudformation() {
+fn the_task_definition_is_valid_cloudformation() {
     if !has("cfn-lint") {
         return;
     }
@@ -47,7 +47,7 @@ fn the_task_definition_is_cloudformation() {
 }
 
 #[test]
-fn workflows_and_compose_files_fit_their_schemas() {
+fn workflows_and_compose_files_match_their_schemas() {
     if !has("check-jsonschema") {
         return;
     }

@@ -1,5 +1,5 @@
-//! What `cargo generate` makes of the templates: `cargo xtask template-check` runs these tests. They need the command
-//! cargo-generate and build whole workers, so `cargo test` leaves them out.
+//! Workers that `cargo generate` makes from the templates: `cargo xtask template-check` runs these tests. They need the
+//! command cargo-generate and build whole workers, so `cargo test` does not run them.
 
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 

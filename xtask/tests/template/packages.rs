@@ -1,4 +1,4 @@
-//! What goes to crates.io.
+//! The packages for crates.io.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::tools::{root, run};
 
 const CRATES: [&str; 2] = ["reefguide-lab", "reefguide-worker"];
 
-/// The crates as they would be published, unpacked, by name. They are verified by the worker that is built from them.
+/// The crates as they would be published, unpacked, by name. A worker that is built from them verifies them.
 pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 2] {
     let mut publish = Command::new("cargo");
     publish

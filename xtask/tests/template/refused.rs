@@ -1,4 +1,4 @@
-//! Answers that do not fit.
+//! Answers that the template refuses.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The working tree as a git repository of its own, as a stranger would clone it.
+//! The working tree as a separate git repository, as anyone would clone it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::tools::root;
 use crate::worker::git;
 
-/// A repository with one commit: every file of the working tree that is, or is to be, committed.
+/// A repository whose first commit has every file of the working tree that git tracks or would track.
 pub(crate) struct Repository {
     folder: TempDir,
 }
@@ -52,11 +52,7 @@ impl Repository {
         git(self.path(), &["tag", tag]);
     }
 
-    pub(crate) fn untag(&self, tag: &str) {
-        git(self.path(), &["tag", "--delete", tag]);
-    }
-
-    /// Changes a file, in which `from` has to be.
+    /// Replaces `from`, which has to be in the file.
     pub(crate) fn replace(&self, file: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.file(file)).unwrap();
         assert!(text.contains(from), "{file} has no {from:?}");

@@ -1,9 +1,13 @@
-//! A worker of an older template is brought to a newer one by the recipe that it came with.
+//! A worker of an older template is brought to a newer one by the example that it came with.
 
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
 
 use crate::repository::Repository;
-use crate::tools::{has, try_run};
+use crate::tools::{root, run, try_run};
 use crate::worker::{Answers, NAME, Worker};
 
 /// The template as it might have been a release ago, at v0.0.9, and as it is, at v0.1.0.
@@ -24,7 +28,7 @@ fn two_releases() -> Repository {
         ),
         ("template/src/handlers/async.rs.liquid", "averages", "sums"),
     ];
-    let now: Vec<_> = files
+    let new: Vec<_> = files
         .iter()
         .map(|(file, ..)| (*file, current(file)))
         .collect();
@@ -38,81 +42,123 @@ fn two_releases() -> Repository {
     .unwrap();
     repository.commit("A release ago");
     repository.tag("v0.0.9");
-    for (file, text) in now {
+    for (file, text) in new {
         std::fs::write(repository.file(file), text).unwrap();
     }
     std::fs::remove_file(repository.file("template/OLD.md")).unwrap();
     std::fs::write(repository.file("template/NEW.md"), "New in this release.\n").unwrap();
-    repository.commit("Now");
+    repository.commit("This release");
     repository.tag("v0.1.0");
     repository
 }
 
-/// A worker of the old release, to which its author has done some work; nothing where the recipe cannot be run.
-fn authored() -> Option<(Repository, Worker)> {
-    if !has("just") {
-        return None;
-    }
-    let repository = two_releases();
-    let answers = [
-        "sdk=path".to_owned(),
-        format!("sdk_path={}", repository.path().display()),
-    ];
-    let worker = Worker::generate_by(NAME, |command| {
-        command
-            .arg("--git")
-            .arg(repository.path())
-            .args(["--tag", "v0.0.9", "template"])
-            .args(answers.iter().flat_map(|answer| ["--define", answer]));
-    })
-    .unwrap();
-    assert!(worker.text("src/main.rs").contains("// old"));
-    worker.git(&["init", "--quiet"]);
-    worker.git(&["add", "--all"]);
-    worker.git(&["commit", "--quiet", "--message", "As generated"]);
+/// The template's `examples/update.rs`, built once: every worker has the same.
+static UPDATE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut build = Command::new("cargo");
+    build
+        .args(["build", "--quiet", "--package", "example-worker"])
+        .args(["--example", "update"])
+        .env("CARGO_TARGET_DIR", root().join("target"))
+        .current_dir(root());
+    run(&mut build);
+    root().join("target/debug/examples/update")
+});
 
-    let handler = worker.text("src/handlers/mean_depth.rs");
-    worker.write(
-        "src/handlers/mean_depth.rs",
-        &handler.replace("sums", "my own"),
-    );
-    worker.add_handler("CORAL_COUNT", "cpu").unwrap();
-    let manifest = worker.text("Cargo.toml");
-    worker.write(
-        "Cargo.toml",
-        &manifest.replace(
-            "serde_json = \"1\"\n",
-            "regex = \"1\"\nserde_json = \"1\"\n",
-        ),
-    );
-    worker.git(&["add", "--all"]);
-    worker.git(&["commit", "--quiet", "--message", "My work"]);
-    Some((repository, worker))
+/// A worker of the old release, to which its author has done some work.
+struct Fixture {
+    repository: Repository,
+    worker: Worker,
+    temporary: TempDir,
 }
 
-fn update(worker: &Worker) -> Result<String, String> {
-    try_run(
-        Command::new("just")
-            .args(["update", "v0.1.0"])
+impl Fixture {
+    fn new() -> Self {
+        let repository = two_releases();
+        let answers = [
+            "sdk=path".to_owned(),
+            format!("sdk_path={}", repository.path().display()),
+        ];
+        let worker = Worker::generate_by(NAME, |command| {
+            command
+                .arg("--git")
+                .arg(repository.path())
+                .args(["--tag", "v0.0.9", "template"])
+                .args(answers.iter().flat_map(|answer| ["--define", answer]));
+        })
+        .unwrap();
+        assert!(worker.text("src/main.rs").contains("// old"));
+        worker.git(&["init", "--quiet"]);
+        worker.git(&["add", "--all"]);
+        worker.git(&["commit", "--quiet", "--message", "As generated"]);
+
+        let handler = worker.text("src/handlers/mean_depth.rs");
+        worker.write(
+            "src/handlers/mean_depth.rs",
+            &handler.replace("sums", "my own"),
+        );
+        worker.add_handler("CORAL_COUNT", "cpu").unwrap();
+        let manifest = worker.text("Cargo.toml");
+        worker.write(
+            "Cargo.toml",
+            &manifest.replace(
+                "serde_json = \"1\"\n",
+                "regex = \"1\"\nserde_json = \"1\"\n",
+            ),
+        );
+        worker.git(&["add", "--all"]);
+        worker.git(&["commit", "--quiet", "--message", "My work"]);
+        Self {
+            repository,
+            worker,
+            temporary: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The command as `cargo run --example update` starts it.
+    fn command(&self, tag: &str) -> Command {
+        let mut command = Command::new(&*UPDATE);
+        command
+            .arg(tag)
+            .env("CARGO_MANIFEST_DIR", &self.worker.path)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("USER", "author")
-            .current_dir(&worker.path),
-    )
+            .env("TMPDIR", self.temporary.path())
+            .env("USER", "author");
+        command
+    }
+
+    /// Updates to the new release; however that ends, it leaves no temporary file.
+    fn update(&self) -> Result<String, String> {
+        self.run(&mut self.command("v0.1.0"))
+    }
+
+    fn run(&self, command: &mut Command) -> Result<String, String> {
+        let said = try_run(command);
+        let left = self.temporary.path().read_dir().unwrap().count();
+        assert_eq!(left, 0, "{said:?}");
+        said
+    }
+
+    /// What an update complains about that changes nothing.
+    fn refused(&self, command: &mut Command) -> String {
+        let said = self.run(command).unwrap_err();
+        assert_eq!(self.worker.git(&["status", "--porcelain"]), "");
+        assert!(!said.contains("updated"), "{said}");
+        said.replace(self.repository.path().to_str().unwrap(), "REPOSITORY")
+    }
 }
 
 #[test]
 fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
-    let Some((repository, worker)) = authored() else {
-        return;
-    };
+    let fixture = Fixture::new();
+    let worker = &fixture.worker;
     let handlers = ["mod", "mean_depth", "coral_count"]
         .map(|name| format!("src/handlers/{name}.rs"))
         .map(|file| (worker.text(&file), file));
-    let said = update(&worker).unwrap();
+    let said = fixture.update().unwrap();
     assert!(said.contains("updated from v0.0.9 to v0.1.0"), "{said}");
 
-    let current =
-        Worker::generate(&Answers::new().with("sdk_path", repository.path().to_str().unwrap()));
+    let clone = fixture.repository.path().to_str().unwrap();
+    let current = Worker::generate(&Answers::new().with("sdk_path", clone));
     for file in ["Dockerfile", "src/main.rs", "template-answers.toml"] {
         assert_eq!(worker.text(file), current.text(file), "{file}");
     }
@@ -135,15 +181,14 @@ fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
 
 #[test]
 fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
-    let Some((_repository, worker)) = authored() else {
-        return;
-    };
+    let fixture = Fixture::new();
+    let worker = &fixture.worker;
     let main = worker.text("src/main.rs");
     worker.write("src/main.rs", &main.replace("// old", "// mine"));
     worker.git(&["commit", "--quiet", "--all", "--message", "My main"]);
-    let said = update(&worker).unwrap_err();
+    let said = fixture.update().unwrap_err();
     assert!(
-        said.contains("with conflicts: resolve those that 'git status' lists"),
+        said.contains("with conflicts in src/main.rs: resolve them (`git status` lists them)"),
         "{said}"
     );
     assert_eq!(
@@ -156,25 +201,43 @@ fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
 
 #[test]
 fn an_update_to_a_release_that_does_not_exist_changes_nothing() {
-    let Some((repository, worker)) = authored() else {
-        return;
-    };
-    repository.untag("v0.1.0");
-    let said = update(&worker).unwrap_err();
-    assert!(!said.contains("updated"), "{said}");
-    assert_eq!(worker.git(&["status", "--porcelain"]), "");
+    let fixture = Fixture::new();
+    let said = fixture.refused(&mut fixture.command("v0.3.0"));
+    assert!(
+        said.contains("REPOSITORY has no tag v0.3.0: name one of its tags (v0.0.9, v0.1.0)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_template_that_cannot_be_reached_is_named_with_its_address() {
+    let fixture = Fixture::new();
+    let elsewhere = ["--repository", "file:///none/sdk"];
+    let said = fixture.refused(fixture.command("v0.1.0").args(elsewhere));
+    assert!(
+        said.contains("the template's repository file:///none/sdk cannot be reached"),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_cargo_generate_the_command_that_installs_it_is_named() {
+    let fixture = Fixture::new();
+    let said = fixture.refused(fixture.command("v0.1.0").env("CARGO", "false"));
+    assert!(
+        said.contains("run `cargo install cargo-generate --locked`"),
+        "{said}"
+    );
 }
 
 #[test]
 fn an_update_waits_for_a_clean_tree() {
-    let Some((_repository, worker)) = authored() else {
-        return;
-    };
-    worker.write("notes.txt", "mine\n");
-    let said = update(&worker).unwrap_err();
+    let fixture = Fixture::new();
+    fixture.worker.write("notes.txt", "mine\n");
+    let said = fixture.update().unwrap_err();
     assert!(
-        said.contains("commit or stash your changes first"),
+        said.contains("commit or stash your changes first, so that the update can be told from them: notes.txt"),
         "{said}"
     );
-    assert!(worker.text("src/main.rs").contains("// old"));
+    assert!(fixture.worker.text("src/main.rs").contains("// old"));
 }

@@ -1,4 +1,4 @@
-//! Workers made from the template in the working tree.
+//! Workers generated from the template in the working tree.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::tools::{root, run, try_run};
 
 pub(crate) const NAME: &str = "reef-depths";
 
-/// Answers to the template's questions; what is not answered takes its default.
+/// Answers to the template's questions. A question without an answer takes its default.
 #[derive(Clone, Default)]
 pub(crate) struct Answers(BTreeMap<&'static str, String>);
 
@@ -54,17 +54,17 @@ impl Answers {
     }
 }
 
-/// `cargo generate`, free of what the person at this machine has configured for it.
+/// `cargo generate` without the configuration of the person at this machine.
 pub(crate) fn cargo_generate() -> Command {
     let mut command = Command::new("cargo");
     command
         .args(["generate", "--config", "/dev/null", "--silent"])
-        // It wants to know an author, though the template asks for none.
+        // cargo-generate requires an author, though the template uses none.
         .env("USER", "author");
     command
 }
 
-/// A generated worker, in a folder of its own outside the repository.
+/// A generated worker in a folder outside the repository.
 pub(crate) struct Worker {
     pub(crate) path: PathBuf,
     _folder: TempDir,
@@ -75,7 +75,7 @@ impl Worker {
         Self::try_generate(NAME, answers).unwrap_or_else(|said| panic!("{said}"))
     }
 
-    /// What `cargo generate` says when it refuses.
+    /// Generates a worker, or returns the output of a `cargo generate` that refuses.
     pub(crate) fn try_generate(name: &str, answers: &Answers) -> Result<Self, String> {
         Self::generate_by(name, |command| {
             command
@@ -97,7 +97,7 @@ impl Worker {
         given.unwrap_or_else(|said| panic!("{said}"))
     }
 
-    /// With a template and answers from elsewhere.
+    /// With a template and answers of these arguments.
     pub(crate) fn generate_by(
         name: &str,
         arguments: impl FnOnce(&mut Command),
@@ -113,7 +113,7 @@ impl Worker {
         })
     }
 
-    /// Every file's path, in order.
+    /// The path of every file, in order.
     pub(crate) fn files(&self) -> Vec<String> {
         files(&self.path)
     }
@@ -126,7 +126,7 @@ impl Worker {
         std::fs::write(self.path.join(file), text).unwrap();
     }
 
-    /// The second template, run in the worker's folder.
+    /// Adds a handler by the second template.
     pub(crate) fn add_handler(&self, job_type: &str, style: &str) -> Result<String, String> {
         try_run(
             cargo_generate()
@@ -144,7 +144,7 @@ impl Worker {
     }
 }
 
-/// Every file's path below a folder, in order; not those of git and cargo.
+/// The path of every file below a folder, in order, except those of git and cargo.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     fn visit(folder: &Path, below: &str, files: &mut Vec<String>) {
         for entry in folder.read_dir().unwrap() {

@@ -1,4 +1,4 @@
-//! The worker of the kill test and of the soak: it does what a payload says.
+//! The worker of the kill tests and of the soak: a job's payload says what the handler does.
 
 use process_tests::work::{WORK, Work};
 use reefguide_worker::prelude::*;

@@ -12,7 +12,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-/// No test waits longer than this for anything; it says so instead of hanging.
+/// A test that waits longer than this fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How WebDriver marks a reference to an element.
@@ -32,7 +32,7 @@ pub(crate) struct Browser {
     session: String,
 }
 
-/// Whether both programs are there.
+/// Whether both programs are installed.
 fn installed() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     ["chromium", "chromedriver"]
@@ -49,12 +49,12 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    /// `None`, said on stderr, where none is installed. Downloads go to `downloads`, and the profile to a folder in it.
+    /// `None`, with a line on stderr, where none is installed. Downloads go to `downloads`, and the profile to a folder in it.
     pub(crate) async fn start(downloads: &Path) -> Option<Self> {
         if !installed() {
-            // Not with `eprintln!`: what a test that passes says so is not shown.
+            // Not with `eprintln!`, which is captured and shown only for tests that fail.
             let mut shown = std::io::stderr();
-            let reason = "no chromium and chromedriver in PATH";
+            let reason = "no chromium and chromedriver on PATH";
             writeln!(
                 shown,
                 "SKIPPED: {reason}, the lab's page is not tried in a browser"
@@ -160,7 +160,7 @@ impl Browser {
         id.unwrap()[ELEMENT].as_str().unwrap().to_owned()
     }
 
-    /// Clicks an element once it stands still: the page changes by itself, and a click on what moves goes elsewhere.
+    /// Clicks an element once it has stopped moving: the page updates itself, and a click on a moving element misses.
     pub(crate) async fn click(&self, xpath: &str) {
         let place = format!(
             "const found = document.evaluate({}, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null);
@@ -183,7 +183,7 @@ impl Browser {
         clicked.unwrap();
     }
 
-    /// The control with this label, as a reader of the screen would find it.
+    /// The control with this label, as a screen reader finds it.
     fn labelled(label: &str) -> String {
         format!("//*[@id=//label[normalize-space()='{label}']/@for]")
     }
@@ -211,7 +211,7 @@ impl Browser {
         self.click(&Self::labelled(label)).await;
     }
 
-    /// Presses keys one after the other, wherever the focus is.
+    /// Presses keys one after another, at the current focus.
     pub(crate) async fn press(&self, keys: &str) {
         let presses = keys.chars().flat_map(|key| {
             ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }))
@@ -256,7 +256,7 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A browser tells nobody when it has drawn something: it is asked again and again.
+/// Asks until the condition holds: a browser does not notify its driver when the page changes.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !holds().await {
@@ -264,5 +264,5 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         }
     };
     let held = tokio::time::timeout(PATIENCE, asking).await;
-    assert!(held.is_ok(), "waited in vain until {what}");
+    assert!(held.is_ok(), "timed out waiting until {what}");
 }

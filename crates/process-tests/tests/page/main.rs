@@ -1,24 +1,24 @@
-//! The lab's page in a browser, with a worker that does what is submitted there. Where no Chromium is installed, these
-//! tests say so and pass.
+//! The lab's page in a browser, with a worker that runs the submitted jobs. Without Chromium these tests print that they
+//! are skipped, and pass.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 
 mod driver;
-mod rig;
+mod fixture;
 
 use driver::{ENTER, SPACE, TAB, until};
+use fixture::{Fixture, PNG};
 use reefguide_lab::Route;
-use rig::{PNG, Rig};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_submitted_from_its_form_seen_to_succeed_and_its_output_downloaded() {
-    let Some(mut rig) = Rig::start().await else {
+    let Some(mut fixture) = Fixture::start().await else {
         return;
     };
-    let page = &rig.browser;
+    let page = &fixture.browser;
     page.width(1200, 800).await;
-    page.open(&rig.lab.page()).await;
+    page.open(&fixture.lab.page()).await;
     page.reads("No job has been submitted yet.").await;
     page.click("//nav/a[.='Submit a job']").await;
     page.choose("Job type", "SURVEY").await;
@@ -37,18 +37,18 @@ async fn a_job_is_submitted_from_its_form_seen_to_succeed_and_its_output_downloa
     page.sees("location.hash === '#/jobs/1'").await;
     page.reads("No worker has claimed this job yet.").await;
     page.picture("job-waiting").await;
-    rig.work().await;
-    let page = &rig.browser;
+    fixture.work().await;
+    let page = &fixture.browser;
     page.sees("document.querySelector('.badge').textContent === 'SUCCEEDED'")
         .await;
     page.reads("\"mean\": 3.75").await;
-    let payload = &rig.lab.job(1).unwrap()["input_payload"];
+    let payload = &fixture.lab.job(1).unwrap()["input_payload"];
     assert_eq!(
         payload,
         &json!({ "reef": "<b>Heron</b>", "zone": "slope", "transects": 3, "depths": [-4.5, 12],
             "quick": false, "site": { "latitude": -23.4 } })
     );
-    // What a job says is text, whatever it looks like.
+    // Text of a job is never interpreted as HTML.
     page.reads("<b>Heron</b>").await;
 
     page.click("//*[@aria-label='Preview notes.txt']").await;
@@ -56,13 +56,13 @@ async fn a_job_is_submitted_from_its_form_seen_to_succeed_and_its_output_downloa
     page.click("//*[@aria-label='Preview map.png']").await;
     page.sees("document.querySelector('img.preview')?.naturalWidth === 2")
         .await;
-    // A log among the outputs is shown without being asked for.
+    // A log among the outputs is shown without a click.
     page.reads("the last transect").await;
     page.reads("POST /api/jobs/assign").await;
     page.picture("job-wide").await;
 
     page.click("//*[@aria-label='Download map.png']").await;
-    let saved = rig.downloads.path().join("map.png");
+    let saved = fixture.downloads.path().join("map.png");
     until("the file is there", async || saved.is_file()).await;
     assert_eq!(std::fs::read(&saved).unwrap(), PNG);
 
@@ -74,17 +74,17 @@ async fn a_job_is_submitted_from_its_form_seen_to_succeed_and_its_output_downloa
     page.click("//nav/a[.='Jobs']").await;
     page.reads("succeeded 1").await;
     page.picture("jobs-wide").await;
-    rig.finish(0).await;
+    fixture.finish(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_submitted_with_the_keyboard_alone() {
-    let Some(mut rig) = Rig::start().await else {
+    let Some(mut fixture) = Fixture::start().await else {
         return;
     };
-    rig.work().await;
-    let page = &rig.browser;
-    page.open(&rig.lab.page()).await;
+    fixture.work().await;
+    let page = &fixture.browser;
+    page.open(&fixture.lab.page()).await;
     page.reads("No job has been submitted yet.").await;
     // Jobs, Submit a job.
     page.press(&[TAB, TAB, ENTER].concat()).await;
@@ -112,21 +112,21 @@ async fn a_job_is_submitted_with_the_keyboard_alone() {
     }
     page.sees("document.querySelector('.badge')?.textContent === 'SUCCEEDED'")
         .await;
-    let payload = &rig.lab.job(1).unwrap()["input_payload"];
+    let payload = &fixture.lab.job(1).unwrap()["input_payload"];
     assert_eq!(
         payload,
         &json!({ "reef": "Heron", "transects": 3, "zone": "lagoon", "depths": [], "quick": true })
     );
-    rig.finish(0).await;
+    fixture.finish(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_refused_is_told_at_its_field_and_mended_as_json() {
-    let Some(rig) = Rig::start().await else {
+async fn a_refused_value_is_reported_at_its_field_and_corrected_as_json() {
+    let Some(fixture) = Fixture::start().await else {
         return;
     };
-    let page = &rig.browser;
-    page.open(&format!("{}#/submit", rig.lab.page())).await;
+    let page = &fixture.browser;
+    page.open(&format!("{}#/submit", fixture.lab.page())).await;
     page.choose("Job type", "SURVEY").await;
     page.fill("reef", "Heron").await;
     page.choose("zone", "slope").await;
@@ -158,22 +158,22 @@ async fn what_is_refused_is_told_at_its_field_and_mended_as_json() {
         .await;
     page.click("//button[.='Submit job']").await;
     page.sees("location.hash === '#/jobs/1'").await;
-    assert_eq!(rig.lab.job(1).unwrap()["input_payload"], payload);
+    assert_eq!(fixture.lab.job(1).unwrap()["input_payload"], payload);
 
     page.click("//button[.='Cancel']").await;
     page.sees("document.querySelector('.badge').textContent === 'CANCELLED'")
         .await;
     // The console names the answer with 400.
-    rig.finish(1).await;
+    fixture.finish(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dial_is_set_seen_to_strike_and_removed() {
-    let Some(rig) = Rig::start().await else {
+async fn a_fault_is_set_seen_to_strike_and_removed() {
+    let Some(fixture) = Fixture::start().await else {
         return;
     };
-    let page = &rig.browser;
-    page.open(&format!("{}#/dials", rig.lab.page())).await;
+    let page = &fixture.browser;
+    page.open(&format!("{}#/dials", fixture.lab.page())).await;
     page.reads("No dial is set: the lab behaves.").await;
     page.choose("Route", "health").await;
     page.choose("What goes wrong", "status").await;
@@ -183,7 +183,7 @@ async fn a_dial_is_set_seen_to_strike_and_removed() {
         .await;
     page.click("//button[.='Set dial']").await;
     page.reads("0 of 2").await;
-    let health = format!("{}/api", rig.lab.api_endpoint());
+    let health = format!("{}/api", fixture.lab.api_endpoint());
     let answer = reqwest::get(health).await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["retry-after"]),
@@ -191,7 +191,8 @@ async fn a_dial_is_set_seen_to_strike_and_removed() {
     );
     page.reads("1 of 2").await;
     // Dials set elsewhere are seen, too.
-    rig.lab
+    fixture
+        .lab
         .faults()
         .add(reefguide_lab::Fault::lost_answer(Route::Result));
     page.reads("2 set").await;
@@ -202,25 +203,27 @@ async fn a_dial_is_set_seen_to_strike_and_removed() {
     page.reads("1 set").await;
     page.click("//button[.='Clear all']").await;
     page.reads("No dial is set: the lab behaves.").await;
-    assert!(rig.lab.faults().all().is_empty());
-    rig.finish(0).await;
+    assert!(fixture.lab.faults().all().is_empty());
+    fixture.finish(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_view_can_be_used_on_a_phone_in_the_light_and_in_the_dark() {
-    let Some(mut rig) = Rig::start().await else {
+async fn every_view_can_be_used_on_a_phone_in_light_and_dark_mode() {
+    let Some(mut fixture) = Fixture::start().await else {
         return;
     };
-    rig.lab
+    fixture
+        .lab
         .faults()
         .add(reefguide_lab::Fault::reset(Route::S3Put).times(3));
     let payload = json!({ "reef": "W".repeat(200), "transects": 3, "zone": "slope", "quick": true, "depths": [1] });
-    rig.lab.submit("SURVEY", payload).unwrap();
-    rig.lab
+    fixture.lab.submit("SURVEY", payload).unwrap();
+    fixture
+        .lab
         .submit("A_TYPE_WITH_A_NAME_THAT_IS_LONGER_THAN_MOST", json!(1))
         .unwrap();
-    rig.work().await;
-    let ended = rig.lab.wait_for(1, |job| job["status"] == "SUCCEEDED");
+    fixture.work().await;
+    let ended = fixture.lab.wait_for(1, |job| job["status"] == "SUCCEEDED");
     ended.await.unwrap();
     let views = [
         ("jobs", "#/jobs", "Job 1"),
@@ -234,22 +237,26 @@ async fn every_view_can_be_used_on_a_phone_in_the_light_and_in_the_dark() {
         (1200, "dark"),
         (1200, "light"),
     ] {
-        rig.browser.width(width, 800).await;
-        rig.browser.scheme(scheme).await;
+        fixture.browser.width(width, 800).await;
+        fixture.browser.scheme(scheme).await;
         for (name, hash, text) in views {
-            rig.browser.open(&format!("{}{hash}", rig.lab.page())).await;
-            rig.browser.reads(text).await;
+            fixture
+                .browser
+                .open(&format!("{}{hash}", fixture.lab.page()))
+                .await;
+            fixture.browser.reads(text).await;
             if name == "job" {
-                rig.browser
+                fixture
+                    .browser
                     .click("//*[@aria-label='Preview map.png']")
                     .await;
             }
             let case = format!("{name}-{width}-{scheme}");
-            rig.browser.picture(&case).await;
-            let found = rig.browser.run(include_str!("audit.js")).await;
+            fixture.browser.picture(&case).await;
+            let found = fixture.browser.run(include_str!("audit.js")).await;
             assert_eq!(found, json!([]), "{case}");
-            assert_eq!(rig.nameless().await, Vec::<Value>::new(), "{case}");
+            assert_eq!(fixture.nameless().await, Vec::<Value>::new(), "{case}");
         }
     }
-    rig.finish(0).await;
+    fixture.finish(0).await;
 }

@@ -3,10 +3,10 @@
 use httpmock::MockServer;
 use serde_json::json;
 
-use crate::rig::{ended, lab, submit_test, worker_for};
+use crate::fixture::{final_status, lab, submit_test, worker_for};
 
 #[tokio::test]
-async fn a_worker_tells_of_its_task_and_protects_it_while_a_job_runs() {
+async fn a_worker_logs_its_task_and_protects_it_while_a_job_runs() {
     let agent = MockServer::start_async().await;
     agent.mock(|when, then| {
         when.method("GET").path("/v4/abc/task");
@@ -30,10 +30,9 @@ async fn a_worker_tells_of_its_task_and_protects_it_while_a_job_runs() {
         .env("ECS_AGENT_URI", agent.url("/api/abc"))
         .env("LOG_LEVEL", "info,reefguide_worker::service::ecs=debug");
     let mut worker = program.start(&[]);
-    assert_eq!(ended(&lab, job).await, "SUCCEEDED");
-    worker.says("scale-in protection set").await;
-    worker.signal("TERM").await;
-    let log = worker.ended().await.log();
+    assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
+    worker.logs("scale-in protection set").await;
+    let log = worker.stop().await.log();
     protected.assert_calls_async(1).await;
     let line = |message: &str| log.iter().find(|line| line["message"] == message).unwrap();
     let task = line("running as an ECS task");

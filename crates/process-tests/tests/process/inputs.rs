@@ -1,4 +1,4 @@
-//! Inputs that handlers fetch, with a cache and without.
+//! Inputs that handlers fetch, with and without a cache.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,9 @@ use reefguide_lab::{Lab, Route};
 use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::{Value, json};
 
+use crate::fixture::{final_status, lab, worker_for};
 use crate::lab_storage;
 use crate::program::{Program, in_time};
-use crate::rig::{ended, lab, worker_for};
 
 async fn soundings(lab: &Lab) -> StorageUri {
     let uri = format!("s3://{}/soundings.csv", lab.bucket());
@@ -33,18 +33,17 @@ async fn fetched_twice(lab: &Lab, program: &Program, job_type: &str) -> [PathBuf
     for (number, path) in paths.iter_mut().enumerate() {
         let does = json!({ "fetch": { "source": source, "number": number } });
         let job = lab.submit(job_type, does).unwrap();
-        assert_eq!(ended(lab, job).await, "SUCCEEDED");
+        assert_eq!(final_status(lab, job).await, "SUCCEEDED");
         let result = lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"].take();
         assert_eq!(result["bytes"], 9);
         *path = result["path"].as_str().unwrap().into();
     }
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(0));
+    assert_eq!(worker.stop().await.code, Some(0));
     paths
 }
 
 #[tokio::test]
-async fn without_a_cache_an_input_is_downloaded_for_each_attempt_and_goes_with_it() {
+async fn without_a_cache_an_input_is_downloaded_for_each_attempt_and_removed_after_it() {
     let lab = lab().await;
     let program = worker_for(&lab).unruly();
     let [first, second] = fetched_twice(&lab, &program, "PLAIN").await;
@@ -64,7 +63,7 @@ async fn with_a_cache_an_input_is_downloaded_once() {
 }
 
 #[tokio::test]
-async fn a_handler_in_a_process_of_its_own_has_the_same_cache() {
+async fn an_isolated_handler_uses_the_same_cache() {
     let lab = lab().await;
     let program = worker_for(&lab).unruly().env("CACHE_PATH", "cache");
     let [first, second] = fetched_twice(&lab, &program, "CRASH").await;
@@ -75,7 +74,7 @@ async fn a_handler_in_a_process_of_its_own_has_the_same_cache() {
 }
 
 #[tokio::test]
-async fn handle_has_the_cache_of_the_worker() {
+async fn handle_uses_the_cache_of_the_worker() {
     let lab = lab().await;
     let does = json!({ "source": soundings(&lab).await, "number": 1 });
     let payload = json!({ "fetch": does }).to_string();
@@ -84,17 +83,10 @@ async fn handle_has_the_cache_of_the_worker() {
         .env("CACHE_PATH", "cache")
         .file("payload.json", &payload);
     for job_type in ["PLAIN", "CRASH", "PLAIN"] {
-        let args = [
-            "handle",
-            job_type,
-            "--input",
-            "payload.json",
-            "--output-dir",
-            "out",
-        ];
-        let ended = program.run(&args).await;
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let result: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let line = format!("handle {job_type} --input payload.json --output-dir out");
+        let exited = program.run_line(&line).await;
+        assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+        let result: Value = serde_json::from_str(&exited.stdout).unwrap();
         let path = Path::new(result["path"].as_str().unwrap());
         assert_eq!(path.parent(), Some(&*program.path("cache/inputs")));
     }

@@ -1,11 +1,11 @@
-//! A handler in a process of its own: whatever becomes of that, the worker lives on.
+//! Isolated handlers: however the process of one ends, the worker survives.
 
 use reefguide_lab::Lab;
 use serde_json::{Value, json};
 
-use crate::pipe::Pipe;
-use crate::program::{Ended, Program};
-use crate::rig::{assert_shown, ended, lab, send, status, worker_for};
+use crate::fifo_probe::FifoProbe;
+use crate::fixture::{assert_shown, final_status, lab, run_jobs, send, status, worker_for};
+use crate::program::Program;
 
 fn submit(lab: &Lab, does: Value) -> i64 {
     lab.submit("CRASH", does).unwrap()
@@ -13,18 +13,6 @@ fn submit(lab: &Lab, does: Value) -> i64 {
 
 fn unruly(lab: &Lab) -> Program {
     worker_for(lab).unruly()
-}
-
-/// A worker's jobs, run one after another, and what it left in the log.
-async fn work(lab: &Lab, program: &Program, jobs: &[i64]) -> Ended {
-    let worker = program.start(&[]);
-    for job in jobs {
-        ended(lab, *job).await;
-    }
-    worker.signal("TERM").await;
-    let ended = worker.ended().await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended
 }
 
 /// Why a job failed.
@@ -36,7 +24,7 @@ fn reason(log: &[Value], job: i64) -> String {
 }
 
 #[tokio::test]
-async fn whatever_ends_its_process_fails_the_job_with_the_reason_and_the_next_job_is_done() {
+async fn however_its_process_ends_the_job_fails_with_the_reason_and_the_next_job_succeeds() {
     let lab = lab().await;
     let ways = [
         json!({ "signal": "SEGV" }),
@@ -56,56 +44,49 @@ async fn whatever_ends_its_process_fails_the_job_with_the_reason_and_the_next_jo
     let program = unruly(&lab);
     let mut worker = program.start(&[]);
     for job in &jobs {
-        assert_eq!(ended(&lab, *job).await, "FAILED");
+        assert_eq!(final_status(&lab, *job).await, "FAILED");
     }
-    assert_eq!(ended(&lab, well).await, "SUCCEEDED");
+    assert_eq!(final_status(&lab, well).await, "SUCCEEDED");
     let after = submit(&lab, json!({ "well": { "number": 2 } }));
-    assert_eq!(ended(&lab, after).await, "SUCCEEDED");
-    worker.says("job succeeded").await;
-    worker.signal("TERM").await;
-    let ended = worker.ended().await;
-    assert_eq!(ended.code, Some(0));
-    let log = ended.log();
+    assert_eq!(final_status(&lab, after).await, "SUCCEEDED");
+    worker.logs("job succeeded").await;
+    let exited = worker.stop().await;
+    assert_eq!(exited.code, Some(0));
+    let log = exited.log();
     let reasons: Vec<_> = jobs.iter().map(|job| reason(&log, *job)).collect();
     assert_shown!(reasons.join("\n"));
 }
 
 #[tokio::test]
-async fn the_reason_has_the_most_memory_that_the_process_had() {
+async fn the_reason_includes_the_peak_memory_of_the_process() {
     let lab = lab().await;
     let job = submit(&lab, json!({ "hog": { "mib": 200 } }));
     let program = unruly(&lab);
     let mut worker = program.start(&[]);
-    worker.says("holds much").await;
+    worker.logs("holds much").await;
     let pid = worker.logged("holds much", "pid");
-    let kill = format!("kill -KILL {pid}");
-    let killed = std::process::Command::new("sh")
-        .args(["-c", &kill])
-        .status();
-    assert!(killed.unwrap().success());
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    worker.signal("TERM").await;
-    let reason = reason(&worker.ended().await.log(), job);
+    send("KILL", &pid);
+    assert_eq!(final_status(&lab, job).await, "FAILED");
+    let reason = reason(&worker.stop().await.log(), job);
     let (_, peak) = reason.split_once("peak memory ").unwrap();
     let peak: u64 = peak.split(' ').next().unwrap().parse().unwrap();
     assert!((200..300).contains(&peak), "{reason}");
 }
 
 #[tokio::test]
-async fn a_handler_has_in_its_own_process_what_it_has_in_the_workers() {
+async fn an_isolated_handler_has_the_same_context_as_one_in_the_worker() {
     let lab = lab().await;
-    // A number that is another one after a careless way through JSON.
+    // A number that changes if JSON is parsed with less than full precision.
     let job = submit(
         &lab,
         json!({ "well": { "number": 1.234_567_890_123_456_7e-300 } }),
     );
     let program = unruly(&lab);
     let mut worker = program.start(&[]);
-    assert_eq!(ended(&lab, job).await, "SUCCEEDED");
-    worker.says("job succeeded").await;
+    assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
+    worker.logs("job succeeded").await;
     let pid = worker.logged("isolated handler started", "pid");
-    worker.signal("TERM").await;
-    let log = worker.ended().await.log();
+    let log = worker.stop().await.log();
     let stored = log.iter().find(|line| line["message"] == "outputs stored");
     assert_eq!(stored.unwrap()["files"], 1);
     let result = &lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"];
@@ -134,11 +115,11 @@ async fn a_handler_has_in_its_own_process_what_it_has_in_the_workers() {
 }
 
 #[tokio::test]
-async fn an_error_for_now_is_tried_again_each_time_in_a_new_process() {
+async fn a_retryable_error_is_retried_each_time_in_a_new_process() {
     let lab = lab().await;
     let job = submit(&lab, json!("fail_twice"));
     let program = unruly(&lab);
-    let log = work(&lab, &program, &[job]).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     assert_eq!(status(&lab, job), "SUCCEEDED");
     let again: Vec<_> = log
         .iter()
@@ -155,14 +136,14 @@ async fn an_error_for_now_is_tried_again_each_time_in_a_new_process() {
 }
 
 #[tokio::test]
-async fn whatever_it_writes_is_in_the_log_of_its_job_and_its_result_is_its_own() {
+async fn what_the_process_writes_is_logged_with_its_job_and_does_not_change_its_result() {
     let lab = lab().await;
     let job = submit(&lab, json!("chatter"));
     let program = unruly(&lab)
         .secret("WORKER_PASSWORD", "password")
         .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example/1")
         .env("RUST_LOG", "trace");
-    let log = work(&lab, &program, &[job]).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     let result = &lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"];
     assert_eq!(result, &json!({ "input": "" }));
     for said in [
@@ -185,135 +166,132 @@ async fn whatever_it_writes_is_in_the_log_of_its_job_and_its_result_is_its_own()
 }
 
 #[tokio::test]
-async fn when_the_worker_is_stopped_a_handler_is_cancelled_in_its_process() {
+async fn a_handler_is_cancelled_in_its_process_when_the_worker_is_stopped() {
     let lab = lab().await;
-    let mut pipe = Pipe::new();
-    let job = submit(&lab, json!({ "wait": { "pipe": pipe.path } }));
+    let mut probe = FifoProbe::new();
+    let job = submit(&lab, json!({ "wait": { "pipe": probe.path } }));
     let program = unruly(&lab).env("SHUTDOWN_GRACE_MS", "2000");
     let worker = program.start(&[]);
-    pipe.says("waiting").await;
-    pipe.says("running").await;
+    probe.receives("waiting").await;
+    probe.receives("running").await;
     worker.signal("TERM").await;
-    // Its program is let go first, then it is its own turn.
-    pipe.says("tidied up").await;
-    pipe.let_go().await;
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    let log = worker.ended().await.log();
+    // The program is ended first, then the handler is cancelled.
+    probe.receives("tidied up").await;
+    probe.released().await;
+    assert_eq!(final_status(&lab, job).await, "FAILED");
+    let log = worker.exited().await.log();
     assert_eq!(reason(&log, job), "cancelled: the worker is shutting down");
 }
 
 #[tokio::test]
-async fn a_handler_that_does_not_listen_is_ended_with_its_process() {
+async fn a_handler_that_ignores_cancellation_is_killed_with_its_process() {
     let lab = lab().await;
-    let mut pipe = Pipe::new();
-    let job = submit(&lab, json!({ "spin": { "pipe": pipe.path } }));
+    let mut probe = FifoProbe::new();
+    let job = submit(&lab, json!({ "spin": { "pipe": probe.path } }));
     let program = unruly(&lab).env("SHUTDOWN_GRACE_MS", "2000");
     let worker = program.start(&[]);
-    pipe.says("spinning").await;
+    probe.receives("spinning").await;
     worker.signal("TERM").await;
-    pipe.let_go().await;
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    let log = worker.ended().await.log();
+    probe.released().await;
+    assert_eq!(final_status(&lab, job).await, "FAILED");
+    let log = worker.exited().await.log();
     assert_eq!(reason(&log, job), "cancelled: the worker is shutting down");
 }
 
 #[tokio::test]
 async fn what_a_cancelled_handler_holds_is_dropped_before_its_process_ends() {
-    let mut pipe = Pipe::new();
-    let payload = json!({ "sleep": { "pipe": pipe.path } }).to_string();
+    let mut probe = FifoProbe::new();
+    let payload = json!({ "sleep": { "pipe": probe.path } }).to_string();
     let program = Program::bare().unruly().file("payload.json", &payload);
     let args = "handle CRASH --input payload.json --output-dir out";
     let args: Vec<_> = args.split(' ').collect();
     let worker = program.start(&args);
-    pipe.says("sleeping").await;
+    probe.receives("sleeping").await;
     worker.signal("TERM").await;
-    pipe.says("dropped").await;
-    pipe.let_go().await;
-    assert_eq!(worker.ended().await.code, Some(1));
+    probe.receives("dropped").await;
+    probe.released().await;
+    assert_eq!(worker.exited().await.code, Some(1));
 }
 
 #[tokio::test]
-async fn a_signal_to_its_process_does_not_end_a_handler() {
+async fn a_signal_to_its_process_does_not_end_an_isolated_handler() {
     let lab = lab().await;
     let job = submit(&lab, json!({ "hog": { "mib": 1 } }));
     let program = unruly(&lab).env("SHUTDOWN_GRACE_MS", "2000");
     let mut worker = program.start(&[]);
-    worker.says("holds much").await;
+    worker.logs("holds much").await;
     let pid = worker.logged("holds much", "pid");
     for signal in ["TERM", "INT"] {
         send(signal, &pid);
     }
     worker.signal("TERM").await;
-    worker.says("held much").await;
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    let log = worker.ended().await.log();
+    worker.logs("held much").await;
+    assert_eq!(final_status(&lab, job).await, "FAILED");
+    let log = worker.exited().await.log();
     assert_eq!(reason(&log, job), "cancelled: the worker is shutting down");
 }
 
 #[tokio::test]
-async fn its_process_and_programs_end_with_the_worker_however_that_ends() {
+async fn a_handler_process_and_its_programs_end_when_the_worker_is_killed() {
     for does in ["wait", "spin"] {
         let lab = lab().await;
-        let mut pipe = Pipe::new();
-        submit(&lab, json!({ does: { "pipe": pipe.path } }));
+        let mut probe = FifoProbe::new();
+        submit(&lab, json!({ does: { "pipe": probe.path } }));
         let program = unruly(&lab);
         let worker = program.start(&[]);
         if does == "wait" {
-            pipe.says("waiting").await;
-            pipe.says("running").await;
+            probe.receives("waiting").await;
+            probe.receives("running").await;
         } else {
-            pipe.says("spinning").await;
+            probe.receives("spinning").await;
         }
         worker.kill().await;
-        pipe.let_go().await;
+        probe.released().await;
     }
 }
 
 #[tokio::test]
-async fn its_process_and_programs_end_at_a_second_signal() {
+async fn a_handler_process_and_its_programs_end_at_a_second_signal() {
     let lab = lab().await;
-    let mut pipe = Pipe::new();
-    submit(&lab, json!({ "wait": { "pipe": pipe.path } }));
+    let mut probe = FifoProbe::new();
+    submit(&lab, json!({ "wait": { "pipe": probe.path } }));
     let program = unruly(&lab).env("SHUTDOWN_GRACE_MS", "600000");
     let mut worker = program.start(&[]);
-    pipe.says("waiting").await;
-    pipe.says("running").await;
+    probe.receives("waiting").await;
+    probe.receives("running").await;
     worker.signal("TERM").await;
-    worker.says("a second signal ends the process").await;
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(143));
-    pipe.let_go().await;
+    worker.logs("a second signal ends the process").await;
+    assert_eq!(worker.stop().await.code, Some(143));
+    probe.released().await;
 }
 
 #[tokio::test]
-async fn a_program_of_a_process_that_has_ended_is_ended_too() {
+async fn a_program_of_a_crashed_handler_process_is_killed() {
     let lab = lab().await;
-    let mut pipe = Pipe::new();
-    let job = submit(&lab, json!({ "desert": { "pipe": pipe.path } }));
+    let mut probe = FifoProbe::new();
+    let job = submit(&lab, json!({ "desert": { "pipe": probe.path } }));
     let program = unruly(&lab);
     let worker = program.start(&[]);
-    pipe.says("running").await;
-    pipe.let_go().await;
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    worker.signal("TERM").await;
-    let reason = reason(&worker.ended().await.log(), job);
+    probe.receives("running").await;
+    probe.released().await;
+    assert_eq!(final_status(&lab, job).await, "FAILED");
+    let reason = reason(&worker.stop().await.log(), job);
     assert!(reason.contains("SIGSEGV"), "{reason}");
 }
 
 #[tokio::test]
-async fn a_process_that_ends_before_it_calls_the_handler_fails_no_job_while_the_worker_lives() {
+async fn a_process_that_ends_before_it_calls_the_handler_fails_no_job_while_the_worker_runs() {
     let lab = lab().await;
     let jobs = [1, 2].map(|number| submit(&lab, json!({ "well": { "number": number } })));
     let program = unruly(&lab).env("RUINED", "1");
     let mut worker = program.start(&[]);
-    worker.says("attempt cannot begin").await;
-    // More than one try.
+    worker.logs("attempt cannot begin").await;
+    // Time for more than one try.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     let mut statuses = jobs.map(|job| status(&lab, job));
     statuses.sort();
     assert_eq!(statuses, ["IN_PROGRESS", "PENDING"]);
-    worker.signal("TERM").await;
-    let log = worker.ended().await.log();
+    let log = worker.stop().await.log();
     let failed = log.iter().find(|line| line["message"] == "job failed");
     let failed = failed.unwrap();
     assert_eq!(failed["cause"], "worker");
@@ -330,11 +308,11 @@ async fn a_process_that_ends_before_it_calls_the_handler_fails_no_job_while_the_
 }
 
 #[tokio::test]
-async fn what_the_handler_has_returned_counts_whatever_its_process_does_then() {
+async fn a_returned_result_counts_even_if_the_process_then_ends_badly() {
     let lab = lab().await;
     let jobs = ["linger", "crumble"].map(|does| submit(&lab, json!(does)));
     let program = unruly(&lab);
-    let log = work(&lab, &program, &jobs).await.log();
+    let log = run_jobs(&lab, &program, &jobs).await.log();
     assert_eq!(jobs.map(|job| status(&lab, job)), ["SUCCEEDED"; 2]);
     let oddly: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(oddly.len(), 1, "{oddly:?}");
@@ -345,12 +323,12 @@ async fn what_the_handler_has_returned_counts_whatever_its_process_does_then() {
 }
 
 #[tokio::test]
-async fn its_storage_is_that_of_the_worker() {
+async fn an_isolated_handler_uses_the_storage_of_the_worker() {
     let lab = lab().await;
     let source = format!("s3://{}/none.csv", lab.bucket());
     let job = submit(&lab, json!({ "read": source }));
     let program = unruly(&lab);
-    let log = work(&lab, &program, &[job]).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     assert_shown!(reason(&log, job), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])");
 
     let program = Program::bare().unruly();
@@ -359,24 +337,23 @@ async fn its_storage_is_that_of_the_worker() {
         .file("store/bucket/soundings.csv", "heron,-4\n")
         .file("payload.json", r#"{ "read": "s3://bucket/soundings.csv" }"#);
     let args = "handle CRASH --input payload.json --output-dir out --storage-dir store";
-    let args: Vec<_> = args.split(' ').collect();
-    let ended = program.run(&args).await;
-    let result: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let exited = program.run_line(args).await;
+    let result: Value = serde_json::from_str(&exited.stdout).unwrap();
     assert_eq!(result, json!({ "bytes": 9 }));
 }
 
 #[tokio::test]
-async fn handle_runs_it_in_its_own_process_too() {
+async fn handle_also_runs_an_isolated_handler_in_its_own_process() {
     let program = Program::bare().unruly().env("LOG_FORMAT", "human");
     let args = ["handle", "CRASH", "--input", "-", "--output-dir", "out"];
-    let ended = program.start_with_input(&args, r#""abort""#).ended().await;
-    assert_eq!(ended.code, Some(1));
-    assert_shown!(ended.shown());
+    let exited = program.start_with_input(&args, r#""abort""#).exited().await;
+    assert_eq!(exited.code, Some(1));
+    assert_shown!(exited.shown());
 }
 
 #[tokio::test]
-async fn nobody_else_can_start_such_a_process() {
-    let ended = Program::bare().unruly().run(&["isolated"]).await;
-    assert_eq!(ended.code, Some(2));
-    assert_shown!(ended.shown());
+async fn only_a_worker_can_start_a_handler_process() {
+    let exited = Program::bare().unruly().run(&["isolated"]).await;
+    assert_eq!(exited.code, Some(2));
+    assert_shown!(exited.shown());
 }

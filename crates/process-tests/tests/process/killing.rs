@@ -1,4 +1,4 @@
-//! Workers that are killed at random moments, and what becomes of their jobs.
+//! Workers killed at random moments: their jobs and programs.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use reefguide_lab::{JobTypeSpec, Lab};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::pipe::Pipe;
+use crate::fifo_probe::FifoProbe;
+use crate::fixture::{final_status, lab, send, status, submit_test, worker_for};
 use crate::program::{Program, in_time};
-use crate::rig::{ended, lab, send, status, submit_test, worker_for};
 
 const JOBS: usize = 40;
 const WORKERS: usize = 3;
 const KILLS: usize = 12;
-/// It takes some three seconds.
-const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// It usually takes three seconds.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(30);
 
 fn worker(lab: &Lab) -> Program {
     worker_for(lab)
@@ -32,7 +32,7 @@ fn outputs(job: &Value) -> reefguide_lab::Outputs {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_whose_worker_was_killed_at_whatever_moment_comes_to_one_end() {
+async fn a_job_whose_worker_is_killed_at_a_random_moment_ends_exactly_once() {
     let seed =
         std::env::var("KILL_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     eprintln!("replay with KILL_SEED={seed}");
@@ -63,20 +63,20 @@ async fn a_job_whose_worker_was_killed_at_whatever_moment_comes_to_one_end() {
         let killed = std::mem::replace(&mut running[nth], programs[nth].start(&[]));
         killed.kill().await;
     }
-    let ended = |id: &i64| !matches!(status(&lab, *id).as_str(), "PENDING" | "IN_PROGRESS");
+    let has_ended = |id: &i64| !matches!(status(&lab, *id).as_str(), "PENDING" | "IN_PROGRESS");
     let audit = || lab.audit(outputs).unwrap();
-    // Records of claims that came to nothing take as long as any to look dead.
-    let settled = lab.wait_until(|_| jobs.iter().all(ended) && audit().is_empty());
-    // If that never comes, the audit says what is wrong.
-    let _ = timeout(SETTLED_WITHIN, settled).await;
+    // The record of a claim that was lost takes as long as any other to count as dead.
+    let resolved = lab.wait_until(|_| jobs.iter().all(has_ended) && audit().is_empty());
+    // On a timeout the audit says what is wrong.
+    let _ = timeout(RESOLVED_WITHIN, resolved).await;
     for worker in running {
         worker.kill().await;
     }
     let violations = audit();
     assert!(violations.is_empty(), "{violations:#?}");
-    assert!(jobs.iter().all(ended), "there is still a job to be done");
+    assert!(jobs.iter().all(has_ended), "a job has not ended");
     let succeeded = jobs.iter().filter(|id| status(&lab, **id) == "SUCCEEDED");
-    assert!(succeeded.count() > JOBS / 4, "hardly any job was done");
+    assert!(succeeded.count() > JOBS / 4, "too few jobs succeeded");
 }
 
 #[tokio::test]
@@ -84,34 +84,34 @@ async fn the_programs_of_a_killed_worker_end_with_all_that_they_started() {
     for job_type in ["PLAIN", "CRASH"] {
         for does in ["wait", "stubborn"] {
             let lab = lab().await;
-            let mut pipe = Pipe::new();
-            lab.submit(job_type, json!({ does: { "pipe": pipe.path } }))
+            let mut probe = FifoProbe::new();
+            lab.submit(job_type, json!({ does: { "pipe": probe.path } }))
                 .unwrap();
             let program = worker_for(&lab).unruly();
             let worker = program.start(&[]);
             if does == "wait" {
-                pipe.says("waiting").await;
+                probe.receives("waiting").await;
             }
-            pipe.says("running").await;
+            probe.receives("running").await;
             worker.kill().await;
-            pipe.let_go().await;
+            probe.released().await;
         }
     }
 }
 
 #[tokio::test]
 async fn the_programs_of_a_killed_handle_end_with_all_that_they_started() {
-    let mut pipe = Pipe::new();
-    let payload = json!({ "stubborn": { "pipe": pipe.path } }).to_string();
+    let mut probe = FifoProbe::new();
+    let payload = json!({ "stubborn": { "pipe": probe.path } }).to_string();
     let program = Program::bare().unruly().file("payload.json", &payload);
     let args = "handle PLAIN --input payload.json --output-dir out";
     let handle = program.start(&args.split(' ').collect::<Vec<_>>());
-    pipe.says("running").await;
+    probe.receives("running").await;
     handle.kill().await;
-    pipe.let_go().await;
+    probe.released().await;
 }
 
-/// The children of a process that are shells which wait to be told of groups.
+/// The children of a process that are guards: shells that wait for the ids of process groups to kill.
 fn guards(parent: u32) -> Vec<String> {
     let is_guard = |id: &str| {
         let file = |name| std::fs::read_to_string(format!("/proc/{id}/{name}")).ok();
@@ -128,16 +128,16 @@ fn guards(parent: u32) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn programs_end_with_a_killed_worker_although_their_guard_was_killed_before() {
+async fn programs_end_with_a_killed_worker_even_if_their_guard_was_killed_first() {
     let lab = lab().await;
     let program = worker_for(&lab).unruly().env("MAX_CONCURRENT_JOBS", "2");
-    let mut pipes = [Pipe::new(), Pipe::new()];
+    let mut probes = [FifoProbe::new(), FifoProbe::new()];
     let worker = program.start(&[]);
-    for pipe in &mut pipes {
-        let does = json!({ "stubborn": { "pipe": pipe.path } });
+    for probe in &mut probes {
+        let does = json!({ "stubborn": { "pipe": probe.path } });
         lab.submit("PLAIN", does).unwrap();
-        pipe.says("running").await;
-        // The second program gets another one, which knows of the first.
+        probe.receives("running").await;
+        // The second program gets a new guard, which also knows the first program.
         if cfg!(target_os = "linux") && lab.job(2).is_err() {
             let guards = guards(worker.id());
             assert_eq!(guards.len(), 1, "{guards:?}");
@@ -145,19 +145,18 @@ async fn programs_end_with_a_killed_worker_although_their_guard_was_killed_befor
         }
     }
     worker.kill().await;
-    for pipe in pipes {
-        pipe.let_go().await;
+    for probe in probes {
+        probe.released().await;
     }
 }
 
 #[tokio::test]
-async fn the_scratch_folder_of_a_killed_worker_goes_when_another_starts_and_that_of_a_live_one_stays()
- {
+async fn the_next_worker_removes_the_scratch_folder_of_a_killed_one_and_keeps_that_of_a_live_one() {
     let lab = lab().await;
     let program = worker_for(&lab);
     let alive = program.start(&[]);
     let mut killed = program.start(&[]);
-    killed.says("not on ECS").await;
+    killed.logs("not on ECS").await;
     in_time(async {
         while program.temporary().len() < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -167,7 +166,7 @@ async fn the_scratch_folder_of_a_killed_worker_goes_when_another_starts_and_that
     killed.kill().await;
     let left = program.temporary();
     let mut next = program.start(&[]);
-    next.says("removing the scratch folder of a worker that was killed")
+    next.logs("removing the scratch folder of a worker that was killed")
         .await;
     let path = next.logged(
         "removing the scratch folder of a worker that was killed",
@@ -181,11 +180,10 @@ async fn the_scratch_folder_of_a_killed_worker_goes_when_another_starts_and_that
     .await;
     let kept = program.temporary();
     assert_eq!(left.iter().filter(|name| kept.contains(name)).count(), 1);
-    // The one that lived has a scratch folder still, and leaves none.
+    // The live worker still has its scratch folder, and removes it at its end.
     let job = submit_test(&lab, 1);
-    assert_eq!(ended(&lab, job).await, "SUCCEEDED");
+    assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
     next.signal("TERM").await;
-    assert_eq!(next.exits().await, Some(0));
-    alive.signal("TERM").await;
-    assert_eq!(alive.ended().await.code, Some(0));
+    assert_eq!(next.exit_code().await, Some(0));
+    assert_eq!(alive.stop().await.code, Some(0));
 }

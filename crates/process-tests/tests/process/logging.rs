@@ -1,15 +1,15 @@
-//! What a run leaves in the log.
+//! What a run writes to the log.
 
 use reefguide_lab::{Fault, Lab, Route};
 use reefguide_worker::storage::Storage;
 use serde_json::{Value, json};
 
+use crate::fixture::{assert_shown, final_status, lab, run_jobs, status, submit_test, worker_for};
 use crate::lab_storage;
 use crate::program::in_time;
-use crate::rig::{assert_shown, ended, lab, status, submit_test, worker_for};
 
-/// The JSON lines of a run, with what differs from run to run taken out, and without the limits of the machine.
-fn told(log: &[Value]) -> String {
+/// The JSON lines of a run, with placeholders for what differs between runs, and without the limits of the machine.
+fn comparable(log: &[Value]) -> String {
     let lines = log.iter().filter(|line| line["message"] != "limits");
     let lines = lines.map(|line| {
         let mut line = line.clone();
@@ -26,17 +26,17 @@ fn told(log: &[Value]) -> String {
 }
 
 #[tokio::test]
-async fn a_run_is_told_from_start_to_stop_and_every_line_of_a_job_says_which() {
+async fn a_run_is_logged_from_start_to_stop_and_every_line_of_a_job_has_its_id() {
     let lab = lab().await;
     let job = submit_test(&lab, 7);
     let program = worker_for(&lab)
         .env("IDLE_TIMEOUT_MS", "300")
         .env("JOB_TYPES", "TEST");
-    let ended = program.run(&[]).await;
-    assert_eq!(ended.code, Some(0));
+    let exited = program.run(&[]).await;
+    assert_eq!(exited.code, Some(0));
     assert_eq!(status(&lab, job), "SUCCEEDED");
 
-    let log = ended.log();
+    let log = exited.log();
     let at = |message| log.iter().position(|line| line["message"] == message);
     let (claimed, succeeded) = (at("job claimed").unwrap(), at("job succeeded").unwrap());
     for line in &log[claimed..=succeeded] {
@@ -44,26 +44,24 @@ async fn a_run_is_told_from_start_to_stop_and_every_line_of_a_job_says_which() {
             assert!(line[field].is_string(), "no {field}: {line}");
         }
     }
-    assert_shown!(told(&log));
+    assert_shown!(comparable(&log));
 }
 
 #[tokio::test]
-async fn a_job_that_fails_says_why() {
+async fn a_failed_job_is_logged_with_its_reason() {
     let lab = lab().await;
     let source = format!("s3://{}/none.csv", lab.bucket());
     let job = lab.submit("COPY", json!({ "source": source })).unwrap();
     let program = worker_for(&lab);
-    let worker = program.start(&[]);
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    worker.signal("TERM").await;
-    let ended = worker.ended().await;
-    let log = ended.log();
+    let exited = run_jobs(&lab, &program, &[job]).await;
+    assert_eq!(status(&lab, job), "FAILED");
+    let log = exited.log();
     let failed = log.iter().find(|line| line["message"] == "job failed");
     assert_shown!(failed.unwrap()["reason"].as_str().unwrap(), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])");
 }
 
 #[tokio::test]
-async fn no_secret_is_logged_however_much_is_logged() {
+async fn no_secret_is_logged_even_at_level_trace() {
     let lab = lab().await;
     lab.faults().add(Fault::expire_tokens(Route::Poll).times(1));
     let job = submit_test(&lab, 7);
@@ -76,10 +74,8 @@ async fn no_secret_is_logged_however_much_is_logged() {
         .secret("AWS_SESSION_TOKEN", "battery-staple")
         .secret("SENTRY_DSN", "https://tr0ub4dor@sentry.example/1")
         .env("RUST_LOG", "trace");
-    let worker = program.start(&[]);
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    worker.signal("TERM").await;
-    let log = worker.ended().await.stderr;
+    let log = run_jobs(&lab, &program, &[job]).await.stderr;
+    assert_eq!(status(&lab, job), "FAILED");
     assert!(log.contains(r#""level":"TRACE""#));
     assert!(
         log.contains("SignatureDoesNotMatch"),
@@ -90,22 +86,22 @@ async fn no_secret_is_logged_however_much_is_logged() {
         .iter()
         .any(|request| request.route == Route::Token);
     assert!(refreshed, "no token was refreshed");
-    // Access tokens and refresh tokens are both base64 of JSON, which begins with a brace and a quote.
+    // Access tokens and refresh tokens are base64 of JSON, which begins with a brace and a quote.
     for secret in ["eyJ", "password"] {
         assert!(!log.contains(secret), "{secret} is logged");
     }
 }
 
-/// What no line of a log may have: tokens, which are base64 of JSON that begins with a brace and a quote, the
-/// password, and whatever a signature goes with, in headers and URLs.
+/// What no log line may contain: tokens, which are base64 of JSON and so begin with these letters, the password, and
+/// signatures in headers and URLs.
 const SECRETS: &[&str] = &["eyJ", "password", "Bearer ", "Signature=", "signature="];
 
 #[tokio::test]
-async fn no_secret_is_logged_where_all_is_well_nor_stored_with_the_logs_of_jobs() {
+async fn no_secret_of_a_run_without_errors_is_logged_or_stored_with_the_job_logs() {
     let lab = lab().await;
     lab.faults().add(Fault::expire_tokens(Route::Poll).times(1));
     let object = format!("s3://{}/soundings.csv", lab.bucket());
-    // In the worker's process, and in one of its own.
+    // One in the worker's process, and one that is isolated.
     let jobs = ["PLAIN", "CRASH"].map(|job_type| {
         let jobs = [
             json!({ "share": object }),
@@ -119,10 +115,9 @@ async fn no_secret_is_logged_where_all_is_well_nor_stored_with_the_logs_of_jobs(
         .env("RUST_LOG", "trace");
     let worker = program.start(&[]);
     for job in jobs.iter().flatten() {
-        assert_eq!(ended(&lab, *job).await, "SUCCEEDED");
+        assert_eq!(final_status(&lab, *job).await, "SUCCEEDED");
     }
-    worker.signal("TERM").await;
-    let mut logs = vec![worker.ended().await.stderr];
+    let mut logs = vec![worker.stop().await.stderr];
     for job in jobs.iter().flatten() {
         logs.push(job_log(&lab, *job).await);
     }
@@ -138,14 +133,12 @@ async fn no_secret_is_logged_where_all_is_well_nor_stored_with_the_logs_of_jobs(
 }
 
 #[tokio::test]
-async fn where_only_errors_are_logged_they_still_say_of_which_job() {
+async fn errors_have_their_job_id_even_if_only_errors_are_logged() {
     let lab = lab().await;
     let job = submit_test(&lab, 13);
     let program = worker_for(&lab).env("LOG_LEVEL", "error");
-    let worker = program.start(&[]);
-    assert_eq!(ended(&lab, job).await, "FAILED");
-    worker.signal("TERM").await;
-    let log = worker.ended().await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
+    assert_eq!(status(&lab, job), "FAILED");
     let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
     assert_eq!(messages, ["panicked", "job failed"]);
     let job = job.to_string();
@@ -162,7 +155,7 @@ async fn job_log(lab: &Lab, job: i64) -> String {
 }
 
 #[tokio::test]
-async fn the_log_of_a_job_has_what_its_handler_says_wherever_it_runs() {
+async fn a_job_log_has_the_lines_of_its_handler_isolated_or_not() {
     for format in ["json", "human"] {
         let lab = lab().await;
         let job = lab.submit("CRASH", json!("chatter")).unwrap();
@@ -172,10 +165,9 @@ async fn the_log_of_a_job_has_what_its_handler_says_wherever_it_runs() {
             .env("LOG_FORMAT", format)
             .env("JOB_LOGS", format!("s3://{}/job-logs", lab.bucket()));
         let worker = program.start(&[]);
-        assert_eq!(ended(&lab, job).await, "SUCCEEDED");
-        assert_eq!(ended(&lab, crash).await, "FAILED");
-        worker.signal("TERM").await;
-        worker.ended().await;
+        assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
+        assert_eq!(final_status(&lab, crash).await, "FAILED");
+        worker.stop().await;
         let messages = |log: String| -> Vec<String> {
             let lines = log
                 .lines()
@@ -203,7 +195,7 @@ async fn the_log_of_a_job_has_what_its_handler_says_wherever_it_runs() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_refused_is_not_logged() {
+async fn a_refused_password_is_not_logged() {
     let lab = lab().await;
     let program = worker_for(&lab)
         .secret("WORKER_PASSWORD", "correct horse")

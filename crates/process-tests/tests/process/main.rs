@@ -1,11 +1,12 @@
-//! The worker as a deployment has it: a process of its own with an environment, signals, log lines and
-//! an exit code, against a lab.
+//! The worker as a deployment runs it: a process with an environment, signals, log lines and an exit code, against a lab.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod check;
 mod configuration;
 mod ecs;
+mod fifo_probe;
+mod fixture;
 mod handle;
 mod healthcheck;
 mod help;
@@ -17,12 +18,10 @@ mod lab_storage;
 mod logging;
 mod network;
 mod panics;
-mod pipe;
 mod program;
 #[cfg(any(feature = "otel", feature = "sentry"))]
 mod receiver;
 mod reference;
-mod rig;
 mod secrets;
 #[cfg(feature = "sentry")]
 mod sentry;

@@ -1,10 +1,10 @@
-//! What is between a worker and its servers: certificates that are missing, and proxies.
+//! Between a worker and its servers: missing certificates, and proxies.
 
 use reefguide_lab::{Fault, Lab, Route};
 use serde_json::json;
 
-use crate::program::{Ended, Program};
-use crate::rig::{assert_shown, lab, nobody, status, submit_test, worker_for};
+use crate::fixture::{assert_shown, closed_port, lab, status, submit_test, worker_for};
+use crate::program::{Exited, Program};
 
 const REMEDY: &str =
     "install the package `ca-certificates`, or name a file of certificates in SSL_CERT_FILE";
@@ -29,28 +29,28 @@ fn behind_a_dead_proxy(program: Program, port: u16) -> Program {
         .env("LOG_FORMAT", "human")
 }
 
-fn everything(ended: &Ended) -> String {
-    format!("{}{}", ended.stdout, ended.stderr)
+fn everything(exited: &Exited) -> String {
+    format!("{}{}", exited.stdout, exited.stderr)
 }
 
 async fn does_a_job(lab: &Lab, program: Program) {
     let job = submit_test(lab, 1);
-    let ended = program.run(&["run", "--drain"]).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(status(lab, job), "SUCCEEDED", "{}", ended.stderr);
+    let exited = program.run(&["run", "--drain"]).await;
+    assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    assert_eq!(status(lab, job), "SUCCEEDED", "{}", exited.stderr);
 }
 
 #[tokio::test]
-async fn certificates_that_are_missing_are_a_wrong_configuration_with_a_remedy() {
+async fn missing_certificates_are_a_wrong_configuration_with_a_remedy() {
     let lab = lab().await;
     for address in ["API_ENDPOINT", "S3_ENDPOINT"] {
         for command in ["run", "check"] {
-            let (_socket, port) = nobody();
+            let (_socket, port) = closed_port();
             let program = without_certificates(worker_for(&lab));
             let program = program.env(address, format!("https://127.0.0.1:{port}"));
-            let ended = program.run(&[command]).await;
-            let said = everything(&ended);
-            assert_eq!(ended.code, Some(78), "{command}: {said}");
+            let exited = program.run(&[command]).await;
+            let said = everything(&exited);
+            assert_eq!(exited.code, Some(78), "{command}: {said}");
             assert!(said.contains(REMEDY), "{command}: {said}");
             assert!(!said.contains("panicked"), "{command}: {said}");
         }
@@ -61,8 +61,8 @@ async fn certificates_that_are_missing_are_a_wrong_configuration_with_a_remedy()
 async fn no_certificates_are_needed_for_plain_http() {
     let lab = lab().await;
     does_a_job(&lab, without_certificates(worker_for(&lab))).await;
-    let ended = without_certificates(worker_for(&lab)).run(&["check"]).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    let exited = without_certificates(worker_for(&lab)).run(&["check"]).await;
+    assert_eq!(exited.code, Some(0), "{}", exited.stdout);
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn a_handler_without_storage_needs_neither_certificates_nor_credentials() 
         .env("JOB_TYPES", "TEST")
         .env("LOG_LEVEL", "error");
     let args = ["handle", "TEST", "--input", "-", "--output-dir", "out"];
-    let ended = program.start_with_input(&args, r#"{ "id": 7 }"#).ended();
-    assert_shown!(ended.await.shown(), @r"
+    let exited = program.start_with_input(&args, r#"{ "id": 7 }"#).exited();
+    assert_shown!(exited.await.shown(), @r"
     exit 0
     --- stdout
     {}
@@ -89,16 +89,16 @@ async fn a_handler_that_reads_from_s3_is_told_that_certificates_are_missing() {
         .env("AWS_SECRET_ACCESS_KEY", "secret");
     let args = ["handle", "COPY", "--input", "-", "--output-dir", "out"];
     let payload = r#"{ "source": "s3://reef/a" }"#;
-    let ended = program.start_with_input(&args, payload).ended().await;
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.stderr.contains(REMEDY), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    let exited = program.start_with_input(&args, payload).exited().await;
+    assert_eq!(exited.code, Some(1));
+    assert!(exited.stderr.contains(REMEDY), "{}", exited.stderr);
+    assert!(!exited.stderr.contains("panicked"), "{}", exited.stderr);
 }
 
 #[tokio::test]
-async fn a_dead_proxy_is_named_in_place_of_the_api_and_of_s3() {
+async fn a_proxy_that_refuses_connections_is_named_instead_of_the_api_or_s3() {
     let lab = lab().await;
-    let (_socket, port) = nobody();
+    let (_socket, port) = closed_port();
     let proxy = format!("through the proxy http://127.0.0.1:{port} (HTTP_PROXY)");
     // Only one of the two servers is reached through it.
     let api = lab.api_endpoint().replace("127.0.0.1", "localhost");
@@ -107,9 +107,9 @@ async fn a_dead_proxy_is_named_in_place_of_the_api_and_of_s3() {
             .env("API_ENDPOINT", &*api)
             .env("NO_PROXY", reached);
         for command in ["run", "check"] {
-            let ended = program.run(&[command]).await;
-            let said = everything(&ended);
-            assert_eq!(ended.code, Some(69), "{command}: {said}");
+            let exited = program.run(&[command]).await;
+            let said = everything(&exited);
+            assert_eq!(exited.code, Some(69), "{command}: {said}");
             assert!(said.contains(&proxy), "{command}: {said}");
             assert!(!said.contains("proxy-secret"), "{command}: {said}");
         }
@@ -117,9 +117,9 @@ async fn a_dead_proxy_is_named_in_place_of_the_api_and_of_s3() {
 }
 
 #[tokio::test]
-async fn no_proxy_holds_for_addresses_when_it_is_a_star_and_when_it_names_them() {
+async fn no_proxy_applies_to_addresses_as_a_star_and_as_a_network() {
     let lab = lab().await;
-    let (_socket, port) = nobody();
+    let (_socket, port) = closed_port();
     for hosts in ["*", "example.org, *", "10.0.0.0/8,127.0.0.0/8"] {
         let program = behind_a_dead_proxy(worker_for(&lab), port).env("NO_PROXY", hosts);
         does_a_job(&lab, program).await;
@@ -135,14 +135,14 @@ async fn a_page_in_place_of_s3_passes_or_is_a_wrong_configuration() {
     let source = format!("s3://{}/inputs/none", lab.bucket());
     lab.faults().add(Fault::page(Route::S3Get, 200));
     let job = lab.submit("COPY", json!({ "source": source })).unwrap();
-    let ended = worker_for(&lab)
+    let exited = worker_for(&lab)
         .env("JOB_TYPES", "COPY")
         .run(&["run", "--drain"])
         .await;
     assert_eq!(status(&lab, job), "FAILED");
     assert!(
-        ended.stderr.contains("does not answer as S3 does"),
+        exited.stderr.contains("does not answer as S3 does"),
         "{}",
-        ended.stderr
+        exited.stderr
     );
 }

@@ -1,9 +1,9 @@
-//! A panic ends nothing but its job, and is named with its place.
+//! A panic fails only its own job, and its place is logged.
 
 use serde_json::Value;
 
-use crate::program::{Ended, Program, in_time};
-use crate::rig::{assert_shown, ended, lab, worker_for};
+use crate::fixture::{assert_shown, final_status, lab, worker_for};
+use crate::program::{Exited, Program, in_time};
 
 const ARGS: [&str; 6] = ["handle", "PANIC", "--input", "-", "--output-dir", "out"];
 
@@ -11,22 +11,22 @@ fn unruly() -> Program {
     Program::bare().unruly().env("LOG_FORMAT", "human")
 }
 
-async fn panicking(place: &'static str) -> Ended {
-    unruly().start_with_input(&ARGS, place).ended().await
+async fn panicking(place: &'static str) -> Exited {
+    unruly().start_with_input(&ARGS, place).exited().await
 }
 
 #[tokio::test]
-async fn in_async_code() {
+async fn a_panic_in_async_code_fails_the_job() {
     assert_shown!(panicking(r#""async""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_computation() {
+async fn a_panic_in_a_computation_fails_the_job() {
     assert_shown!(panicking(r#""blocking""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_blocking_handler() {
+async fn a_panic_in_a_blocking_handler_fails_the_job() {
     let args = ARGS.map(|arg| {
         if arg == "PANIC" {
             "BLOCKING_PANIC"
@@ -34,46 +34,45 @@ async fn in_a_blocking_handler() {
             arg
         }
     });
-    let ended = unruly().start_with_input(&args, "{}").ended().await;
-    assert_shown!(ended.shown());
+    let exited = unruly().start_with_input(&args, "{}").exited().await;
+    assert_shown!(exited.shown());
 }
 
 #[tokio::test]
-async fn in_a_task_that_is_waited_for() {
+async fn a_panic_in_an_awaited_task_fails_the_job() {
     assert_shown!(panicking(r#""spawned""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_blocking_task_that_is_waited_for() {
+async fn a_panic_in_an_awaited_blocking_task_fails_the_job() {
     assert_shown!(panicking(r#""spawned_blocking""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_task_that_nobody_waits_for_which_fails_nothing() {
+async fn a_panic_in_a_detached_task_fails_nothing() {
     assert_shown!(panicking(r#""detached""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_thread_that_is_waited_for() {
+async fn a_panic_in_a_joined_thread_fails_the_job() {
     assert_shown!(panicking(r#""thread""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_destructor_when_the_handler_returns() {
+async fn a_panic_in_a_destructor_fails_the_job_when_the_handler_returns() {
     assert_shown!(panicking(r#""last_drop""#).await.shown());
 }
 
 #[tokio::test]
-async fn in_a_destructor_when_the_job_is_cancelled() {
+async fn a_panic_in_a_destructor_fails_the_job_when_it_is_cancelled() {
     let program = unruly();
     let mut worker = program.start_with_input(&ARGS, r#""drop""#);
-    worker.says("job progress").await;
-    worker.signal("TERM").await;
-    assert_shown!(worker.ended().await.shown());
+    worker.logs("job progress").await;
+    assert_shown!(worker.stop().await.shown());
 }
 
 #[tokio::test]
-async fn a_worker_goes_on_after_every_kind_of_panic() {
+async fn a_worker_continues_after_every_kind_of_panic() {
     let lab = lab().await;
     let places = [
         "async",
@@ -89,15 +88,15 @@ async fn a_worker_goes_on_after_every_kind_of_panic() {
     let program = worker_for(&lab).unruly().env("MAX_CONCURRENT_JOBS", "3");
     let worker = program.start(&[]);
     for job in jobs {
-        assert_eq!(ended(&lab, job).await, "FAILED");
+        assert_eq!(final_status(&lab, job).await, "FAILED");
     }
     for job in harmless {
-        assert_eq!(ended(&lab, job).await, "SUCCEEDED");
+        assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
     }
     worker.signal("TERM").await;
-    let ended = in_time(worker.ended()).await;
-    assert_eq!(ended.code, Some(0));
-    let log = ended.log();
+    let exited = in_time(worker.exited()).await;
+    assert_eq!(exited.code, Some(0));
+    let log = exited.log();
     let panicked = |line: &&Value| line["message"] == "panicked" && line["location"].is_string();
     assert_eq!(log.iter().filter(panicked).count(), jobs.len() + 1);
 }

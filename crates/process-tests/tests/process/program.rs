@@ -1,4 +1,4 @@
-//! The worker's program, run as a process with an environment and folders that hold what a test gives.
+//! The worker's program, run as a process in an environment and folders of the test.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,14 +14,13 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// No test waits longer than this for anything; it says so instead of hanging.
+/// A test that waits longer than this fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A user without any rights, by the numbers that Linux reserves for it.
+/// The user `nobody`, which has no privileges, by the number that Linux reserves for it.
 const NOBODY: u32 = 65_534;
 
-/// What the process is given. Scratch folders come to a folder of its own, which has to be empty in the
-/// end.
+/// What the process is given. It has its own folder for temporary files, which has to be empty in the end.
 pub(crate) struct Program {
     binary: PathBuf,
     before: &'static [&'static str],
@@ -47,13 +46,13 @@ impl Program {
         }
     }
 
-    /// The worker whose handlers come to harm, in place of the usual one.
+    /// The worker whose handlers crash and panic, instead of the usual one.
     pub(crate) fn unruly(mut self) -> Self {
         self.binary = env!("CARGO_BIN_EXE_unruly").into();
         self
     }
 
-    /// Has these words before it on the command line.
+    /// Puts these words before the program on the command line.
     pub(crate) fn before(mut self, words: &'static [&'static str]) -> Self {
         self.before = words;
         self
@@ -64,7 +63,7 @@ impl Program {
         self
     }
 
-    /// The worker that does what a payload says, in place of the one that does little.
+    /// The worker that does what a payload says, instead of the usual one.
     pub(crate) fn soak_worker(mut self) -> Self {
         self.binary = env!("CARGO_BIN_EXE_soak-worker").into();
         self
@@ -75,11 +74,11 @@ impl Program {
         self
     }
 
-    /// Without the rights of root, should the tests have them.
+    /// Without the privileges of root, if the tests have them.
     pub(crate) fn unprivileged(mut self) -> Self {
         let own = std::fs::metadata(self.folder.path()).unwrap().uid();
         if own == 0 {
-            // The folder of the tests' own programs may be closed to others.
+            // Other users may not be able to open the folder of the tests' programs.
             let binary = self.path("worker");
             std::fs::hard_link(&self.binary, &binary)
                 .or_else(|_| std::fs::copy(&self.binary, &binary).map(drop))
@@ -113,7 +112,7 @@ impl Program {
         self.temporary().is_empty()
     }
 
-    /// The names of what is in the folder for temporary files.
+    /// The names in the folder for temporary files.
     pub(crate) fn temporary(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.temporary.path()).unwrap();
         entries
@@ -133,7 +132,7 @@ impl Program {
         running
     }
 
-    /// The process, for those who give it other streams.
+    /// The process before its streams are chosen.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let binary = self.binary.as_os_str();
         let mut words = self.before.iter().map(OsStr::new).chain([binary]);
@@ -151,7 +150,7 @@ impl Program {
         command
     }
 
-    /// Starts it with other places to write to than the test. Its input is empty and does not end.
+    /// Starts it with these streams. Its input is empty and does not end.
     pub(crate) fn start_with(&self, args: &[&str], stdout: Stdio, stderr: Stdio) -> Running<'_> {
         let mut child = self
             .command(args)
@@ -170,8 +169,13 @@ impl Program {
         }
     }
 
-    pub(crate) async fn run(&self, args: &[&str]) -> Ended {
-        self.start(args).ended().await
+    pub(crate) async fn run(&self, args: &[&str]) -> Exited {
+        self.start(args).exited().await
+    }
+
+    /// Runs it with the words of a line as its arguments.
+    pub(crate) async fn run_line(&self, line: &str) -> Exited {
+        self.run(&line.split(' ').collect::<Vec<_>>()).await
     }
 }
 
@@ -179,7 +183,7 @@ impl Program {
 pub(crate) struct Running<'a> {
     program: &'a Program,
     child: Child,
-    /// Held open, if it is not written.
+    /// Held open while it is not written.
     stdin: Option<ChildStdin>,
     stdout: JoinHandle<String>,
     stderr: watch::Receiver<String>,
@@ -187,7 +191,7 @@ pub(crate) struct Running<'a> {
 
 impl Running<'_> {
     /// Waits until the process has written this to stderr.
-    pub(crate) async fn says(&mut self, text: &str) {
+    pub(crate) async fn logs(&mut self, text: &str) {
         let said = in_time(self.stderr.wait_for(|stderr| stderr.contains(text)))
             .await
             .is_ok();
@@ -209,13 +213,13 @@ impl Running<'_> {
 
     /// Sends a signal, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id().unwrap());
+        let kill = format!("kill -{name} {}", self.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for its end, and returns its exit code; others may use its folders still.
-    pub(crate) async fn exits(&mut self) -> Option<i32> {
+    /// Waits for its end and returns its exit code; other processes may still use its folders.
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         in_time(self.child.wait()).await.unwrap().code()
     }
 
@@ -224,11 +228,18 @@ impl Running<'_> {
         self.child.kill().await.unwrap();
     }
 
-    pub(crate) async fn ended(mut self) -> Ended {
+    /// Sends SIGTERM and waits for its end.
+    pub(crate) async fn stop(self) -> Exited {
+        self.signal("TERM").await;
+        self.exited().await
+    }
+
+    /// Waits for its end, and checks that it wrote no secret and left no temporary file.
+    pub(crate) async fn exited(mut self) -> Exited {
         let status = in_time(self.child.wait()).await.unwrap();
         // The end of stderr is when its writer is gone.
         while in_time(self.stderr.changed()).await.is_ok() {}
-        let ended = Ended {
+        let exited = Exited {
             code: status.code(),
             stdout: in_time(self.stdout).await.unwrap(),
             stderr: self.stderr.borrow().clone(),
@@ -236,28 +247,28 @@ impl Running<'_> {
                 .map(|folder| folder.path().to_str().unwrap().to_owned()),
         };
         for secret in &self.program.secrets {
-            assert!(!ended.stdout.contains(secret), "{secret} is on stdout");
-            assert!(!ended.stderr.contains(secret), "{secret} is on stderr");
+            assert!(!exited.stdout.contains(secret), "{secret} is on stdout");
+            assert!(!exited.stderr.contains(secret), "{secret} is on stderr");
         }
         assert!(
             self.program.temporary_is_empty(),
             "scratch is left behind:\n{}",
-            ended.stderr
+            exited.stderr
         );
-        ended
+        exited
     }
 }
 
-/// What is left of a process.
-pub(crate) struct Ended {
+/// A process that has ended.
+pub(crate) struct Exited {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     folders: [String; 2],
 }
 
-impl Ended {
-    /// All that a person sees, for a snapshot; see [`assert_shown`](crate::rig::assert_shown).
+impl Exited {
+    /// All that a person sees, for a snapshot; see [`assert_shown`](crate::fixture::assert_shown).
     pub(crate) fn shown(&self) -> String {
         let mut shown = match self.code {
             Some(code) => format!("exit {code}\n"),

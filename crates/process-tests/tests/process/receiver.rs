@@ -1,4 +1,4 @@
-//! Somebody on this machine who takes whatever is sent to them.
+//! A server on this machine that keeps every request it receives.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,9 +1,9 @@
-//! The environment of the reference workers, and nothing else changed.
+//! The environment of the reference workers is enough.
 
 use reefguide_lab::Lab;
 
+use crate::fixture::{lab, run_jobs, status, submit_test};
 use crate::program::Program;
-use crate::rig::{ended, lab, submit_test};
 
 /// The reference `.env`, variable for variable.
 fn reference(lab: &Lab) -> [(&'static str, String); 9] {
@@ -22,10 +22,8 @@ fn reference(lab: &Lab) -> [(&'static str, String); 9] {
 
 async fn does_a_job(lab: &Lab, program: Program) {
     let job = submit_test(lab, 7);
-    let worker = program.start(&[]);
-    assert_eq!(ended(lab, job).await, "SUCCEEDED");
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(0));
+    run_jobs(lab, &program, &[job]).await;
+    assert_eq!(status(lab, job), "SUCCEEDED");
 }
 
 #[tokio::test]

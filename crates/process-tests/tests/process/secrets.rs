@@ -1,14 +1,14 @@
-//! What a worker was given in confidence is kept from the programs of its handlers.
+//! The programs that handlers run cannot read the worker's secrets.
 
 use reefguide_worker::service::config::Config;
 use serde_json::json;
 
+use crate::fixture::{final_status, free_port, lab, worker_for};
 use crate::program::Program;
-use crate::rig::{ended, free_port, lab, worker_for};
 
 const SECRET: &str = "correct-horse-battery";
 
-/// Lists what of other processes a program can read: of the one that started it, and whatever has the secret.
+/// Lists what a program can read of other processes: of its parent, and of any process that has the secret.
 const SNOOP: &str = r#"
     own() { true </proc/$$/environ && grep -q JOB_ID /proc/$$/environ && echo own; }
     parents() {
@@ -20,13 +20,13 @@ const SNOOP: &str = r#"
 "#;
 
 /// A program whose every secret is [`SECRET`].
-fn confided(program: Program) -> Program {
+fn with_secrets(program: Program) -> Program {
     let secrets = Config::variables()
         .iter()
         .filter(|variable| variable.secret);
     let names = secrets.map(|variable| variable.name);
     let program = names
-        // Their values have a form.
+        // Their values need a certain form.
         .filter(|name| !["OTEL_EXPORTER_OTLP_HEADERS", "SENTRY_DSN"].contains(name))
         .fold(program, |program, name| program.secret(name, SECRET));
     program
@@ -41,25 +41,18 @@ fn confided(program: Program) -> Program {
 async fn a_program_sees_nothing_of_the_process_that_has_the_secrets() {
     let script = SNOOP.replace("KEYWORD", SECRET);
     for job_type in ["PLAIN", "CLOSURE"] {
-        let program = confided(Program::bare()).unruly().unprivileged();
+        let program = with_secrets(Program::bare()).unruly().unprivileged();
         let program = program.file("job.json", &json!({ "script": script }).to_string());
-        let args = [
-            "handle",
-            job_type,
-            "--input",
-            "job.json",
-            "--output-dir",
-            "out",
-        ];
-        let ended = program.run(&args).await;
-        assert_eq!(ended.code, Some(0), "{}", ended.shown());
-        assert_eq!(ended.stdout, "\"own \"\n", "{job_type}");
+        let line = format!("handle {job_type} --input job.json --output-dir out");
+        let exited = program.run_line(&line).await;
+        assert_eq!(exited.code, Some(0), "{}", exited.shown());
+        assert_eq!(exited.stdout, "\"own \"\n", "{job_type}");
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_worker_without_privileges_runs_and_measures_itself_and_its_programs_see_no_secret() {
+async fn an_unprivileged_worker_runs_and_measures_itself_and_its_programs_see_no_secret() {
     let lab = lab().await;
     // No other test's worker has this one.
     let secret = format!("{SECRET}-of-a-run");
@@ -76,7 +69,7 @@ async fn a_worker_without_privileges_runs_and_measures_itself_and_its_programs_s
         .env("PORT", port.to_string());
     let worker = program.start(&[]);
     for (job_type, job) in jobs {
-        assert_eq!(ended(&lab, job).await, "SUCCEEDED", "{job_type}");
+        assert_eq!(final_status(&lab, job).await, "SUCCEEDED", "{job_type}");
         let seen = &lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"];
         assert_eq!(seen, "own ", "{job_type}");
     }
@@ -85,6 +78,5 @@ async fn a_worker_without_privileges_runs_and_measures_itself_and_its_programs_s
     for name in ["open_fds", "resident_memory_bytes", "cpu_seconds_total"] {
         assert!(metrics.contains(&format!("\nprocess_{name} ")), "{metrics}");
     }
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(0));
+    assert_eq!(worker.stop().await.code, Some(0));
 }

@@ -3,8 +3,8 @@
 use reefguide_lab::Lab;
 use serde_json::{Value, json};
 
+use crate::fixture::{assert_shown, final_status, lab, submit_test, worker_for};
 use crate::receiver::Receiver;
-use crate::rig::{assert_shown, ended, lab, submit_test, worker_for};
 
 /// The events in all envelopes, in the order of their jobs.
 fn events(receiver: &Receiver) -> Vec<Value> {
@@ -41,10 +41,9 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
     let misfit = lab.submit("COPY", json!({ "source": "hunter2" })).unwrap();
     let worker = program.start(&[]);
     for job in [panics, fails, misfit] {
-        assert_eq!(ended(&lab, job).await, "FAILED");
+        assert_eq!(final_status(&lab, job).await, "FAILED");
     }
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(0));
+    assert_eq!(worker.stop().await.code, Some(0));
 
     let events = events(&receiver);
     assert_eq!(events.len(), 2, "{events:#?}");
@@ -55,9 +54,9 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
         let release = concat!("process-tests@", env!("CARGO_PKG_VERSION"));
         assert_eq!(event["release"], release);
     }
-    let told = events.iter().map(|event| {
+    let reported = events.iter().map(|event| {
         let exception = &event["exception"]["values"][0];
-        let told = [
+        let fields = [
             &event["transaction"],
             &event["culprit"],
             &exception["type"],
@@ -65,9 +64,9 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
             &event["tags"]["job_type"],
             &event["tags"]["cause"],
         ];
-        format!("{}\n", json!(told))
+        format!("{}\n", json!(fields))
     });
-    assert_shown!(told.collect::<String>(), @r#"
+    assert_shown!(reported.collect::<String>(), @r#"
     ["TEST","crates/process-tests/src/main.rs:[line]","panic","13 brings bad luck","TEST",null]
     ["COPY",null,"JobFailed","cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])","COPY","handler"]
     "#);
@@ -82,7 +81,7 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
 }
 
 #[tokio::test]
-async fn a_dsn_that_is_none_stops_the_start() {
+async fn an_invalid_dsn_stops_the_start() {
     let lab = lab().await;
     let program = worker_for(&lab).secret("SENTRY_DSN", "sentry.example.org");
     assert_shown!(program.run(&[]).await.shown(), @r"

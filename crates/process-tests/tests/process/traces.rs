@@ -6,14 +6,16 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use reefguide_lab::{Lab, Route};
+use reefguide_lab::Route;
 use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::{Value, json};
 
+use crate::fixture::{
+    assert_shown, closed_port, final_status, lab, run_jobs, status, submit_test, worker_for,
+};
 use crate::lab_storage;
-use crate::program::{Ended, Program, in_time};
+use crate::program::{Program, in_time};
 use crate::receiver::Receiver;
-use crate::rig::{assert_shown, ended, lab, nobody, status, submit_test, worker_for};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -90,7 +92,7 @@ impl Collected {
                     tree += &format!(" {shown}={value}");
                 }
             }
-            // 3 is a client's.
+            // 3 is the kind of a client's span.
             tree += if span.kind == 3 { " (client)" } else { "" };
             let status = span.status.clone().unwrap_or_default();
             // 2 is an error.
@@ -110,18 +112,8 @@ fn exporting(program: Program, receiver: &Receiver) -> Program {
     program.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
 }
 
-/// Lets a worker do a job; it is told to stop as soon as the job has its result.
-async fn work(lab: &Lab, program: &Program, job: i64) -> Ended {
-    let worker = program.start(&[]);
-    ended(lab, job).await;
-    worker.signal("TERM").await;
-    let ended = worker.ended().await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    ended
-}
-
 #[tokio::test]
-async fn a_job_is_one_trace_which_goes_on_with_that_of_its_payload() {
+async fn a_job_is_one_trace_that_continues_the_trace_of_its_payload() {
     let (lab, receiver) = (lab().await, Receiver::start().await);
     let source: StorageUri = format!("s3://{}/depths.csv", lab.bucket()).parse().unwrap();
     let storage = Storage::s3(lab_storage::options(&lab)).await;
@@ -136,7 +128,7 @@ async fn a_job_is_one_trace_which_goes_on_with_that_of_its_payload() {
             "deployment.environment.name=great%20reef",
         )
         .secret("OTEL_EXPORTER_OTLP_HEADERS", "api-key=tr0ub4dor");
-    let log = work(&lab, &program, job).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     assert_eq!(status(&lab, job), "SUCCEEDED");
 
     let collected = collected(&receiver);
@@ -200,11 +192,11 @@ async fn a_job_is_one_trace_which_goes_on_with_that_of_its_payload() {
 }
 
 #[tokio::test]
-async fn each_attempt_is_a_span_also_in_a_process_of_its_own_and_failures_say_why() {
+async fn each_attempt_is_a_span_even_if_isolated_and_a_failed_one_has_its_reason() {
     let (lab, receiver) = (lab().await, Receiver::start().await);
     let job = lab.submit("CRASH", json!("fail")).unwrap();
     let program = exporting(worker_for(&lab).unruly(), &receiver);
-    work(&lab, &program, job).await;
+    run_jobs(&lab, &program, &[job]).await;
     assert_eq!(status(&lab, job), "FAILED");
     let collected = collected(&receiver);
     let jobs: Vec<_> = collected.named("job").collect();
@@ -226,13 +218,13 @@ async fn each_attempt_is_a_span_also_in_a_process_of_its_own_and_failures_say_wh
 }
 
 #[tokio::test]
-async fn a_program_is_told_the_trace() {
+async fn a_program_gets_the_trace_in_its_environment() {
     let (lab, receiver) = (lab().await, Receiver::start().await);
     let payload =
         json!({ "does": "program", "mark": 7, "size": 0, "ms": 0, "traceparent": PARENT });
     let job = lab.submit("WORK", payload).unwrap();
     let program = exporting(worker_for(&lab).soak_worker(), &receiver);
-    let log = work(&lab, &program, job).await.log();
+    let log = run_jobs(&lab, &program, &[job]).await.log();
     let told = |line: &&Value| line["message"].as_str().unwrap().contains("traceparent: ");
     let told = log.iter().find(told).unwrap()["message"]
         .as_str()
@@ -247,7 +239,7 @@ async fn a_program_is_told_the_trace() {
 }
 
 #[tokio::test]
-async fn a_trace_that_cannot_be_read_is_none_and_a_sampler_is_obeyed() {
+async fn an_invalid_traceparent_is_ignored_and_a_sampler_is_obeyed() {
     let lab = lab().await;
     for (sampler, spans) in [("always_off", 0), ("parentbased_always_on", 1)] {
         let receiver = Receiver::start().await;
@@ -255,7 +247,7 @@ async fn a_trace_that_cannot_be_read_is_none_and_a_sampler_is_obeyed() {
         let payload = json!({ "source": source, "traceparent": format!("00-{TRACE}-{sampler}") });
         let job = lab.submit("COPY", payload).unwrap();
         let program = exporting(worker_for(&lab), &receiver).env("OTEL_TRACES_SAMPLER", sampler);
-        work(&lab, &program, job).await;
+        run_jobs(&lab, &program, &[job]).await;
         let collected = collected(&receiver);
         assert_eq!(collected.named("job").count(), spans, "{sampler}");
         assert!(
@@ -267,9 +259,9 @@ async fn a_trace_that_cannot_be_read_is_none_and_a_sampler_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_is_complained_about_once_and_holds_up_nothing() {
+async fn an_unreachable_collector_is_logged_once_and_delays_nothing() {
     let lab = lab().await;
-    let (_socket, port) = nobody();
+    let (_socket, port) = closed_port();
     let job = submit_test(&lab, 7);
     let program = worker_for(&lab)
         .env(
@@ -278,10 +270,9 @@ async fn a_collector_that_is_away_is_complained_about_once_and_holds_up_nothing(
         )
         .env("OTEL_BSP_SCHEDULE_DELAY", "50");
     let mut worker = program.start(&[]);
-    worker.says("traces are not exported").await;
-    assert_eq!(ended(&lab, job).await, "SUCCEEDED");
-    worker.signal("TERM").await;
-    let ended = worker.ended().await;
-    assert_eq!(ended.code, Some(0));
-    assert_eq!(ended.stderr.matches("traces are not exported").count(), 1);
+    worker.logs("traces are not exported").await;
+    assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
+    let exited = worker.stop().await;
+    assert_eq!(exited.code, Some(0));
+    assert_eq!(exited.stderr.matches("traces are not exported").count(), 1);
 }

@@ -13,17 +13,17 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::fixture::{closed_port, final_status, lab, worker_for};
 use crate::lab_storage;
-use crate::program::{Ended, Program, Running, in_time};
-use crate::rig::{ended, lab, nobody, worker_for};
+use crate::program::{Exited, Program, Running, in_time};
 
-/// More lines than wait to be written.
+/// More lines than the queue of the log holds.
 const FLOOD: u64 = 30_000;
 const DROPPED: &str = "log lines dropped: stderr was not read in time";
-/// Less than any wait of the worker for its log, its API or its jobs, and enough for a busy machine.
+/// Shorter than any time that the worker waits for its log, its API or its jobs, and enough on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// Worker, with the port at which its health is served.
+/// A worker, and the port of its health server.
 fn worker(lab: &Lab) -> (Program, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = port.local_addr().unwrap().port();
@@ -51,12 +51,12 @@ async fn answers(port: u16, path: &str, status: u16) -> String {
     in_time(answered).await
 }
 
-/// Its end, which is to come at once.
-async fn ends_at_once(worker: Running<'_>) -> Ended {
-    let told = Instant::now();
-    let ended = worker.ended().await;
-    assert!(told.elapsed() < AT_ONCE, "{:?}", told.elapsed());
-    ended
+/// Waits for its end, which has to come at once.
+async fn ends_at_once(worker: Running<'_>) -> Exited {
+    let signalled = Instant::now();
+    let exited = worker.exited().await;
+    assert!(signalled.elapsed() < AT_ONCE, "{:?}", signalled.elapsed());
+    exited
 }
 
 /// The lines until all writers are gone.
@@ -68,7 +68,7 @@ fn lines(log: PipeReader) -> impl Iterator<Item = Value> {
     })
 }
 
-/// Runs jobs that log more than can wait, in the worker's process and in one of its own, and another after them.
+/// Runs jobs that log more than the queue holds, one in the worker and one isolated, and another job after them.
 async fn floods(lab: &Lab) {
     for (job_type, does) in [
         ("FLOOD", json!(FLOOD)),
@@ -76,12 +76,12 @@ async fn floods(lab: &Lab) {
         ("PLAIN", json!({ "well": { "number": 1.0 } })),
     ] {
         let job = lab.submit(job_type, does).unwrap();
-        assert_eq!(ended(lab, job).await, "SUCCEEDED", "{job_type}");
+        assert_eq!(final_status(lab, job).await, "SUCCEEDED", "{job_type}");
     }
 }
 
 #[tokio::test]
-async fn a_worker_whose_log_is_not_read_runs_jobs_answers_for_its_health_and_stops() {
+async fn a_worker_whose_log_is_not_read_runs_jobs_serves_its_health_and_stops() {
     for both in [false, true] {
         let lab = lab().await;
         let (program, port) = worker(&lab);
@@ -104,7 +104,7 @@ async fn a_worker_whose_log_is_not_read_runs_jobs_answers_for_its_health_and_sto
 }
 
 #[tokio::test]
-async fn a_log_that_is_read_again_says_how_many_lines_are_gone_and_every_line_is_whole() {
+async fn a_log_that_is_read_again_has_the_number_of_dropped_lines_and_only_whole_lines() {
     let lab = lab().await;
     let (program, _) = worker(&lab);
     let (unread, log) = pipe().unwrap();
@@ -125,8 +125,7 @@ async fn a_log_that_is_read_again_says_how_many_lines_are_gone_and_every_line_is
         log
     });
     in_time(tells).await.unwrap();
-    worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.code, Some(0));
+    assert_eq!(worker.stop().await.code, Some(0));
     let log = reading.join().unwrap();
 
     let said = log.iter().filter(|line| line["message"] == DROPPED);
@@ -141,7 +140,7 @@ async fn a_log_that_is_read_again_says_how_many_lines_are_gone_and_every_line_is
         })
         .collect();
     let missing = 2 * FLOOD - floods.len() as u64;
-    // Not only lines of the floods.
+    // Other lines than those of the floods, too.
     assert!(
         (missing..missing + 100).contains(&dropped),
         "{dropped} of {missing}"
@@ -168,7 +167,7 @@ async fn a_log_that_cannot_be_written_ends_nothing() {
         floods(&lab).await;
         // A panic says so on stderr.
         let job = lab.submit("PANIC", json!("async")).unwrap();
-        assert_eq!(ended(&lab, job).await, "FAILED");
+        assert_eq!(final_status(&lab, job).await, "FAILED");
         answers(port, "/health", 200).await;
         worker.signal("TERM").await;
         assert_eq!(ends_at_once(worker).await.code, Some(0));
@@ -207,7 +206,7 @@ async fn a_second_signal_ends_a_worker_at_once_whose_log_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_handler_that_blocks_every_thread_does_not_hold_up_the_end() {
+async fn a_handler_that_blocks_every_thread_does_not_delay_the_end() {
     let lab = lab().await;
     let (program, port) = worker(&lab);
     let program = program.env("SHUTDOWN_GRACE_MS", "2000");
@@ -217,10 +216,10 @@ async fn a_handler_that_blocks_every_thread_does_not_hold_up_the_end() {
     in_time(lab.wait_for(job, runs)).await.unwrap();
     answers(port, "/ready", 200).await;
     worker.signal("TERM").await;
-    assert_eq!(in_time(worker.ended()).await.code, Some(0));
+    assert_eq!(in_time(worker.exited()).await.code, Some(0));
 }
 
-/// A terminal and its outside. As long as that is not read, the terminal shows nothing, as after Ctrl-S.
+/// Both ends of a terminal. While the outer end is not read, the terminal is stopped, as after Ctrl-S.
 fn terminal() -> (OwnedFd, OwnedFd) {
     let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&outside).unwrap();
@@ -270,12 +269,12 @@ async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
             })
         });
         let handle = program.start_with(&args, Stdio::piped(), terminal.into());
-        let ended = in_time(handle.ended()).await;
-        assert_eq!(ended.code, Some(0));
+        let exited = in_time(handle.exited()).await;
+        assert_eq!(exited.code, Some(0));
         assert!(
-            ended.stdout.contains("\"bytes\": 400000"),
+            exited.stdout.contains("\"bytes\": 400000"),
             "{}",
-            ended.stdout
+            exited.stdout
         );
         if let Some(reading) = reading {
             let shown = reading.join().unwrap();
@@ -284,7 +283,7 @@ async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
     }
 }
 
-/// An API whose connections are taken and never answered.
+/// An API that accepts connections and never answers.
 fn silent() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -301,14 +300,14 @@ fn worker_at(api: &str) -> Program {
 }
 
 #[tokio::test]
-async fn a_worker_that_starts_ends_at_the_first_signal() {
+async fn a_starting_worker_ends_at_the_first_signal() {
     let (_listener, unanswered) = silent();
-    let (_socket, port) = nobody();
+    let (_socket, port) = closed_port();
     for api in [unanswered, format!("http://127.0.0.1:{port}")] {
         for signal in ["TERM", "INT", "HUP"] {
             let program = worker_at(&api);
             let mut worker = program.start(&[]);
-            worker.says("worker starting").await;
+            worker.logs("worker starting").await;
             worker.signal(signal).await;
             assert_eq!(ends_at_once(worker).await.code, Some(0), "{signal}");
         }
@@ -322,7 +321,7 @@ async fn a_command_ends_at_the_first_signal_wherever_it_waits() {
     for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         for args in [&["check"][..], &handle] {
             let program = worker_at(&api).env("S3_ENDPOINT", &*api);
-            // Nothing says when it has come as far as to wait.
+            // Nothing is logged when it begins to wait.
             let worker = program.start_with(args, Stdio::null(), Stdio::null());
             in_time(listening(&worker)).await;
             worker.signal(signal).await;
@@ -338,7 +337,7 @@ async fn listening(worker: &Running<'_>) {
         let status = std::fs::read_to_string(&path).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-        // SIGHUP is listened to last.
+        // SIGHUP is the last one to get a handler.
         if caught & 1 == 1 {
             return;
         }
@@ -347,14 +346,14 @@ async fn listening(worker: &Running<'_>) {
 }
 
 #[tokio::test]
-async fn a_worker_started_by_nohup_does_not_hear_that_the_terminal_is_gone() {
+async fn a_worker_started_by_nohup_ignores_sighup() {
     let lab = lab().await;
     let (program, port) = worker(&lab);
     let program = program.before(&["nohup"]);
     let worker = program.start_with(&[], Stdio::null(), Stdio::null());
     answers(port, "/ready", 200).await;
     worker.signal("HUP").await;
-    // In the process of a job, too.
+    // The processes of isolated handlers ignore it, too.
     floods(&lab).await;
     worker.signal("HUP").await;
     answers(port, "/ready", 200).await;

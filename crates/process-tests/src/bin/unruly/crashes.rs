@@ -1,4 +1,4 @@
-//! Handlers that end their process, or would.
+//! Handlers that end their process, or try to.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,78 +10,78 @@ use reefguide_worker::handler::WithheldVariables;
 use reefguide_worker::prelude::*;
 use reefguide_worker::source::reefguide::Client;
 
-/// Something that is given to all handlers.
+/// An extension for all handlers.
 pub(crate) struct Reef(pub(crate) &'static str);
 
 /// What a job does.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Does {
-    /// Says what it was given, and writes an output.
+    /// Returns what it finds in its context, and writes an output.
     Well {
-        /// To be returned as it is.
+        /// Returned unchanged.
         number: f64,
     },
     /// Sends a signal to its process.
     Signal(String),
     Abort,
-    /// Asks for more memory than there is.
+    /// Allocates more memory than there is.
     Exhaust,
     /// Calls itself until the stack is full.
     Overflow,
     Exit(i32),
     Panic,
-    /// Fails for good.
+    /// Fails with a permanent error.
     Fail,
-    /// Fails for now, twice.
+    /// Fails twice with a retryable error.
     FailTwice,
-    /// Takes so much memory, and waits.
+    /// Holds this much memory until it is cancelled.
     Hog {
         mib: usize,
     },
-    /// Uses all ways to write.
+    /// Writes to stdout, stderr and the log, and reads stdin.
     Chatter,
-    /// Has a shell do a script.
+    /// Runs a shell script as its program.
     Script(String),
-    /// Says how large an object is.
+    /// Returns the size of an object.
     Read(StorageUri),
-    /// Signs URLs for others to read an object with, and to replace it.
+    /// Logs presigned URLs that read an object and replace it.
     Share(StorageUri),
-    /// Says where an input is, and how large.
+    /// Fetches an input, and returns its path and size.
     Fetch {
         source: StorageUri,
-        /// Tells one job from another: an equal one would not be done again.
-        #[expect(dead_code, reason = "nothing comes of it")]
+        /// Makes payloads distinct: the API answers an equal one with the job that exists.
+        #[expect(dead_code, reason = "only has to differ")]
         number: usize,
     },
-    /// Returns while a thread of tokio's goes on.
+    /// Returns while a blocking thread of tokio still runs.
     Linger,
-    /// Returns, and ends the process by the by.
+    /// Returns, and aborts the process when the runtime is dropped.
     Crumble,
-    /// Waits until it is cancelled, and then tidies up.
+    /// Waits until it is cancelled, and then cleans up.
     Wait {
-        /// A named pipe that is held open meanwhile, also by a program.
+        /// A named pipe that it and its program hold open.
         pipe: PathBuf,
     },
-    /// Waits and does not look whether it is cancelled.
+    /// Waits for ever and ignores its cancellation.
     Sleep {
         pipe: PathBuf,
     },
-    /// Computes and listens to nobody.
+    /// Blocks its thread for ever.
     Spin {
         pipe: PathBuf,
     },
-    /// Runs a program that has children, and all of them listen to no signal that can be ignored.
+    /// Runs a program with children that all ignore every signal that can be ignored.
     Stubborn {
         pipe: PathBuf,
     },
-    /// Ends its process while a program runs.
+    /// Crashes its process while a program runs.
     Desert {
         pipe: PathBuf,
     },
 }
 
-/// Does it in a process of its own.
+/// Does it in an isolated process.
 pub(crate) struct Crash;
 
 #[async_trait]
@@ -223,7 +223,7 @@ pub(crate) async fn crash(does: Does, ctx: &JobContext) -> Result<serde_json::Va
     Ok(json!({}))
 }
 
-/// Calls itself with ever more on the stack.
+/// Calls itself until the stack overflows.
 fn deeper(depth: u64) -> u64 {
     let frame = std::hint::black_box([depth; 1024]);
     match depth {
@@ -232,7 +232,7 @@ fn deeper(depth: u64) -> u64 {
     }
 }
 
-/// Says when it is dropped.
+/// Writes to the pipe when it is dropped.
 struct Farewell(File);
 
 impl Drop for Farewell {
@@ -260,8 +260,8 @@ fn signal(name: &str) {
     let _ = Command::new("sh").args(["-c", &killing(name)]).status();
 }
 
-/// A script that ends its parent. Again and again, since Rust takes a first SEGV that was sent for a
-/// mistake; quietly, since it would end itself by writing when nobody reads any more.
+/// A script that kills its parent. It repeats the signal, because Rust's handler ignores the first SEGV that was sent,
+/// and writes nothing, because a write would kill it once the pipe has no reader.
 fn killing(signal: &str) -> String {
     format!("while kill -{signal} $PPID 2>/dev/null; do sleep 0.01; done")
 }

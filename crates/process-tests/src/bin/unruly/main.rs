@@ -1,11 +1,11 @@
-//! A worker whose handlers come to harm, in whatever way a job's payload says.
+//! A worker whose handlers crash, panic, block or flood the log, as a job's payload says.
 
 mod crashes;
 mod panics;
 
 use reefguide_worker::prelude::*;
 
-/// Logs so many lines as fast as it can.
+/// Logs this many lines as fast as it can.
 async fn flood(lines: u64, _: JobContext) -> Result<(), JobError> {
     (0..lines).for_each(|nth| tracing::info!(nth, "flood"));
     Ok(())

@@ -9,13 +9,13 @@ pub(crate) enum Where {
     Nowhere,
     Async,
     Blocking,
-    /// In a task that is waited for.
+    /// In an awaited task.
     Spawned,
-    /// In a task of the kind that tokio has for waiting.
+    /// In an awaited task of `spawn_blocking`.
     SpawnedBlocking,
-    /// In a task that nobody waits for.
+    /// In a task that is not awaited.
     Detached,
-    /// In a thread that is waited for.
+    /// In a thread that is joined.
     Thread,
     /// In a destructor, when the job has been cancelled.
     Drop,

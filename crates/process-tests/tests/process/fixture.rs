@@ -1,12 +1,12 @@
-//! Labs, workers for them, and how their words are compared.
+//! Labs, workers for them, and the comparison of their output with snapshots.
 
 use reefguide_lab::Lab;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use crate::program::{Program, in_time};
+use crate::program::{Exited, Program, in_time};
 
-/// What differs from one run to the next.
+/// What differs between runs, and its placeholder.
 pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"127\.0\.0\.1:\d+", "127.0.0.1:[port]"),
     (r"on port \d+", "on port [port]"),
@@ -17,15 +17,15 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"idle for \d+ s", "idle for [time]"),
     (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
     (r"pid=\d+", "pid=[pid]"),
-    // Of the machine.
+    // The limits of the machine.
     (r"[^\n]*service::limits: limits[^\n]*\n", ""),
-    // Not said on every machine, or by every version of Rust.
+    // Not printed on every machine, or by every version of Rust.
     (
         r" \(core dumped\)|(?: \| )?note: run with `RUST_BACKTRACE=1`[^\n]*",
         "",
     ),
     (r"' \(\d+\) has", "' has"),
-    // Of a process that ends soon it is not always seen.
+    // Not always measured for a process that ends soon.
     (r", peak memory \d+ MiB| peak_mib=\d+", ""),
     (
         r#"((?:finish|cancel|deliver|settle)_s"?[=:])[0-9.e-]+"#,
@@ -38,11 +38,11 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r#"version="\d+\.\d+\.\d+""#, r#"version="[version]""#),
 ];
 
-/// Compares with a snapshot, but for what differs from run to run.
+/// Compares with a snapshot, except for what differs between runs.
 macro_rules! assert_shown {
     ($shown:expr $(, @$inline:literal)?) => {
         let shown = $shown;
-        insta::with_settings!({ filters => $crate::rig::FILTERS.to_vec(), omit_expression => true }, {
+        insta::with_settings!({ filters => $crate::fixture::FILTERS.to_vec(), omit_expression => true }, {
             insta::assert_snapshot!(shown $(, @$inline)?)
         })
     };
@@ -54,7 +54,7 @@ pub(crate) async fn lab() -> Lab {
     in_time(lab).await.unwrap()
 }
 
-/// A program with the environment that a deployment would give it, quicker than by default.
+/// A program with the environment of a deployment, with shorter intervals than by default.
 pub(crate) fn worker_for(lab: &Lab) -> Program {
     let quick = [("POLL_INTERVAL_MS", "100"), ("CLAIM_SETTLE_MS", "50")];
     let quick = quick.map(|(name, value)| (name, value.to_owned()));
@@ -75,10 +75,21 @@ pub(crate) fn status(lab: &Lab, job: i64) -> String {
 }
 
 /// Waits for the job's end and returns its status.
-pub(crate) async fn ended(lab: &Lab, job: i64) -> String {
+pub(crate) async fn final_status(lab: &Lab, job: i64) -> String {
     let ended = |job: &Value| !matches!(job["status"].as_str(), Some("PENDING" | "IN_PROGRESS"));
     in_time(lab.wait_for(job, ended)).await.unwrap();
     status(lab, job)
+}
+
+/// Runs a worker until these jobs have ended, then stops it.
+pub(crate) async fn run_jobs(lab: &Lab, program: &Program, jobs: &[i64]) -> Exited {
+    let worker = program.start(&[]);
+    for job in jobs {
+        final_status(lab, *job).await;
+    }
+    let exited = worker.stop().await;
+    assert_eq!(exited.code, Some(0), "{}", exited.stderr);
+    exited
 }
 
 /// Sends a signal, such as `TERM`, to a process.
@@ -90,8 +101,8 @@ pub(crate) fn send(signal: &str, pid: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// A port of 127.0.0.1 at which nobody answers, for as long as the socket is kept.
-pub(crate) fn nobody() -> (TcpSocket, u16) {
+/// A port of 127.0.0.1 that refuses connections as long as the socket is kept.
+pub(crate) fn closed_port() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let port = socket.local_addr().unwrap().port();
@@ -100,6 +111,6 @@ pub(crate) fn nobody() -> (TcpSocket, u16) {
 
 /// A port for a worker to serve its health on.
 pub(crate) fn free_port() -> u16 {
-    let (_socket, port) = nobody();
+    let (_socket, port) = closed_port();
     port
 }

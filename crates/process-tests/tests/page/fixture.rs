@@ -1,4 +1,4 @@
-//! A lab, a browser for its page, and a worker in the test's own process.
+//! A lab, a browser for its page, and a worker in the test's process.
 
 use reefguide_lab::{JobTypeSpec, Lab};
 use reefguide_worker::prelude::*;
@@ -68,14 +68,14 @@ async fn survey(survey: Survey, ctx: JobContext) -> Result<Value, JobError> {
     )
 }
 
-pub(crate) struct Rig {
+pub(crate) struct Fixture {
     pub(crate) lab: Lab,
     pub(crate) browser: Browser,
     pub(crate) downloads: TempDir,
     worker: Option<(DropGuard, JoinHandle<Stopped>)>,
 }
 
-impl Rig {
+impl Fixture {
     /// `None` where no browser is installed.
     pub(crate) async fn start() -> Option<Self> {
         let downloads = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ impl Rig {
         })
     }
 
-    /// Lets a worker begin.
+    /// Starts a worker.
     pub(crate) async fn work(&mut self) {
         let client = Client::builder(self.lab.api_endpoint(), "worker@email.com", "password");
         let mut s3 = S3Options::default();
@@ -114,7 +114,7 @@ impl Rig {
         self.worker = Some((stop.drop_guard(), running));
     }
 
-    /// What can be clicked, filled or looked at, and has no name for those who cannot see it.
+    /// The controls and images that have no accessible name.
     pub(crate) async fn nameless(&self) -> Vec<Value> {
         const NAMED: [&str; 9] = [
             "button",
@@ -141,7 +141,7 @@ impl Rig {
         nodes
     }
 
-    /// Ends all, if the page has asked nobody but the lab and the console has no more than these errors.
+    /// Ends everything, after checking that the page sent requests only to the lab and that the console has this many errors.
     pub(crate) async fn finish(self, errors: usize) {
         let console = self.browser.log("browser").await;
         assert_eq!(console.len(), errors, "{console:#?}");

@@ -1,4 +1,4 @@
-//! What becomes of processes, seen through a named pipe that they hold open.
+//! Whether processes still run, seen by a named pipe that they hold open.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -8,14 +8,14 @@ use tokio::sync::mpsc;
 
 use crate::program::in_time;
 
-/// A named pipe that tells who holds it open.
-pub(crate) struct Pipe {
+/// The reading end of a named pipe, which is closed once no process holds the writing end.
+pub(crate) struct FifoProbe {
     pub(crate) path: PathBuf,
     lines: mpsc::UnboundedReceiver<String>,
     _folder: TempDir,
 }
 
-impl Pipe {
+impl FifoProbe {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
@@ -23,7 +23,7 @@ impl Pipe {
         assert!(made.unwrap().success());
         let (sender, lines) = mpsc::unbounded_channel();
         let from = path.clone();
-        // A thread that nobody waits for: without a writer it stays in `open`.
+        // Detached: without a writer it stays in `open`.
         std::thread::spawn(move || {
             for line in BufReader::new(std::fs::File::open(from).unwrap()).lines() {
                 let _ = sender.send(line.unwrap());
@@ -36,12 +36,13 @@ impl Pipe {
         }
     }
 
-    pub(crate) async fn says(&mut self, line: &str) {
+    /// Waits for the next line, which has to be this one.
+    pub(crate) async fn receives(&mut self, line: &str) {
         assert_eq!(in_time(self.lines.recv()).await.as_deref(), Some(line));
     }
 
-    /// Waits until nobody holds it any more.
-    pub(crate) async fn let_go(mut self) {
+    /// Waits until no process holds it open.
+    pub(crate) async fn released(mut self) {
         assert_eq!(in_time(self.lines.recv()).await, None);
     }
 }

@@ -13,12 +13,12 @@ use reefguide_worker::service::signals::Signal;
 
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");
-const FIRST_WORKER: &str = include_str!("../../../docs/src/first-worker.md");
-const LOGS: &str = include_str!("../../../docs/src/logs.md");
-const PRODUCTION: &str = include_str!("../../../docs/src/production.md");
+const FIRST_WORKER: &str = include_str!("../../../docs/src/tutorial/first-worker.md");
+const LOGS: &str = include_str!("../../../docs/src/reference/logs.md");
+const EXIT_CODES: &str = include_str!("../../../docs/src/reference/exit-codes.md");
 const EXIT: &str = include_str!("../src/service/exit.rs");
-const PROMISES: &str = include_str!("../../../docs/src/promises.md");
-const CONFIGURATION: &str = include_str!("../../../docs/src/configuration.md");
+const PROMISES: &str = include_str!("../../../docs/src/explanation/promises.md");
+const SETTINGS: &str = include_str!("../../../docs/src/reference/settings.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");
 
 /// What stands between two marks.
@@ -42,16 +42,11 @@ fn table_of_settings() -> String {
 
 #[test]
 fn the_table_of_settings_is_that_of_the_code() {
-    let found = between(
-        CONFIGURATION,
-        "<!-- settings -->\n",
-        "<!-- end of settings -->",
-    )
-    .unwrap();
+    let found = between(SETTINGS, "<!-- settings -->\n", "<!-- end of settings -->").unwrap();
     let table = table_of_settings();
     assert!(
         found == table,
-        "docs/src/configuration.md is out of date; between its marks must stand:\n\n{table}"
+        "docs/src/reference/settings.md is out of date; between its marks must stand:\n\n{table}"
     );
 }
 
@@ -194,7 +189,7 @@ fn the_book_has_every_line_that_a_worker_logs() {
         .collect();
     assert!(
         missing.is_empty(),
-        "docs/src/logs.md lacks rows that begin so: {missing:#?}"
+        "docs/src/reference/logs.md lacks rows that begin so: {missing:#?}"
     );
     let surplus: Vec<_> = rows
         .iter()
@@ -202,7 +197,7 @@ fn the_book_has_every_line_that_a_worker_logs() {
         .collect();
     assert!(
         surplus.is_empty(),
-        "docs/src/logs.md has rows for what is not logged: {surplus:#?}"
+        "docs/src/reference/logs.md has rows for what is not logged: {surplus:#?}"
     );
     assert!(logged.len() > 50, "only {} lines were found", logged.len());
 }
@@ -217,7 +212,7 @@ fn the_book_has_every_exit_code() {
             .map(str::to_owned)
             .collect()
     };
-    let rows = table(PRODUCTION);
+    let rows = table(EXIT_CODES);
     assert_eq!(rows, table(EXIT));
     let exits = [
         Exit::Done,

@@ -58,7 +58,7 @@ struct Storage {
     /// The profile to build with; `bench-fast` builds in less time
     #[arg(long, default_value = "release", value_name = "NAME")]
     profile: String,
-    /// Puts the figures into docs/src/benchmarks.md
+    /// Puts the figures into docs/benchmarks.md
     #[arg(long)]
     write_table: bool,
 }

@@ -16,6 +16,8 @@ const CRATE_README: &str = include_str!("../README.md");
 const FIRST_WORKER: &str = include_str!("../../../docs/src/tutorial/first-worker.md");
 const LOGS: &str = include_str!("../../../docs/src/reference/logs.md");
 const EXIT_CODES: &str = include_str!("../../../docs/src/reference/exit-codes.md");
+const SUMMARY: &str = include_str!("../../../docs/src/SUMMARY.md");
+const BOOK: &str = include_str!("../src/book.rs");
 const EXIT: &str = include_str!("../src/service/exit.rs");
 const PROMISES: &str = include_str!("../../../docs/src/explanation/promises.md");
 const SETTINGS: &str = include_str!("../../../docs/src/reference/settings.md");
@@ -100,22 +102,29 @@ async fn the_template_explains_every_setting() {
     );
 }
 
-/// The texts of all Rust files in folders of this crate.
-fn sources(folders: &[&str]) -> Vec<String> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| here.join(folder)).collect();
-    let mut texts = Vec::new();
+/// The files below folders whose names end in `extension`, with their texts.
+fn files(mut folders: Vec<PathBuf>, extension: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                texts.push(std::fs::read_to_string(path).unwrap());
+            } else if path.extension().is_some_and(|found| found == extension) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                files.push((path, text));
             }
         }
     }
-    texts
+    files
+}
+
+/// The texts of all Rust files in folders of this crate.
+fn sources(folders: &[&str]) -> Vec<String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = folders.iter().map(|folder| here.join(folder)).collect();
+    let files = files(folders, "rs").into_iter();
+    files.map(|(_, text)| text).collect()
 }
 
 /// The arguments of a macro whose call begins with `text`, after its parenthesis.
@@ -255,6 +264,53 @@ fn every_promise_has_its_tests() {
         promises += 1;
     }
     assert!(promises > 10, "{promises} promises were found");
+}
+
+/// The pages of the book by their paths in it, with their texts.
+fn pages() -> Vec<(String, String)> {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src");
+    let pages = files(vec![book.clone()], "md");
+    pages
+        .into_iter()
+        .map(|(path, text)| {
+            (
+                path.strip_prefix(&book).unwrap().display().to_string(),
+                text,
+            )
+        })
+        .filter(|(path, _)| path != "SUMMARY.md")
+        .collect()
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let pages = pages();
+    for (page, _) in &pages {
+        assert!(SUMMARY.contains(&format!("]({page})")), "{page}");
+    }
+    assert!(pages.len() > 20, "{} pages were found", pages.len());
+}
+
+#[test]
+fn the_rust_of_every_page_is_compiled() {
+    for (page, text) in pages() {
+        let compiled = BOOK.contains(&format!("\"docs/src/{page}\""));
+        assert_eq!(text.contains("```rust"), compiled, "{page}");
+    }
+}
+
+#[test]
+fn the_way_to_install_is_on_one_page() {
+    for (page, text) in pages() {
+        let installs = [
+            "cargo install --git",
+            "cargo install reefguide",
+            "crates.io",
+        ]
+        .into_iter()
+        .any(|way| text.contains(way));
+        assert_eq!(installs, page == "how-to/install.md", "{page}");
+    }
 }
 
 #[test]

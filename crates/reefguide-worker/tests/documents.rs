@@ -13,12 +13,14 @@ use reefguide_worker::service::signals::Signal;
 
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");
-const FIRST_WORKER: &str = include_str!("../../../docs/src/first-worker.md");
-const LOGS: &str = include_str!("../../../docs/src/logs.md");
-const PRODUCTION: &str = include_str!("../../../docs/src/production.md");
+const FIRST_WORKER: &str = include_str!("../../../docs/src/tutorial/first-worker.md");
+const LOGS: &str = include_str!("../../../docs/src/reference/logs.md");
+const EXIT_CODES: &str = include_str!("../../../docs/src/reference/exit-codes.md");
+const SUMMARY: &str = include_str!("../../../docs/src/SUMMARY.md");
+const BOOK: &str = include_str!("../src/book.rs");
 const EXIT: &str = include_str!("../src/service/exit.rs");
-const PROMISES: &str = include_str!("../../../docs/src/promises.md");
-const CONFIGURATION: &str = include_str!("../../../docs/src/configuration.md");
+const PROMISES: &str = include_str!("../../../docs/src/explanation/promises.md");
+const SETTINGS: &str = include_str!("../../../docs/src/reference/settings.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");
 
 /// What stands between two marks.
@@ -42,16 +44,11 @@ fn table_of_settings() -> String {
 
 #[test]
 fn the_table_of_settings_is_that_of_the_code() {
-    let found = between(
-        CONFIGURATION,
-        "<!-- settings -->\n",
-        "<!-- end of settings -->",
-    )
-    .unwrap();
+    let found = between(SETTINGS, "<!-- settings -->\n", "<!-- end of settings -->").unwrap();
     let table = table_of_settings();
     assert!(
         found == table,
-        "docs/src/configuration.md is out of date; between its marks must stand:\n\n{table}"
+        "docs/src/reference/settings.md is out of date; between its marks must stand:\n\n{table}"
     );
 }
 
@@ -105,22 +102,29 @@ async fn the_template_explains_every_setting() {
     );
 }
 
-/// The texts of all Rust files in folders of this crate.
-fn sources(folders: &[&str]) -> Vec<String> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| here.join(folder)).collect();
-    let mut texts = Vec::new();
+/// The files below folders whose names end in `extension`, with their texts.
+fn files(mut folders: Vec<PathBuf>, extension: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                texts.push(std::fs::read_to_string(path).unwrap());
+            } else if path.extension().is_some_and(|found| found == extension) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                files.push((path, text));
             }
         }
     }
-    texts
+    files
+}
+
+/// The texts of all Rust files in folders of this crate.
+fn sources(folders: &[&str]) -> Vec<String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = folders.iter().map(|folder| here.join(folder)).collect();
+    let files = files(folders, "rs").into_iter();
+    files.map(|(_, text)| text).collect()
 }
 
 /// The arguments of a macro whose call begins with `text`, after its parenthesis.
@@ -194,7 +198,7 @@ fn the_book_has_every_line_that_a_worker_logs() {
         .collect();
     assert!(
         missing.is_empty(),
-        "docs/src/logs.md lacks rows that begin so: {missing:#?}"
+        "docs/src/reference/logs.md lacks rows that begin so: {missing:#?}"
     );
     let surplus: Vec<_> = rows
         .iter()
@@ -202,7 +206,7 @@ fn the_book_has_every_line_that_a_worker_logs() {
         .collect();
     assert!(
         surplus.is_empty(),
-        "docs/src/logs.md has rows for what is not logged: {surplus:#?}"
+        "docs/src/reference/logs.md has rows for what is not logged: {surplus:#?}"
     );
     assert!(logged.len() > 50, "only {} lines were found", logged.len());
 }
@@ -217,7 +221,7 @@ fn the_book_has_every_exit_code() {
             .map(str::to_owned)
             .collect()
     };
-    let rows = table(PRODUCTION);
+    let rows = table(EXIT_CODES);
     assert_eq!(rows, table(EXIT));
     let exits = [
         Exit::Done,
@@ -260,6 +264,53 @@ fn every_promise_has_its_tests() {
         promises += 1;
     }
     assert!(promises > 10, "{promises} promises were found");
+}
+
+/// The pages of the book by their paths in it, with their texts.
+fn pages() -> Vec<(String, String)> {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src");
+    let pages = files(vec![book.clone()], "md");
+    pages
+        .into_iter()
+        .map(|(path, text)| {
+            (
+                path.strip_prefix(&book).unwrap().display().to_string(),
+                text,
+            )
+        })
+        .filter(|(path, _)| path != "SUMMARY.md")
+        .collect()
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let pages = pages();
+    for (page, _) in &pages {
+        assert!(SUMMARY.contains(&format!("]({page})")), "{page}");
+    }
+    assert!(pages.len() > 20, "{} pages were found", pages.len());
+}
+
+#[test]
+fn the_rust_of_every_page_is_compiled() {
+    for (page, text) in pages() {
+        let compiled = BOOK.contains(&format!("\"docs/src/{page}\""));
+        assert_eq!(text.contains("```rust"), compiled, "{page}");
+    }
+}
+
+#[test]
+fn the_way_to_install_is_on_one_page() {
+    for (page, text) in pages() {
+        let installs = [
+            "cargo install --git",
+            "cargo install reefguide",
+            "crates.io",
+        ]
+        .into_iter()
+        .any(|way| text.contains(way));
+        assert_eq!(installs, page == "how-to/install.md", "{page}");
+    }
 }
 
 #[test]

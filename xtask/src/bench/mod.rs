@@ -58,7 +58,7 @@ struct Storage {
     /// The build profile; `bench-fast` builds in less time
     #[arg(long, default_value = "release", value_name = "NAME")]
     profile: String,
-    /// Write the figures into docs/src/benchmarks.md
+    /// Write the figures into docs/benchmarks.md
     #[arg(long)]
     write_table: bool,
 }

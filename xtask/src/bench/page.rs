@@ -10,7 +10,7 @@ use crate::failure::{Doing, Failure};
 
 /// Replaces the figures of `server` on the page by `figures`.
 pub(super) fn write(server: &str, figures: &str) -> Result<PathBuf, Failure> {
-    let page = crate::workspace().join("docs/src/benchmarks.md");
+    let page = crate::workspace().join("docs/benchmarks.md");
     let doing = format!("writing figures to {}", page.display());
     let before = fs::read_to_string(&page).doing(&doing)?;
     let after = replaced(&before, server, figures).ok_or_else(|| {
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_page_has_a_place_for_every_server() {
         use clap::ValueEnum;
-        let page = crate::workspace().join("docs/src/benchmarks.md");
+        let page = crate::workspace().join("docs/benchmarks.md");
         let page = fs::read_to_string(page).unwrap();
         for kind in super::super::server::Kind::value_variants() {
             assert!(replaced(&page, &kind.to_string(), "").is_some(), "{kind}");

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::workspace::Workspace;
+use super::workspace::{Package, Workspace};
 use crate::failure::{Doing, Failure};
 use crate::session::Ended;
 
@@ -67,7 +67,14 @@ pub(crate) fn public_types(options: &Options) -> Result<(), Ended> {
             found.extend(differences(&workspace.short(&list), types, &listed));
         }
     }
-    found.extend(abandoned(&lists, &documented)?);
+    for list in abandoned(&lists, &documented)? {
+        if options.write {
+            fs::remove_file(&list).doing(format_args!("removing {}", list.display()))?;
+        } else {
+            let list = workspace.short(&list);
+            found.push(format!("{list} is of no published library"));
+        }
+    }
     if found.is_empty() {
         return Ok(());
     }
@@ -79,7 +86,7 @@ pub(crate) fn public_types(options: &Options) -> Result<(), Ended> {
 fn document(workspace: &Workspace) -> Result<BTreeMap<String, BTreeSet<String>>, Failure> {
     let features: Vec<_> = workspace
         .published_libraries()
-        .flat_map(|package| package.features())
+        .flat_map(Package::features)
         .collect();
     // The same units as in `cargo doc` of the workspace, so that nothing below them is built for this.
     let status = Command::new("cargo")
@@ -144,7 +151,7 @@ fn external(documentation: &Documentation, own: &BTreeSet<String>) -> BTreeSet<S
         .collect()
 }
 
-/// The ids of all that is named: whatever has a path or a name beside its id.
+/// The ids of everything that is named: an object with an id and a path or a name.
 fn collect_ids(value: &Value, ids: &mut BTreeSet<String>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| collect_ids(value, ids)),
@@ -175,14 +182,14 @@ fn differences(list: &str, types: &BTreeSet<String>, listed: &str) -> Vec<String
 fn abandoned(
     lists: &Path,
     documented: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<PathBuf>, Failure> {
     let what = format!("listing {}", lists.display());
     let mut found = Vec::new();
     for entry in fs::read_dir(lists).doing(&what)? {
         let path = entry.doing(&what)?.path();
         let library = path.file_stem().unwrap_or_default().to_string_lossy();
         if !documented.contains_key(library.as_ref()) {
-            found.push(format!("{} is of no published library", path.display()));
+            found.push(path);
         }
     }
     Ok(found)

@@ -68,10 +68,10 @@ pub(crate) fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
             }
             TokenTree::Punct(sign) if sign.as_char() == ';' => return at + 1,
             TokenTree::Punct(sign) if sign.as_char() == ',' && !is_keyword(&kind) => return at + 1,
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                if !matches!(kind.as_str(), "use" | "const" | "static" | "type" | "let") {
-                    return at + 1;
-                }
+            TokenTree::Group(group)
+                if group.delimiter() == Delimiter::Brace && !ends_with_semicolon(&kind) =>
+            {
+                return at + 1;
             }
             _ => {}
         }
@@ -80,32 +80,33 @@ pub(crate) fn item_end(tokens: &[TokenTree], mut at: usize) -> usize {
     at
 }
 
+fn ends_with_semicolon(kind: &str) -> bool {
+    matches!(kind, "use" | "const" | "static" | "type" | "let")
+}
+
 fn is_keyword(kind: &str) -> bool {
-    matches!(
-        kind,
-        "fn" | "struct"
-            | "enum"
-            | "union"
-            | "trait"
-            | "impl"
-            | "mod"
-            | "unsafe"
-            | "async"
-            | "extern"
-            | "use"
-            | "const"
-            | "static"
-            | "type"
-            | "let"
-    )
+    ends_with_semicolon(kind)
+        || matches!(
+            kind,
+            "fn" | "struct"
+                | "enum"
+                | "union"
+                | "trait"
+                | "impl"
+                | "mod"
+                | "unsafe"
+                | "async"
+                | "extern"
+        )
 }
 
 /// The path that begins at `at`, and where it is over. It is empty if the identifier there begins none of ours: a method,
 /// a lifetime, what follows generics, or the name of another crate.
 pub(crate) fn path_at(tokens: &[TokenTree], at: usize) -> (Vec<String>, usize) {
     let follows = |sign, back: usize| at >= back && is_punct(tokens, at - back, sign);
-    let begins = !(follows('.', 1) && !follows('.', 2) || follows('\'', 1))
-        && !(at >= 2 && is_colons(tokens, at - 2));
+    let is_method = follows('.', 1) && !follows('.', 2);
+    let is_lifetime = follows('\'', 1);
+    let goes_on = at >= 2 && is_colons(tokens, at - 2);
     let mut path = Vec::new();
     let mut end = at;
     while let Some(TokenTree::Ident(word)) = tokens.get(end) {
@@ -117,7 +118,7 @@ pub(crate) fn path_at(tokens: &[TokenTree], at: usize) -> (Vec<String>, usize) {
             break;
         }
     }
-    if !begins || path.first().is_some_and(|first| first == "Self") {
+    if is_method || is_lifetime || goes_on || path.first().is_some_and(|first| first == "Self") {
         path.clear();
     }
     (path, end)
@@ -150,7 +151,7 @@ fn add_leaves(tree: &[TokenTree], before: &[String], leaves: &mut Vec<Leaf>) {
             TokenTree::Ident(word) => {
                 line = word.span().start().line;
                 // `{self}` is what stands before it.
-                if !(word == "self" && !path.is_empty()) {
+                if word != "self" || path.is_empty() {
                     path.push(word.to_string());
                 }
             }

@@ -46,7 +46,7 @@ pub(crate) fn check(_options: &Options) -> Result<(), Ended> {
     Err(Failure::new(found.join("\n\n")).into())
 }
 
-/// A library or program in `crates`, as it has been read.
+/// A library or program of the workspace, as it has been read.
 #[derive(Debug)]
 struct Target<'a> {
     root: &'a Path,
@@ -66,7 +66,7 @@ pub(crate) struct Findings {
 pub(crate) fn structure(root: &Path) -> Result<Vec<Findings>, Failure> {
     let workspace = Workspace::read(root)?;
     let mut targets = Vec::new();
-    for package in workspace.crates() {
+    for package in &workspace.packages {
         for root in package.roots() {
             let modules = Modules::read(root)?;
             targets.push(Target {

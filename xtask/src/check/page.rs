@@ -56,10 +56,11 @@ pub(super) fn contradictions(
         .iter()
         .find(|package| package.name == ROOMS_OF)
         .and_then(|package| package.library());
-    let target = targets.iter().find(|target| Some(target.root) == library);
-    if let Some(target) = target {
-        found.extend(rooms_unlike(workspace, target, &table, &page));
-    }
+    let target = targets
+        .iter()
+        .find(|target| Some(target.root) == library)
+        .ok_or_else(|| Failure::new(format!("{ROOMS_OF} has no library")))?;
+    found.extend(rooms_unlike(workspace, target, &table, &page));
     Ok(found)
 }
 
@@ -79,7 +80,11 @@ fn top_level(root: &Path) -> Result<BTreeSet<String>, Failure> {
         .args(["ls-files", "-z"])
         .current_dir(root)
         .output()
-        .doing("listing the files with git")?;
+        .doing("starting git")?;
+    if !listed.status.success() {
+        let stderr = String::from_utf8_lossy(&listed.stderr);
+        return Err(Failure::new(format!("git ls-files failed: {stderr}")));
+    }
     let listed = String::from_utf8_lossy(&listed.stdout);
     Ok(listed
         .split('\0')

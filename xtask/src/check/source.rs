@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
 use super::syntax::{
-    Leaf, is_punct, is_test_only, is_visibility, item_end, path_at, paths_in_strings, use_leaves,
+    Leaf, Named, is_punct, is_test_only, is_visibility, item_end, path_at, paths_in_strings,
+    use_leaves,
 };
 use crate::failure::{Doing, Failure};
 
@@ -35,15 +36,6 @@ pub(crate) struct Module {
     pub(crate) named: Vec<Named>,
     /// Names without a path, and where they are first. Globs may have brought them.
     pub(crate) bare: BTreeMap<String, usize>,
-}
-
-/// A path in an expression, a type, or an attribute.
-#[derive(Debug)]
-pub(crate) struct Named {
-    pub(crate) path: Vec<String>,
-    pub(crate) line: usize,
-    /// Whether it is the name of a macro that is called.
-    pub(crate) is_call: bool,
 }
 
 impl Modules {

@@ -2,8 +2,6 @@
 
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
-use super::source::Named;
-
 /// One name that a `use` brings.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Leaf {
@@ -11,6 +9,15 @@ pub(crate) struct Leaf {
     /// What it is called here; `None` is a glob.
     pub(crate) name: Option<String>,
     pub(crate) line: usize,
+}
+
+/// A path in an expression, a type, or an attribute.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) path: Vec<String>,
+    pub(crate) line: usize,
+    /// Whether it is the name of a macro that is called.
+    pub(crate) is_call: bool,
 }
 
 pub(crate) fn is_punct(tokens: &[TokenTree], at: usize, sign: char) -> bool {

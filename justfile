@@ -52,13 +52,22 @@ lint:
     cargo fmt --all
     .ci/run lint
 
+# The structure of the code, compared with the rules and with the book's page about the architecture
+check:
+    cargo xtask check
+
+# The types of other crates in the public API, compared with the reviewed lists: just public-types --write
+public-types *OPTIONS:
+    cargo xtask public-types {{OPTIONS}}
+
 # API documentation, opened in a browser
 doc:
     cargo doc --workspace --no-deps --open
 
-# The book, in a browser (needs mdbook)
+# The book, in a browser
 book:
-    mdbook serve docs --open
+    .ci/run tools
+    target/tools/bin/mdbook serve docs --open
 
 # The container image of a worker of this repository
 image WORKER="example-worker":

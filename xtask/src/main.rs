@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod check;
 mod controls;
 mod demo;
 mod failure;
@@ -28,8 +29,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Chore {
     Bench(bench::Options),
+    Check(check::Options),
     Demo(demo::Options),
     Controls(controls::Options),
+    PublicTypes(check::public_types::Options),
     Soak(soak::Options),
     TemplateCheck(template_check::Options),
 }
@@ -37,8 +40,10 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Bench(options) => bench::bench(options),
+        Chore::Check(options) => check::check(&options),
         Chore::Demo(options) => demo::demo(options),
         Chore::Controls(options) => controls::controls(&options),
+        Chore::PublicTypes(options) => check::public_types::public_types(&options),
         Chore::Soak(options) => soak::soak(&options),
         Chore::TemplateCheck(options) => template_check::template_check(&options),
     };

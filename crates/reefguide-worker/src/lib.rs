@@ -12,19 +12,17 @@
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
 //! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
 //! | [`address`], [`text`] | what people write: addresses of servers; text and JSON in files |
-//! | [`health`], [`metrics`] | what a worker says of itself |
-//! | [`service`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](service::Exit), the command line |
+//! | [`observe`] | what a worker says of itself |
+//! | [`app`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](app::Exit), the command line |
 
+pub mod app;
 #[cfg(doctest)]
 mod book;
 pub mod handler;
-pub mod health;
-mod job_log;
-pub mod metrics;
+pub mod observe;
 pub mod prelude;
 pub mod runtime;
 mod scratch;
-pub mod service;
 pub mod testing;
 
 pub use reefguide_jobs::{job, ledger, source};

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use reefguide_worker::app::telemetry::{LogFormat, TelemetryOptions, subscriber};
 use reefguide_worker::handler::WithheldVariables;
 use reefguide_worker::prelude::*;
-use reefguide_worker::service::telemetry::{LogFormat, TelemetryOptions, subscriber};
 use reefguide_worker::testing::{Finished, Harness};
 #[cfg(target_os = "linux")]
 use rustix::process::Pid;

@@ -70,7 +70,7 @@ async fn a_job_is_submitted_from_its_form_seen_to_succeed_and_its_output_downloa
     page.sees("[...document.querySelectorAll('input')].some((input) => input.value === '12')")
         .await;
     page.click("//button[.='Submit job']").await;
-    page.reads("the API makes no second one").await;
+    page.reads("the API does not create a second one").await;
     page.click("//nav/a[.='Jobs']").await;
     page.reads("succeeded 1").await;
     page.picture("jobs-wide").await;
@@ -149,7 +149,7 @@ async fn a_refused_value_is_reported_at_its_field_and_corrected_as_json() {
     assert_eq!(payload["depths"], json!([9000]));
     page.fill("Payload as JSON", "{").await;
     page.toggle("as JSON").await;
-    page.reads("This is no JSON").await;
+    page.reads("This is not JSON").await;
     payload["depths"] = json!([90]);
     payload["unknown"] = json!(true);
     page.fill("Payload as JSON", &payload.to_string()).await;
@@ -173,15 +173,15 @@ async fn a_fault_is_set_seen_to_strike_and_removed() {
         return;
     };
     let page = &fixture.browser;
-    page.open(&format!("{}#/dials", fixture.lab.page())).await;
-    page.reads("No dial is set: the lab behaves.").await;
+    page.open(&format!("{}#/faults", fixture.lab.page())).await;
+    page.reads("No faults are set.").await;
     page.choose("Route", "health").await;
     page.choose("What goes wrong", "status").await;
     page.fill("Status", "503").await;
     page.fill("Retry-After in seconds", "7").await;
-    page.fill("How often (without a number: until it is removed)", "2")
+    page.fill("How often (default: until it is removed)", "2")
         .await;
-    page.click("//button[.='Set dial']").await;
+    page.click("//button[.='Set fault']").await;
     page.reads("0 of 2").await;
     let health = format!("{}/api", fixture.lab.api_endpoint());
     let answer = reqwest::get(health).await.unwrap();
@@ -190,19 +190,19 @@ async fn a_fault_is_set_seen_to_strike_and_removed() {
         (503, &"7".parse().unwrap())
     );
     page.reads("1 of 2").await;
-    // Dials set elsewhere are seen, too.
+    // Faults set elsewhere are seen, too.
     fixture
         .lab
         .faults()
         .add(reefguide_lab::Fault::lost_answer(Route::Result));
     page.reads("2 set").await;
-    page.picture("dials-wide").await;
+    page.picture("faults-wide").await;
     page.click("//*[@aria-label='Remove status on health']")
         .await;
-    page.reads("The dial status on health is removed.").await;
+    page.reads("The fault status on health is removed.").await;
     page.reads("1 set").await;
     page.click("//button[.='Clear all']").await;
-    page.reads("No dial is set: the lab behaves.").await;
+    page.reads("No faults are set.").await;
     assert!(fixture.lab.faults().all().is_empty());
     fixture.finish(0).await;
 }
@@ -229,7 +229,7 @@ async fn every_view_can_be_used_on_a_phone_in_light_and_dark_mode() {
         ("jobs", "#/jobs", "Job 1"),
         ("job", "#/jobs/1", "POST /api/jobs/assign"),
         ("form", "#/submit?like=1", "Submit job"),
-        ("dials", "#/dials", "s3-put"),
+        ("faults", "#/faults", "s3-put"),
     ];
     for (width, scheme) in [
         (375, "light"),

@@ -1,6 +1,6 @@
 //! The programs that handlers run cannot read the worker's secrets.
 
-use reefguide_worker::service::config::Config;
+use reefguide_worker::app::config::Config;
 use serde_json::json;
 
 use crate::fixture::{final_status, free_port, lab, worker_for};

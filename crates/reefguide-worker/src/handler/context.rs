@@ -117,7 +117,7 @@ impl JobContext {
     /// ([`WorkerBuilder::extension`](crate::runtime::WorkerBuilder::extension)), by its type. A worker
     /// started by [`main`](crate::runtime::WorkerBuilder::main) has the API's
     /// [`Client`](crate::source::reefguide::Client) and the
-    /// [`Config`](crate::service::config::Config) there; its command `handle` has the client only if the
+    /// [`Config`](crate::app::config::Config) there; its command `handle` has the client only if the
     /// API is configured.
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.parts.extensions.get()

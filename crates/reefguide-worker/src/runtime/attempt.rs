@@ -19,13 +19,13 @@ use super::watch;
 use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{Cause, ContextParts, JobError};
-use crate::health::Health;
 use crate::job::{Claim, Outcome};
-use crate::job_log::JobLog;
 use crate::ledger::{
     ClaimGuard, DeliveryError, DeliveryObserver, Limit, Reached, deliver, escape_id,
 };
-use crate::metrics::{JobEnd, Metrics, Operation};
+use crate::observe::health::Health;
+use crate::observe::job_log::JobLog;
+use crate::observe::metrics::{JobEnd, Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::storage::{
     FolderTransfer, Outputs, Storage, StorageError, StorageUri, TransferProgress, publish,

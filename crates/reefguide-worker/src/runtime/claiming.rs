@@ -20,7 +20,7 @@ use super::worker::{Shared, Worker};
 use crate::Chain;
 use crate::job::{Claim, Job, JobType};
 use crate::ledger::ClaimGuard;
-use crate::metrics::{ClaimEnd, Operation, PollEnd};
+use crate::observe::metrics::{ClaimEnd, Operation, PollEnd};
 use crate::retry::RetryPolicy;
 use crate::source::{self, SourceError};
 use crate::trace;

@@ -9,9 +9,9 @@ use super::shutdown::Shutdown;
 use super::worker::Shared;
 use crate::Chain;
 use crate::job::Claim;
-use crate::job_log::JobLog;
 use crate::ledger::escape_id;
 use crate::ledger::{Limit, Reached};
+use crate::observe::job_log::JobLog;
 use crate::storage::{Outputs, Storage, StorageError, StorageUri};
 
 /// The name of a log among outputs.

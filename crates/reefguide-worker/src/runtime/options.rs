@@ -52,7 +52,7 @@ pub struct RunOptions {
 /// and of the rest the last 256 KiB.
 ///
 /// A program that sets up logging itself has to install what
-/// [`telemetry::subscriber`](crate::service::telemetry::subscriber) returns; with another subscriber there are no
+/// [`telemetry::subscriber`](crate::app::telemetry::subscriber) returns; with another subscriber there are no
 /// such logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

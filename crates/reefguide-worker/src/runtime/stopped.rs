@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::scratch::ScratchError;
 use crate::ledger::{Resolution, SweepReport};
-use crate::metrics::JobEnd;
+use crate::observe::metrics::JobEnd;
 use crate::source::SourceError;
 
 /// The end of a run.

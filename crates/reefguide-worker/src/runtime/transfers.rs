@@ -58,7 +58,7 @@ mod tests {
     use crate::handler::{ContextParts, JobContext, JobError, Registry};
     use crate::job::{Assignment, Job};
     use crate::ledger::Limit;
-    use crate::metrics::Metrics;
+    use crate::observe::metrics::Metrics;
     use crate::runtime::attempt::store;
     use crate::runtime::{COOPERATION, call};
     use crate::storage::{Outputs, S3Credentials, S3Options, Storage, StorageUri};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::health::Health;
 use crate::job::JobType;
 use crate::ledger::Limit;
+use crate::observe::health::Health;
 use crate::retry::{Delays, RetryPolicy};
 
 /// Between tries of what the worker has to do before a handler can begin. They press nobody else, so they need no

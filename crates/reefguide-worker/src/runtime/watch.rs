@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::Chain;
-use crate::health::Health;
 use crate::job::Claim;
+use crate::observe::health::Health;
 use crate::source::{ClaimStatus, JobSource};
 
 /// Asks at intervals, and returns why the outcome is no longer wanted. That a job is gone counts only when two answers

@@ -5,8 +5,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reefguide_worker::health::Health;
 use reefguide_worker::job::{Assignment, Claim, Job, JobId, JobType, Outcome};
+use reefguide_worker::observe::health::Health;
 use reefguide_worker::runtime::{RunOptions, Worker};
 use reefguide_worker::source::{ClaimStatus, Claimed, Delivery, JobSource, SourceError};
 use reefguide_worker::storage::Storage;

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Lab, Route};
-use reefguide_worker::health::Health;
-use reefguide_worker::metrics::{CONTENT_TYPE, Metrics};
+use reefguide_worker::app::health::Monitor;
+use reefguide_worker::observe::health::Health;
+use reefguide_worker::observe::metrics::{CONTENT_TYPE, Metrics};
 use reefguide_worker::prelude::*;
 use reefguide_worker::retry::RetryPolicy;
 use reefguide_worker::runtime::WorkerBuilder;
-use reefguide_worker::service::health::Monitor;
 use reefguide_worker::source::reefguide::ReefGuideBuilder;
 use serde_json::Value;
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use reefguide_lab::{Lab, LabBuilder};
+use reefguide_worker::app::telemetry::{LogFormat, TelemetryOptions, subscriber};
 use reefguide_worker::runtime::{RunOptions, StopReason, Stopped, Worker, WorkerBuilder};
-use reefguide_worker::service::telemetry::{LogFormat, TelemetryOptions, subscriber};
 use reefguide_worker::source::reefguide::{Client, ReefGuide, ReefGuideBuilder};
 use reefguide_worker::storage::{Storage, StorageUri};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reefguide_worker::handler::Program;
-use reefguide_worker::health::Health;
+use reefguide_worker::observe::health::Health;
 use reefguide_worker::prelude::*;
 use reefguide_worker::runtime::{RunOptions, StopReason, WorkerBuilder};
 use serde_json::Value;

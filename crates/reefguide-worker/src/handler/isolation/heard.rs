@@ -13,8 +13,8 @@ use super::channel::Said;
 use super::memory;
 use crate::handler::JobError;
 use crate::handler::process::{Adopted, Tail, ended_by};
-use crate::job_log::Lines;
 use crate::log_queue;
+use crate::observe::job_log::Lines;
 
 /// What has been learnt so far.
 pub(super) struct Heard {

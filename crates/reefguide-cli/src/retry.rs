@@ -1,4 +1,4 @@
-//! Waiting while the API cannot be reached, or asks to be left alone.
+//! Trying again while the API cannot be reached or asks for a pause.
 
 use std::fmt::Arguments;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use reefguide_worker::retry::RetryPolicy;
 use reefguide_worker::source::reefguide::ApiError;
 
 /// About five minutes in all, unless the API asks for more.
-const PATIENCE: RetryPolicy = RetryPolicy::new(Duration::from_secs(2)).tries(20);
+const RETRIES: RetryPolicy = RetryPolicy::new(Duration::from_secs(2)).tries(20);
 
-/// Makes a call until it succeeds, is refused, or has been tried long enough; `note` is told of each wait.
-pub(crate) async fn patiently<T>(
-    call: impl AsyncFn() -> Result<T, ApiError>,
+/// Repeats a request until it succeeds, is refused or runs out of tries, and calls `note` before each wait.
+pub(crate) async fn with_retries<T>(
+    request: impl AsyncFn() -> Result<T, ApiError>,
     note: impl Fn(Arguments<'_>),
 ) -> Result<T, ApiError> {
-    let mut delays = PATIENCE.delays();
+    let mut delays = RETRIES.delays();
     loop {
-        let error = match call().await {
+        let error = match request().await {
             Err(error) if error.is_retryable() => error,
             done => return done,
         };

@@ -1,25 +1,17 @@
-//! A batch of jobs: read whole, then submitted line by line.
+//! A batch: a file with one job per line, checked as a whole before the first job is submitted.
 
-use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::time::Duration;
 
 use reefguide_worker::Chain;
-use reefguide_worker::job::{JobId, JobType};
-use reefguide_worker::service::bar::{Bar, Position};
-use reefguide_worker::service::stdout::answer_on;
-use reefguide_worker::source::reefguide::{ApiError, Client, CreatedJob};
-use serde::{Deserialize, Serialize};
+use reefguide_worker::job::JobType;
+use reefguide_worker::source::reefguide::{ApiError, Client};
+use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::MissedTickBehavior;
 
-use crate::error::CliError;
-use crate::input::{InputError, text};
-use crate::output::Output;
-use crate::patience::patiently;
+use crate::input::{InputError, read_text};
 
-/// How many wrong lines are told.
-const TOLD: usize = 10;
+/// How many wrong lines an error names.
+const LINES_SHOWN: usize = 10;
 
 /// Why a batch, or the rest of it, was not submitted.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +20,7 @@ pub(crate) enum BatchError {
     Unreadable { from: String, source: InputError },
     #[error("batch {from}: nothing was submitted{}", WrongLines(.lines))]
     Wrong { from: String, lines: Vec<WrongLine> },
-    #[error("batch {from} has {jobs} jobs, of which --skip {skip} leaves none")]
+    #[error("batch {from} has {jobs} jobs, so --skip {skip} leaves none")]
     Skipped {
         from: String,
         jobs: usize,
@@ -48,29 +40,29 @@ struct WrongLines<'a>(&'a [WrongLine]);
 
 impl fmt::Display for WrongLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for WrongLine { line, reason } in self.0.iter().take(TOLD) {
+        for WrongLine { line, reason } in self.0.iter().take(LINES_SHOWN) {
             write!(f, "\n  line {line}: {reason}")?;
         }
-        match self.0.len().saturating_sub(TOLD) {
+        match self.0.len().saturating_sub(LINES_SHOWN) {
             0 => Ok(()),
-            more => write!(f, "\n  and {more} lines more"),
+            more => write!(f, "\n  and {more} more lines"),
         }
     }
 }
 
-/// The jobs to submit.
+/// The jobs of a file.
 #[derive(Debug)]
-pub(super) struct Batch {
-    jobs: Vec<Entry>,
-    /// How many of the first ones are left out.
-    skip: usize,
+pub(crate) struct Batch {
+    pub(crate) jobs: Vec<BatchJob>,
+    /// How many of the first ones to skip.
+    pub(crate) skip: usize,
 }
 
 #[derive(Debug, PartialEq)]
-struct Entry {
-    line: usize,
-    job_type: JobType,
-    payload: Value,
+pub(crate) struct BatchJob {
+    pub(crate) line: usize,
+    pub(crate) job_type: JobType,
+    pub(crate) payload: Value,
 }
 
 /// A line that names its type.
@@ -82,22 +74,14 @@ struct Named {
     payload: Value,
 }
 
-/// What is printed of a submitted job.
-#[derive(Serialize)]
-struct Submitted {
-    line: usize,
-    #[serde(flatten)]
-    created: CreatedJob,
-}
-
 impl Batch {
-    /// Reads a file or stdin (`-`), of which each line has to be right.
-    pub(super) fn read(
+    /// Reads a file, or stdin for `-`. If any line is wrong, the whole batch is.
+    pub(crate) fn read(
         from: &str,
         job_type: Option<&JobType>,
         skip: usize,
     ) -> Result<Self, BatchError> {
-        let text = text(from).map_err(|source| BatchError::Unreadable {
+        let text = read_text(from).map_err(|source| BatchError::Unreadable {
             from: from.to_owned(),
             source,
         })?;
@@ -114,78 +98,16 @@ impl Batch {
         }
         Ok(Self { jobs, skip })
     }
-
-    /// Submits the jobs in order, at most `rate` in a second, and prints the id of each.
-    pub(super) async fn submit(
-        self,
-        client: &Client,
-        rate: f64,
-        out: Output,
-    ) -> Result<Vec<JobId>, CliError> {
-        let tally = Tally {
-            submitted: Cell::new(self.skip),
-            of: self.jobs.len(),
-            out,
-        };
-        let bar = Bar::stderr();
-        let (stdout, stderr) = (bar.above(std::io::stdout), bar.above(std::io::stderr));
-        let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let work = async {
-            let mut ids = Vec::new();
-            for entry in &self.jobs[self.skip..] {
-                pace.tick().await;
-                let line = entry.line;
-                let submit = async || client.create_job(&entry.job_type, &entry.payload).await;
-                let created = patiently(submit, |note| out.note_on(stderr(), note)).await;
-                let created = created.map_err(|source| BatchError::Refused { line, source })?;
-                tally.submitted.set(tally.submitted.get() + 1);
-                let job = created.job_id.clone();
-                let said = out.line(&Submitted { line, created }, |submitted| {
-                    submitted.created.job_id.to_string()
-                });
-                let printed = answer_on(stdout(), said);
-                let done = format!("job {job} of line {line} is submitted");
-                printed.map_err(CliError::untold(done))?;
-                ids.push(job);
-            }
-            Ok(ids)
-        };
-        let position = || Position {
-            done: tally.submitted.get() as u64,
-            of: tally.of as u64,
-            message: format!("{} of {} jobs", tally.submitted.get(), tally.of),
-        };
-        bar.counting(position, work).await
-    }
 }
 
-/// How many of the jobs are submitted; told if it ends before all are, for whatever reason.
-struct Tally {
-    submitted: Cell<usize>,
-    of: usize,
-    out: Output,
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        let (submitted, of) = (self.submitted.get(), self.of);
-        if submitted < of {
-            self.out.note(format_args!(
-                "{submitted} of {of} jobs are submitted; go on with --skip {submitted}"
-            ));
-        }
-    }
-}
-
-fn parse(text: &str, job_type: Option<&JobType>) -> Result<Vec<Entry>, Vec<WrongLine>> {
+fn parse(text: &str, job_type: Option<&JobType>) -> Result<Vec<BatchJob>, Vec<WrongLine>> {
     let (mut jobs, mut wrong) = (Vec::new(), Vec::new());
-    // A file that was put together of several has the mark of each.
+    // Files that were concatenated keep their byte order marks.
     let lines = text.lines().map(|line| line.trim_start_matches('\u{feff}'));
     let lines = lines.zip(1..);
     for (text, line) in lines.filter(|(text, _)| !text.trim().is_empty()) {
-        match entry(text, job_type) {
-            Ok((job_type, payload)) => jobs.push(Entry {
+        match parse_line(text, job_type) {
+            Ok((job_type, payload)) => jobs.push(BatchJob {
                 line,
                 job_type,
                 payload,
@@ -199,7 +121,7 @@ fn parse(text: &str, job_type: Option<&JobType>) -> Result<Vec<Entry>, Vec<Wrong
     }
 }
 
-fn entry(text: &str, job_type: Option<&JobType>) -> Result<(JobType, Value), String> {
+fn parse_line(text: &str, job_type: Option<&JobType>) -> Result<(JobType, Value), String> {
     let (job_type, payload) = match job_type {
         Some(job_type) => (job_type.clone(), json(text)?),
         None => {
@@ -213,7 +135,7 @@ fn entry(text: &str, job_type: Option<&JobType>) -> Result<(JobType, Value), Str
     }
 }
 
-/// Reads a line; an error names the column alone, as the line is another one in the file.
+/// Parses a line. An error names only the column, since its line number would always be 1.
 fn json<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| {
         let mut reason = error.to_string();
@@ -222,7 +144,7 @@ fn json<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, String> {
             let _ = write!(reason, " at column {}", error.column());
         }
         match text.trim() {
-            "[" | "]" => reason += "; a batch has one job a line and is no list",
+            "[" | "]" => reason += "; a batch has one job per line and is not a list",
             text if text.ends_with(',') => reason += "; end the line without a comma",
             _ => {}
         }
@@ -230,8 +152,8 @@ fn json<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, String> {
     })
 }
 
-/// How many jobs a second.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
+/// Parses a number of jobs per second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if (0.01..=1_000.0).contains(&rate) => Ok(rate),
         _ => Err("use a number from 0.01 to 1000".to_owned()),
@@ -248,12 +170,12 @@ mod tests {
     #[test]
     fn a_line_is_a_payload_or_names_its_type() {
         let test = JobType::from("TEST");
-        let entry = |line, payload| Entry {
+        let job = |line, payload| BatchJob {
             line,
             job_type: test.clone(),
             payload,
         };
-        let expected = vec![entry(1, json!({ "id": 1 })), entry(3, json!({ "id": 2 }))];
+        let expected = vec![job(1, json!({ "id": 1 })), job(3, json!({ "id": 2 }))];
         let payloads = "{\"id\": 1}\r\n \n{\"id\": 2}";
         assert_eq!(parse(payloads, Some(&test)).unwrap(), expected);
         let named = "{\"type\":\"TEST\",\"payload\":{\"id\":1}}\n\n{\"payload\":{\"id\":2},\"type\":\"TEST\"}\n";
@@ -261,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_line_is_told_by_its_number() {
+    fn every_wrong_line_is_named_by_its_number() {
         let long = format!("{{\"type\":\"T\",\"payload\":\"{}\"}}", "x".repeat(102_400));
         let lines = [
             "{\"type\":\"T\",\"payload\":1}",
@@ -277,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_each_line_that_is_not_empty_is_a_job_or_told(
+        fn each_line_that_is_not_empty_is_a_job_or_an_error(
             lines in proptest::collection::vec("(\\PC{0,12}|\\{\"a\": [0-9]{1,3}\\}| *)", 0..8)
         ) {
             let text = lines.join("\n");

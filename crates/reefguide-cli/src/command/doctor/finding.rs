@@ -189,7 +189,7 @@ impl Why {
             }
             Self::RecordLeft { .. } => "`reefguide doctor --repair` removes the record",
             Self::LeaseEnded { .. } => {
-                "check whether its worker still runs, which may keep no records; if it does not, `reefguide doctor \
+                "check whether its worker, which may not keep records, still runs; if it does not, `reefguide doctor \
                  --repair --without-record` reports FAILED"
             }
             Self::NoRecord { .. } => {

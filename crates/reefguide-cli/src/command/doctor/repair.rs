@@ -22,7 +22,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct Repaired {
     /// Claims whose outcome was reported.
     delivered: Vec<Record>,
-    /// Claims of jobs that had ended already.
+    /// Claims without anything to report: the job had ended, or the claim was lost.
     obsolete: Vec<Record>,
     /// Jobs without a record that were reported as failed because their lease had ended.
     ended: Vec<JobId>,
@@ -120,7 +120,7 @@ impl Repaired {
             let _ = writeln!(text, "job {} is now {status}", record.job_id);
         }
         for record in &self.obsolete {
-            let _ = writeln!(text, "job {} had ended already", record.job_id);
+            let _ = writeln!(text, "job {}: nothing to report", record.job_id);
         }
         for job in &self.ended {
             let status = output::status(&JobStatus::Failed);

@@ -4,6 +4,7 @@ use reefguide_worker::job::{JobId, JobStatus, JobType};
 use reefguide_worker::source::reefguide::{ApiError, AssignmentRecord, Client, JobDetails};
 use serde_json::{Value, json};
 
+use super::print::step;
 use super::soundings::Inputs;
 use crate::failure::{Doing, Failure};
 
@@ -114,7 +115,7 @@ pub(super) async fn submit(client: &Client, plan: JobPlan) -> Result<Option<Job>
             }),
             None,
         ) => {
-            super::step("refused", format_args!("{about}: {status} {message}"));
+            step("refused", format_args!("{about}: {status} {message}"));
             Ok(None)
         }
         (Ok(_), None) => Err(Failure::new(format!(

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod lab;
+mod print;
 mod results;
 mod size;
 mod soundings;
@@ -10,8 +11,6 @@ mod tree;
 mod view;
 mod worker;
 
-use std::fmt::{Arguments, Display};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use reefguide_worker::source::reefguide::Client;
 use tokio::time::timeout;
 
 use self::jobs::{Job, Outputs};
+use self::print::{say, step};
 use self::results::Results;
 use self::worker::Worker;
 use crate::failure::{Doing, Failure};
@@ -154,14 +154,4 @@ async fn download(client: &Client, job: &mut Job, results: &Path) -> Result<(), 
         bytes: files.iter().map(|file| file.bytes).sum(),
     };
     Ok(())
-}
-
-/// Prints one step of the setup.
-fn step(what: &str, how: Arguments<'_>) {
-    say(format_args!("{what:<10} {how}"));
-}
-
-/// Prints a line. The demo goes on if stdout is closed.
-fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

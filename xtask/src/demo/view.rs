@@ -9,6 +9,7 @@ use reefguide_worker::job::JobStatus;
 use reefguide_worker::source::reefguide::Client;
 
 use super::jobs::Job;
+use super::print::say;
 use crate::failure::{Doing, Failure};
 
 /// The pause between two requests. Short enough to see a job between its claim and its end.
@@ -61,7 +62,7 @@ impl View {
         match self {
             Self::Lines(started) => {
                 let seconds = started.elapsed().as_secs_f64();
-                super::say(format_args!(
+                say(format_args!(
                     "{seconds:5.1} s  {}  {}",
                     name(job),
                     status(job)
@@ -92,7 +93,7 @@ impl Drop for View {
     fn drop(&mut self) {
         if let Self::Terminal(all, _) = self {
             all.set_draw_target(ProgressDrawTarget::hidden());
-            super::say("");
+            say("");
         }
     }
 }

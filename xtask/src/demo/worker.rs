@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::jobs::{DEPTH_SUMMARY, TEST};
+use super::print::step;
 use super::results::shown;
 use crate::failure::{Doing, Failure};
 use crate::process::Process;
@@ -24,7 +25,7 @@ const TAIL: usize = 12;
 
 /// Builds the worker and returns the path of the program.
 pub(super) async fn build(scratch: &Path, locked: bool) -> Result<PathBuf, Failure> {
-    super::step("build", format_args!("{NAME}, if it has changed"));
+    step("build", format_args!("{NAME}, if it has changed"));
     crate::build::build(NAME, NAME, scratch, locked).await
 }
 

@@ -75,7 +75,7 @@ struct Named {
 }
 
 impl Batch {
-    /// Reads a file, or stdin for `-`. If any line is wrong, the whole batch is.
+    /// Reads a file, or stdin for `-`. One wrong line is an error for the whole batch.
     pub(crate) fn read(
         from: &str,
         job_type: Option<&JobType>,

@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Each file is verified against its checksum, MD5 or length on the server, and appears once it is complete. The API
     /// returns at most 25 files of a job at once.
     Download(download::Download),
-    /// Finds stuck jobs, explains why they are stuck, and repairs those that can be
+    /// Finds stuck jobs, explains why they are stuck, and resolves those it can
     ///
     /// The command checks jobs that are running or have waited for long, and the records that workers keep of their
     /// claims until they have reported the outcome. Without a bucket it checks only the jobs. The exit code is 1 if

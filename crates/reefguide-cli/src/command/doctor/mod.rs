@@ -60,7 +60,7 @@ impl Doctor {
             let mut repaired = Repaired::default();
             let done = self.repair(&client, recovery.as_mut(), &mut repaired, out);
             let done = done.await;
-            // What was repaired before an error is printed, too.
+            // After an error, print what was repaired before it.
             if done.is_ok() || repaired.has_changed() {
                 let printed = out.print(&repaired, Repaired::describe);
                 printed.map_err(CliError::unprinted(repaired.describe()))?;
@@ -84,7 +84,7 @@ impl Doctor {
             repair::resolve_claims(recovery, repaired, out).await?;
         }
         let mut left = self.diagnose(client, recovery.as_deref(), out).await?;
-        // Resolving them has shown more than one check does: they are resolved, unresolved or held by live workers.
+        // The sweeps have counted the recorded claims already, and more reliably than a single check.
         left.findings.retain(|finding| !finding.why.is_recorded());
         left.alive = None;
         repaired.left = left;

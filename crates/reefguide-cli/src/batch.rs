@@ -50,53 +50,37 @@ impl fmt::Display for WrongLines<'_> {
     }
 }
 
-/// The jobs of a file.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) jobs: Vec<BatchJob>,
-    /// How many of the first ones to skip.
-    pub(crate) skip: usize,
-}
-
-#[derive(Debug, PartialEq)]
+/// A job of a batch, as a line that names its type has it.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct BatchJob {
+    #[serde(skip)]
     pub(crate) line: usize,
+    #[serde(rename = "type")]
     pub(crate) job_type: JobType,
     pub(crate) payload: Value,
 }
 
-/// A line that names its type.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    #[serde(rename = "type")]
-    job_type: JobType,
-    payload: Value,
-}
-
-impl Batch {
-    /// Reads a file, or stdin for `-`. One wrong line is an error for the whole batch.
-    pub(crate) fn read(
-        from: &str,
-        job_type: Option<&JobType>,
-        skip: usize,
-    ) -> Result<Self, BatchError> {
-        let text = read_text(from).map_err(|source| BatchError::Unreadable {
-            from: from.to_owned(),
-            source,
-        })?;
-        let jobs = parse(&text, job_type).map_err(|lines| BatchError::Wrong {
-            from: from.to_owned(),
-            lines,
-        })?;
-        if skip > 0 && skip >= jobs.len() {
-            return Err(BatchError::Skipped {
-                from: from.to_owned(),
-                jobs: jobs.len(),
-                skip,
-            });
+/// Reads a batch from a file, or from stdin for `-`. One wrong line is an error for the whole batch, and so is a `skip`
+/// that leaves no job.
+pub(crate) fn read(
+    from: &str,
+    job_type: Option<&JobType>,
+    skip: usize,
+) -> Result<Vec<BatchJob>, BatchError> {
+    let text = read_text(from);
+    let from = from.to_owned();
+    let text = match text {
+        Ok(text) => text,
+        Err(source) => return Err(BatchError::Unreadable { from, source }),
+    };
+    match parse(&text, job_type) {
+        Err(lines) => Err(BatchError::Wrong { from, lines }),
+        Ok(jobs) if skip > 0 && skip >= jobs.len() => {
+            let jobs = jobs.len();
+            Err(BatchError::Skipped { from, jobs, skip })
         }
-        Ok(Self { jobs, skip })
+        Ok(jobs) => Ok(jobs),
     }
 }
 
@@ -107,11 +91,7 @@ fn parse(text: &str, job_type: Option<&JobType>) -> Result<Vec<BatchJob>, Vec<Wr
     let lines = lines.zip(1..);
     for (text, line) in lines.filter(|(text, _)| !text.trim().is_empty()) {
         match parse_line(text, job_type) {
-            Ok((job_type, payload)) => jobs.push(BatchJob {
-                line,
-                job_type,
-                payload,
-            }),
+            Ok(job) => jobs.push(BatchJob { line, ..job }),
             Err(reason) => wrong.push(WrongLine { line, reason }),
         }
     }
@@ -121,16 +101,17 @@ fn parse(text: &str, job_type: Option<&JobType>) -> Result<Vec<BatchJob>, Vec<Wr
     }
 }
 
-fn parse_line(text: &str, job_type: Option<&JobType>) -> Result<(JobType, Value), String> {
-    let (job_type, payload) = match job_type {
-        Some(job_type) => (job_type.clone(), json(text)?),
-        None => {
-            let Named { job_type, payload } = json(text)?;
-            (job_type, payload)
-        }
+fn parse_line(text: &str, job_type: Option<&JobType>) -> Result<BatchJob, String> {
+    let job = match job_type {
+        Some(job_type) => BatchJob {
+            line: 0,
+            job_type: job_type.clone(),
+            payload: json(text)?,
+        },
+        None => json(text)?,
     };
-    match Client::check_job(&job_type, &payload) {
-        Ok(()) => Ok((job_type, payload)),
+    match Client::check_job(&job.job_type, &job.payload) {
+        Ok(()) => Ok(job),
         Err(error) => Err(Chain(&error).to_string()),
     }
 }

@@ -9,7 +9,7 @@ use clap::builder::styling::AnsiColor;
 use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use reefguide_worker::job::JobStatus;
-use reefguide_worker::service::stdout::{StdoutError, answer};
+use reefguide_worker::service::stdout::{StdoutError, answer, answer_on};
 use reefguide_worker::source::reefguide::{JobDetails, JobList};
 use serde::Serialize;
 use serde_json::json;
@@ -41,14 +41,19 @@ impl Output {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), StdoutError> {
-        answer(self.line(value, text))
+        self.print_line_on(io::stdout(), value, text)
     }
 
-    /// One line of a result that is reported step by step.
-    pub(crate) fn line<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> String {
+    /// Prints one line through a writer to stdout.
+    pub(crate) fn print_line_on<T: Serialize>(
+        self,
+        stdout: impl Write,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), StdoutError> {
         match serde_json::to_string(value) {
-            Ok(line) if self.json => line,
-            _ => text(value),
+            Ok(line) if self.json => answer_on(stdout, line),
+            _ => answer_on(stdout, text(value)),
         }
     }
 

@@ -66,7 +66,11 @@ pub(super) fn plan(inputs: &Inputs) -> Vec<JobPlan> {
         ),
         test("its handler panics", 13, failed()),
         summary("names no object", json!({ "source": bucket }), failed()),
-        summary("input does not exist", json!({ "source": missing }), failed()),
+        summary(
+            "input does not exist",
+            json!({ "source": missing }),
+            failed(),
+        ),
         summary(
             "input has a bad line",
             json!({ "source": broken }),

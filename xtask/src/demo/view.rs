@@ -4,16 +4,19 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reefguide_cli::{JobWatch, Output};
+use reefguide_cli::{Output, Pauses, watch_jobs};
 use reefguide_worker::job::JobStatus;
-use reefguide_worker::source::reefguide::Client;
+use reefguide_worker::source::reefguide::{ApiError, Client, JobDetails};
 
 use super::jobs::Job;
 use super::print::say;
 use crate::failure::{Doing, Failure};
 
-/// The pause between two requests. Short enough to see a job between its claim and its end.
-const REQUEST_PAUSE: Duration = Duration::from_millis(10);
+/// Short enough to see a job between its claim and its end.
+const PAUSES: Pauses = Pauses {
+    request: Duration::from_millis(10),
+    round: Duration::ZERO,
+};
 /// How often a spinner turns.
 const SPIN: Duration = Duration::from_millis(100);
 
@@ -21,17 +24,18 @@ const SPIN: Duration = Duration::from_millis(100);
 pub(super) async fn show_until_ended(client: &Client, jobs: &mut [Job]) -> Result<(), Failure> {
     let view = View::new(jobs);
     let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
-    let mut watch =
-        JobWatch::new(client, ids, Output::default()).with_pauses(REQUEST_PAUSE, Duration::ZERO);
-    while let Some(details) = watch.next_change().await.doing("watching the jobs")? {
+    let show = |details: &JobDetails| {
         let mut jobs = jobs.iter_mut().enumerate();
         if let Some((index, job)) = jobs.find(|(_, job)| job.id == details.job.id)
-            && job.update(&details)
+            && job.update(details)
         {
             view.show(index, job);
         }
-    }
-    Ok(())
+        Ok::<_, ApiError>(())
+    };
+    watch_jobs(client, ids, PAUSES, Output::default(), show)
+        .await
+        .doing("watching the jobs")
 }
 
 /// On a terminal a line for each job that changes in place, elsewhere a line for each change.

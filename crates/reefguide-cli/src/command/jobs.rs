@@ -44,32 +44,19 @@ pub(crate) struct Jobs {
     all: bool,
 }
 
-/// How many jobs a listing omits.
-#[derive(Default)]
-struct Omitted {
-    /// Because of the limit.
-    hidden: usize,
-    /// Because the API does not return them.
-    unlisted: u64,
-}
-
 impl Jobs {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let mut list = self.list(&session::client(out).await?).await?;
         out.note_unreadable(&list);
-        let named = (list.jobs.len() + list.skipped.len()) as u64;
-        let mut omitted = Omitted {
-            unlisted: list.total.saturating_sub(named),
-            hidden: 0,
-        };
+        let listed = (list.jobs.len() + list.skipped.len()) as u64;
+        let unlisted = list.total.saturating_sub(listed);
         if let Some(job_type) = self.job_type.as_ref().map(JobType::from) {
             list.jobs.retain(|details| details.job.job_type == job_type);
         }
-        if !self.all {
-            omitted.hidden = list.jobs.len().saturating_sub(self.limit);
-            list.jobs.truncate(self.limit);
-        }
-        out.print(&list, |list| table(list, &omitted))?;
+        let limit = if self.all { usize::MAX } else { self.limit };
+        let hidden = list.jobs.len().saturating_sub(limit);
+        list.jobs.truncate(limit);
+        out.print(&list, |list| table(list, hidden, unlisted))?;
         Ok(true)
     }
 
@@ -110,7 +97,8 @@ fn by_id(jobs: Vec<JobDetails>) -> BTreeMap<JobId, JobDetails> {
         .collect()
 }
 
-fn table(list: &JobList, omitted: &Omitted) -> String {
+/// Lays out the jobs, and says how many are hidden by the limit and how many the API does not list.
+fn table(list: &JobList, hidden: usize, unlisted: u64) -> String {
     let mut table = output::table(&["JOB", "TYPE", "STATUS", "SUBMITTED", "CHANGED"]);
     for JobDetails { job, .. } in &list.jobs {
         table.add_row([
@@ -125,15 +113,11 @@ fn table(list: &JobList, omitted: &Omitted) -> String {
         true => "no matching jobs".to_owned(),
         false => table.trim_fmt(),
     };
-    if omitted.hidden > 0 {
-        let _ = write!(text, "\n({} more; --all shows them)", omitted.hidden);
+    if hidden > 0 {
+        let _ = write!(text, "\n({hidden} more; --all shows them)");
     }
-    if omitted.unlisted > 0 {
-        let _ = write!(
-            text,
-            "\n({} more that the API does not list)",
-            omitted.unlisted
-        );
+    if unlisted > 0 {
+        let _ = write!(text, "\n({unlisted} more that the API does not list)");
     }
     text
 }

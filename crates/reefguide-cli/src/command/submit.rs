@@ -6,14 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use reefguide_worker::job::{JobId, JobType};
 use reefguide_worker::service::bar::{Bar, Position};
-use reefguide_worker::service::stdout::answer_on;
 use reefguide_worker::source::reefguide::{Client, CreatedJob};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
 use super::watch::print_changes;
-use crate::batch::{self, Batch, BatchError};
+use crate::batch::{self, BatchError, BatchJob};
 use crate::error::CliError;
 use crate::input::read_text;
 use crate::output::Output;
@@ -65,9 +64,9 @@ impl Submit {
             }
             (batch, job_type) => {
                 let from = batch.as_deref().unwrap_or("-");
-                let batch = Batch::read(from, job_type.as_ref(), self.skip)?;
+                let jobs = batch::read(from, job_type.as_ref(), self.skip)?;
                 let client = session::client(out).await?;
-                let ids = submit_batch(&client, &batch, self.rate, out).await?;
+                let ids = submit_batch(&client, &jobs, self.skip, self.rate, out).await?;
                 (client, ids)
             }
         };
@@ -102,7 +101,7 @@ async fn submit(
         out.note(format_args!("an equal job exists already"));
     }
     let id = created.job_id.clone();
-    out.print_line(&created, |created| created.job_id.to_string())
+    out.print_line(&created, |_| id.to_string())
         .map_err(CliError::unprinted(format!("job {id} is submitted")))?;
     Ok(id)
 }
@@ -115,16 +114,17 @@ struct Submitted {
     created: CreatedJob,
 }
 
-/// Submits the jobs of a batch in order, at most `rate` per second, and prints the id of each.
+/// Submits the jobs of a batch after the first `skip` in order, at most `rate` per second, and prints the id of each.
 async fn submit_batch(
     client: &Client,
-    batch: &Batch,
+    jobs: &[BatchJob],
+    skip: usize,
     rate: f64,
     out: Output,
 ) -> Result<Vec<JobId>, CliError> {
     let tally = Tally {
-        submitted: Cell::new(batch.skip),
-        of: batch.jobs.len(),
+        submitted: Cell::new(skip),
+        of: jobs.len(),
         out,
     };
     let bar = Bar::stderr();
@@ -133,7 +133,7 @@ async fn submit_batch(
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let work = async {
         let mut ids = Vec::new();
-        for job in &batch.jobs[batch.skip..] {
+        for job in &jobs[skip..] {
             pace.tick().await;
             let line = job.line;
             let request = async || client.create_job(&job.job_type, &job.payload).await;
@@ -141,11 +141,11 @@ async fn submit_batch(
             let created = created.map_err(|source| BatchError::Refused { line, source })?;
             tally.submitted.set(tally.submitted.get() + 1);
             let id = created.job_id.clone();
-            let text = out.line(&Submitted { line, created }, |submitted| {
-                submitted.created.job_id.to_string()
-            });
-            let done = format!("job {id} of line {line} is submitted");
-            answer_on(stdout(), text).map_err(CliError::unprinted(done))?;
+            let submitted = Submitted { line, created };
+            out.print_line_on(stdout(), &submitted, |_| id.to_string())
+                .map_err(CliError::unprinted(format!(
+                    "job {id} of line {line} is submitted"
+                )))?;
             ids.push(id);
         }
         Ok(ids)

@@ -1,13 +1,20 @@
 //! `watch`.
 
+use std::time::Duration;
+
 use clap::Args;
 use reefguide_worker::job::{JobId, JobStatus};
 use reefguide_worker::source::reefguide::{Client, JobDetails};
 
 use crate::error::CliError;
 use crate::output::{self, Output};
-use crate::watch::JobWatch;
+use crate::watch::{Pauses, watch_jobs};
 use crate::{input, session};
+
+const PAUSES: Pauses = Pauses {
+    request: Duration::from_millis(100),
+    round: Duration::from_secs(2),
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
@@ -32,13 +39,13 @@ pub(super) async fn print_changes(
     ids: Vec<JobId>,
     out: Output,
 ) -> Result<bool, CliError> {
-    let mut jobs = JobWatch::new(client, ids, out);
     let mut all_succeeded = true;
-    while let Some(details) = jobs.next_change().await? {
+    let show = |details: &JobDetails| {
         let status = &details.job.status;
         all_succeeded &= !status.is_final() || *status == JobStatus::Succeeded;
-        out.print_line(&details, describe)?;
-    }
+        Ok::<_, CliError>(out.print_line(details, describe)?)
+    };
+    watch_jobs(client, ids, PAUSES, out, show).await?;
     Ok(all_succeeded)
 }
 

@@ -2,9 +2,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use reefguide_cli::{JobWatch, Output};
 use reefguide_lab::{Fault, Lab, Route};
-use reefguide_worker::job::{JobId, JobStatus};
+use reefguide_worker::job::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -110,41 +109,4 @@ async fn a_second_signal_ends_a_command_whose_output_is_not_read() {
         }
     };
     assert_eq!(ended, Some(143));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_is_interrupted_at_any_moment_misses_no_change() {
-    let cli = CliFixture::with(Lab::builder()).await;
-    let worker = cli.worker();
-    let held = cli.claim_job(&worker, json!({ "id": 1 })).await;
-    let waiting = cli.lab.submit("TEST", json!({ "id": 2 })).unwrap();
-    let ids = [held.job_id.clone(), JobId::from(waiting)];
-    let pause = Duration::from_millis(3);
-    let mut watch = JobWatch::new(&worker, ids, Output::default()).with_pauses(pause, pause);
-    let mut seen = Vec::new();
-    let patience = Instant::now() + Duration::from_secs(30);
-    for interrupt in (0..10).cycle().map(Duration::from_millis) {
-        assert!(Instant::now() < patience, "{seen:?}");
-        // Elapses during a pause, during a request, or not at all.
-        let Ok(change) = tokio::time::timeout(interrupt, watch.next_change()).await else {
-            continue;
-        };
-        let Some(details) = change.unwrap() else {
-            break;
-        };
-        seen.push((details.job.id, details.job.status));
-        match seen.len() {
-            2 => cli.report(&worker, &held.id, JobStatus::Succeeded).await,
-            3 => drop(worker.cancel(&JobId::from(waiting)).await.unwrap()),
-            _ => {}
-        }
-    }
-    let expected = [
-        (1, JobStatus::InProgress),
-        (2, JobStatus::Pending),
-        (1, JobStatus::Succeeded),
-        (2, JobStatus::Cancelled),
-    ];
-    let expected = expected.map(|(id, status)| (JobId::from(id), status));
-    assert_eq!(seen, expected);
 }

@@ -1,6 +1,6 @@
 //! Stuck jobs, and why they are stuck.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::Cell;
@@ -89,62 +89,6 @@ pub(super) enum Why {
     Unclaimed,
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkerSilent {
-                worker,
-                recorded: None,
-            } => write!(f, "its worker has gone silent: {}", Worker(worker)),
-            Self::WorkerSilent {
-                worker,
-                recorded: Some(status),
-            } => write!(
-                f,
-                "its worker has gone silent after recording {status}: {}",
-                Worker(worker)
-            ),
-            Self::RecordLeft { worker } => {
-                write!(
-                    f,
-                    "it has ended, but the record of {} is left",
-                    Worker(worker)
-                )
-            }
-            Self::LeaseEnded { worker } => {
-                write!(
-                    f,
-                    "its lease has ended without a result from {}",
-                    Worker(worker)
-                )
-            }
-            Self::NoRecord { worker } => write!(
-                f,
-                "it has no record: it is lost, or {} keeps no records",
-                Worker(worker)
-            ),
-            Self::NoAssignment => f.write_str("it has no open assignment: only the API can end it"),
-            Self::Unreadable { reason } => {
-                write!(f, "the API's answer about it cannot be read: {reason}")
-            }
-            Self::Unclaimed => {
-                f.write_str("no worker has claimed it: none handles this type, or all are busy")
-            }
-        }
-    }
-}
-
-struct Worker<'a>(&'a str);
-
-impl fmt::Display for Worker<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            "" => "a worker without a name",
-            name => name,
-        })
-    }
-}
-
 impl Diagnosis {
     pub(super) fn describe(&self) -> String {
         let mut text = String::new();
@@ -161,7 +105,7 @@ impl Diagnosis {
                         None => Cell::new("unknown"),
                     },
                     Cell::new(output::timestamp(finding.since)),
-                    Cell::new(&finding.why),
+                    Cell::new(finding.why.explain()),
                 ]);
             }
             text.push_str(&table.trim_fmt());
@@ -181,6 +125,44 @@ impl Diagnosis {
 }
 
 impl Why {
+    /// Explains it in a line.
+    fn explain(&self) -> String {
+        let worker = match self {
+            Self::WorkerSilent { worker, .. }
+            | Self::RecordLeft { worker }
+            | Self::LeaseEnded { worker }
+            | Self::NoRecord { worker }
+                if !worker.is_empty() =>
+            {
+                worker
+            }
+            _ => "a worker without a name",
+        };
+        match self {
+            Self::WorkerSilent { recorded: None, .. } => {
+                format!("its worker has gone silent: {worker}")
+            }
+            Self::WorkerSilent {
+                recorded: Some(status),
+                ..
+            } => format!("its worker has gone silent after recording {status}: {worker}"),
+            Self::RecordLeft { .. } => format!("it has ended, but the record of {worker} is left"),
+            Self::LeaseEnded { .. } => {
+                format!("its lease has ended without a result from {worker}")
+            }
+            Self::NoRecord { .. } => {
+                format!("it has no record: it is lost, or {worker} keeps no records")
+            }
+            Self::NoAssignment => "it has no open assignment: only the API can end it".to_owned(),
+            Self::Unreadable { reason } => {
+                format!("the API's answer about it cannot be read: {reason}")
+            }
+            Self::Unclaimed => {
+                "no worker has claimed it: none handles this type, or all are busy".to_owned()
+            }
+        }
+    }
+
     /// What the user can do about it.
     fn remedy(&self) -> &'static str {
         match self {

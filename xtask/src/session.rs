@@ -1,4 +1,4 @@
-//! What a chore runs in: a runtime, an ear for signals, and a folder that goes with it.
+//! What a chore runs in: a runtime, signal handlers and a temporary folder.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,24 +13,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::{Doing, Failure};
 
-/// How long file operations under way may take to finish after the chore has ended.
+/// How long file operations may take to finish after the chore has ended.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs one chore and leaves nothing of it behind, however it ends.
+/// Runs one chore and removes everything that it leaves behind, however it ends.
 ///
-/// From its making on, SIGINT, SIGTERM and SIGHUP no longer end the process: they drop the chore's
-/// future, and with it the processes and servers the chore owns.
+/// Once a session has begun, SIGINT, SIGTERM and SIGHUP do not end the process. They drop the chore's future, and with
+/// it the processes and servers that the chore owns.
 pub(crate) struct Session {
-    // Dropped in this order: nothing may write to the folder when it is removed.
+    // Dropped in this order, since nothing may write to the folder while it is removed.
     runtime: Runtime,
     signals: Vec<(&'static str, u8, Signal)>,
     scratch: TempDir,
 }
 
-/// Why a chore did not come to its end.
+/// Why a chore was not completed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ended {
-    /// A signal came.
+    /// A signal arrived.
     #[error("{name}: stopped, nothing is left behind")]
     Signalled {
         /// The signal's name.
@@ -44,7 +44,7 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// 1 for a failure, 128 and the signal's number for a signal.
+    /// 1 for a failure, 128 plus the signal's number for a signal.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Signalled { number, .. } => ExitCode::from(128 + number),
@@ -54,7 +54,7 @@ impl Ended {
 }
 
 impl Session {
-    /// Begins a session; `name` begins the name of its folder.
+    /// Begins a session. The name of its temporary folder begins with `name`.
     pub(crate) fn begin(name: &str) -> Result<Self, Failure> {
         let runtime = Runtime::new().doing("starting the runtime")?;
         let signals = {
@@ -80,14 +80,14 @@ impl Session {
         })
     }
 
-    /// The folder that goes with the session.
+    /// The temporary folder, which is removed when the session ends.
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
 
     /// Runs the chore, ends the runtime and removes the folder.
     pub(crate) fn run(self, chore: impl Future<Output = Result<(), Failure>>) -> Result<(), Ended> {
-        // Should the chore panic, these are dropped from the last to the first.
+        // If the chore panics, these are dropped from the last to the first.
         let Self {
             scratch,
             mut signals,
@@ -109,7 +109,7 @@ impl Session {
     }
 }
 
-/// The first signal to come.
+/// Waits for the first signal.
 async fn first(signals: &mut [(&'static str, u8, Signal)]) -> (&'static str, u8) {
     poll_fn(|context| {
         let came = signals.iter_mut().find_map(|(name, number, signal)| {

@@ -1,8 +1,8 @@
-//! Addresses as people give them, of which no password is shown or kept.
+//! Addresses from users, whose passwords are neither shown nor saved.
 
 use reefguide_transport::address::{AddressError, parse, shown, without_api};
 
-/// Why the address that an option has cannot be used. What may be a password is not shown.
+/// Why the address in an option cannot be used. Parts that may be a password are not shown.
 #[derive(Debug, thiserror::Error)]
 #[error("{option} {shown} cannot be used: {reason}")]
 pub(crate) struct BadAddress {
@@ -11,10 +11,10 @@ pub(crate) struct BadAddress {
     reason: String,
 }
 
-/// What hides a user name and password.
-const HIDDEN: &str = "[redacted]@";
+/// Stands in for a user name and password.
+const REDACTED: &str = "[redacted]@";
 
-/// The API's address, without a slash at its end.
+/// Parses the API's address and removes a trailing slash.
 pub(crate) fn api(address: &str) -> Result<String, BadAddress> {
     const OPTION: &str = "--api";
     let account = "--email names the account, and the password is asked for";
@@ -29,7 +29,7 @@ pub(crate) fn api(address: &str) -> Result<String, BadAddress> {
     }
 }
 
-/// The address of an S3 server, without a slash at its end.
+/// Parses the address of an S3 server and removes a trailing slash.
 pub(crate) fn s3(address: &str) -> Result<String, BadAddress> {
     let keys = "MINIO_USERNAME and MINIO_PASSWORD have the keys";
     http("--s3-endpoint", address, keys)
@@ -46,8 +46,8 @@ fn http(option: &'static str, address: &str, instead: &str) -> Result<String, Ba
     })
 }
 
-/// A text with what stands before the `@` of the URLs in it hidden.
-pub(crate) fn without_user(text: impl Into<String>) -> String {
+/// Hides everything before the `@` in each URL of a text.
+pub(crate) fn redact(text: impl Into<String>) -> String {
     let mut shown = text.into();
     let mut from = 0;
     while let Some(begin) = shown[from..].find("://").map(|at| from + at + 3) {
@@ -56,8 +56,8 @@ pub(crate) fn without_user(text: impl Into<String>) -> String {
         let end = end.map_or(shown.len(), |length| begin + length);
         from = begin;
         if let Some(at) = shown[begin..end].rfind('@') {
-            shown.replace_range(begin..=begin + at, HIDDEN);
-            from += HIDDEN.len();
+            shown.replace_range(begin..=begin + at, REDACTED);
+            from += REDACTED.len();
         }
     }
     shown
@@ -70,24 +70,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_cannot_be_used_is_told_with_the_remedy() {
-        let told: Vec<_> = ["reef:5000", "https://reef/API/", "https://me:secret@reef"]
+    fn an_address_that_cannot_be_used_is_refused_with_the_remedy() {
+        let errors: Vec<_> = ["reef:5000", "https://reef/API/", "https://me:secret@reef"]
             .map(|address| api(address).unwrap_err().to_string())
             .into_iter()
             .chain([s3("https://me:secret@reef").unwrap_err().to_string()])
             .collect();
-        insta::assert_snapshot!(told.join("\n"));
+        insta::assert_snapshot!(errors.join("\n"));
     }
 
     #[test]
-    fn a_user_in_a_url_is_hidden_wherever_it_stands() {
+    fn a_user_in_a_url_is_hidden_anywhere_in_a_text() {
         for url in [
             "https://user:secret@host",
             "https://secret@host:port/path",
             "ftp://user:sec/secret@host",
         ] {
-            let said = format!("error: invalid '{url}' and \"https://b:secret@c\"");
-            let shown = without_user(said);
+            let text = format!("error: invalid '{url}' and \"https://b:secret@c\"");
+            let shown = redact(text);
             assert!(!shown.contains("secret"), "{shown}");
             assert!(shown.ends_with("and \"https://[redacted]@c\""), "{shown}");
         }
@@ -95,9 +95,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_has_no_url_with_a_user_stays_as_it_is(text in "(\\PC| |://|[a-z])*") {
+        fn a_text_without_credentials_is_not_changed(text in "(\\PC| |://|[a-z])*") {
             prop_assume!(!text.contains('@'));
-            prop_assert_eq!(without_user(text.clone()), text);
+            prop_assert_eq!(redact(text.clone()), text);
         }
     }
 }

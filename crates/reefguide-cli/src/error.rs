@@ -2,16 +2,18 @@
 
 use std::io;
 
+use reefguide_jobs::ledger::RecordError;
+use reefguide_terminal::stdout::StdoutError;
 use reefguide_client::ApiError;
 use reefguide_client::PresignedError;
-use reefguide_jobs::ledger::RecordError;
 use reefguide_storage::StorageError;
-use reefguide_terminal::stdout::StdoutError;
 use reefguide_transport::atomic_file::FileSystemError;
 
 use crate::address::BadAddress;
-use crate::command::{BatchError, DownloadError, SchemaError};
+use crate::batch::BatchError;
+use crate::fetch::FetchError;
 use crate::files::FileError;
+use crate::schemas::SchemaError;
 use crate::session::SessionError;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Batch(#[from] BatchError),
     #[error(transparent)]
-    Download(#[from] DownloadError),
+    Fetch(#[from] FetchError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
     #[error(transparent)]
@@ -34,16 +36,16 @@ pub(crate) enum CliError {
     File(#[from] FileError),
     #[error(transparent)]
     Stdout(#[from] StdoutError),
-    #[error("{done}, which could not be printed")]
-    Untold { done: String, source: StdoutError },
+    #[error("{done}, but this could not be printed")]
+    Unprinted { done: String, source: StdoutError },
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error("{option} is missing, or its variable {variable} is empty")]
+    #[error("{option} is missing, or {variable} is empty")]
     Missing {
         option: &'static str,
         variable: &'static str,
     },
-    #[error("password: {0}; set REEFGUIDE_PASSWORD where there is no terminal")]
+    #[error("cannot ask for the password: {0}; set REEFGUIDE_PASSWORD if there is no terminal")]
     Password(io::Error),
     #[error("payload from {from}")]
     Payload {
@@ -59,10 +61,10 @@ pub(crate) const UNWRITTEN: u8 = 74;
 const DENIED: u8 = 77;
 
 impl CliError {
-    /// What makes an answer that is not written tell on stderr what was done.
-    pub(crate) fn untold(done: impl Into<String>) -> impl FnOnce(StdoutError) -> Self {
+    /// Adds what was done to an error of stdout, which would otherwise hide it.
+    pub(crate) fn unprinted(done: impl Into<String>) -> impl FnOnce(StdoutError) -> Self {
         let done = done.into();
-        move |source| Self::Untold { done, source }
+        move |source| Self::Unprinted { done, source }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -71,10 +73,11 @@ impl CliError {
             Self::Api(error) | Self::Batch(BatchError::Refused { source: error, .. }) => api(error),
             Self::Storage(error) | Self::Records(RecordError::Storage(error)) => storage(error),
             Self::Records(error) if error.is_retryable() => UNREACHABLE,
-            Self::Download(DownloadError::Link(error)) => link(error),
-            Self::Records(_) | Self::Download(_) => FAILED,
+            Self::Fetch(FetchError::Api(error)) => api(error),
+            Self::Fetch(FetchError::Link(error)) => link(error),
+            Self::Records(_) | Self::Fetch(_) => FAILED,
             Self::File(_) | Self::Schema(SchemaError::File(_)) => UNWRITTEN,
-            Self::Stdout(_) | Self::Untold { .. } => UNWRITTEN,
+            Self::Stdout(_) | Self::Unprinted { .. } => UNWRITTEN,
             Self::Address(_) | Self::Missing { .. } => USAGE,
             Self::Password(_) | Self::Payload { .. } => USAGE,
             Self::Batch(_) | Self::Schema(_) => USAGE,
@@ -84,8 +87,8 @@ impl CliError {
 
 fn session(error: &SessionError) -> u8 {
     match error {
-        SessionError::NotLoggedIn | SessionError::Useless { .. } => DENIED,
-        SessionError::Unkept { .. } | SessionError::File(_) => UNWRITTEN,
+        SessionError::NotLoggedIn | SessionError::Unusable { .. } => DENIED,
+        SessionError::Unsaved { .. } | SessionError::File(_) => UNWRITTEN,
         SessionError::NoFolder | SessionError::Home(_) => USAGE,
         SessionError::Api(error) => api(error),
     }

@@ -1,13 +1,14 @@
-//! What people give a command to read: files as other programs write them, and names as they type them.
+//! Reading what users provide: text files, paths and environment variables.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use reefguide_client::job::JobId;
 use reefguide_transport::text::{self, TextError};
 
-/// Why a text cannot be read.
+/// Why input cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
     #[error(transparent)]
@@ -18,35 +19,40 @@ pub(crate) enum InputError {
     Home(#[from] UnknownHome),
 }
 
-/// A `~` that is no folder here.
+/// A path that begins with a `~` that cannot be expanded.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{path}` begins with a `~` that stands for no known folder: write the whole path, or ./{path}"
+    "`{path}` begins with a `~` that cannot be expanded here: write the whole path, or ./{path}"
 )]
 pub(crate) struct UnknownHome {
     path: String,
 }
 
-/// What is in a file, or comes from stdin (`-`).
-pub(crate) fn text(from: &str) -> Result<String, InputError> {
+/// Reads a text file, or stdin for `-`.
+pub(crate) fn read_text(from: &str) -> Result<String, InputError> {
     let bytes = match from {
         "-" => {
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes)?;
             bytes
         }
-        file => std::fs::read(at_home(file.into())?)?,
+        file => std::fs::read(expand_home(file.into())?)?,
     };
     Ok(text::decode(&bytes)?.to_owned())
 }
 
-/// The path of an option, in which a shell leaves `~` as it is: `--to=~/files`.
-pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().try_map(at_home)
+/// Parses the id of a job.
+pub(crate) fn job_id() -> impl TypedValueParser<Value = JobId> {
+    clap::value_parser!(i64).range(1..).map(JobId::from)
 }
 
-/// A path whose `~` is the home folder.
-pub(crate) fn at_home(path: OsString) -> Result<PathBuf, UnknownHome> {
+/// Parses a path and expands its `~`, which a shell leaves alone in `--to=~/files`.
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(expand_home)
+}
+
+/// Replaces a leading `~` with the home folder.
+pub(crate) fn expand_home(path: OsString) -> Result<PathBuf, UnknownHome> {
     let path = PathBuf::from(path);
     if !path.as_os_str().as_encoded_bytes().starts_with(b"~") {
         return Ok(path);
@@ -60,12 +66,12 @@ pub(crate) fn at_home(path: OsString) -> Result<PathBuf, UnknownHome> {
     }
 }
 
-/// The value of an environment variable, unless it is empty.
+/// The value of an environment variable, unless it is unset or empty.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// A value that may come from an environment variable, where an empty one is none.
-pub(crate) fn filled(value: Option<&str>) -> Option<&str> {
+/// Treats an empty value as missing, since an option may come from an empty environment variable.
+pub(crate) fn non_empty(value: Option<&str>) -> Option<&str> {
     value.filter(|value| !value.trim().is_empty())
 }

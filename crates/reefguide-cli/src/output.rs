@@ -1,5 +1,5 @@
-//! What is printed: results on stdout, which are written or an error, and everything else on stderr, which nobody
-//! may read.
+//! What a command prints: results on stdout, where a failed write is an error, and everything else on stderr, where it
+//! is not.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -9,16 +9,16 @@ use clap::builder::styling::AnsiColor;
 use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use reefguide_client::job::JobStatus;
+use reefguide_terminal::stdout::{StdoutError, answer, answer_on};
 use reefguide_client::{JobDetails, JobList};
-use reefguide_terminal::stdout::{StdoutError, answer};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::address;
 
-/// How a command says what it has to say.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Output {
+/// How a command prints: as text, which is the default, or as JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Output {
     pub(crate) json: bool,
 }
 
@@ -35,31 +35,36 @@ impl Output {
         }
     }
 
-    /// Prints one line of a result that comes bit by bit.
+    /// Prints one line of a result that is reported step by step.
     pub(crate) fn print_line<T: Serialize>(
         self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), StdoutError> {
-        answer(self.line(value, text))
+        self.print_line_on(io::stdout(), value, text)
     }
 
-    /// One line of a result that comes bit by bit.
-    pub(crate) fn line<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> String {
+    /// Prints one line through a writer to stdout.
+    pub(crate) fn print_line_on<T: Serialize>(
+        self,
+        stdout: impl Write,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), StdoutError> {
         match serde_json::to_string(value) {
-            Ok(line) if self.json => line,
-            _ => text(value),
+            Ok(line) if self.json => answer_on(stdout, line),
+            _ => answer_on(stdout, text(value)),
         }
     }
 
-    /// Prints a line for the person at the terminal, or for the program that reads JSON.
+    /// Prints a line on stderr: text, or `{"note": …}`.
     pub(crate) fn note(self, note: Arguments<'_>) {
         self.note_on(io::stderr(), note);
     }
 
-    /// The same by a writer that writes to stderr.
+    /// Prints a note through a writer to stderr.
     pub(crate) fn note_on(self, mut stderr: impl Write, note: Arguments<'_>) {
-        let note = address::without_user(note.to_string());
+        let note = address::redact(note.to_string());
         let note = match self.json {
             true => json!({ "note": note }).to_string(),
             false => note,
@@ -67,7 +72,7 @@ impl Output {
         let _ = writeln!(stderr, "{note}");
     }
 
-    /// Warns of the jobs of a list that cannot be read.
+    /// Names the jobs of a list that cannot be read.
     pub(crate) fn note_unreadable(self, list: &JobList) {
         for JobDetails { job, .. } in &list.jobs {
             if let Some(why) = &job.unreadable {
@@ -79,9 +84,9 @@ impl Output {
         }
     }
 
-    /// Prints why the command ends with this exit code.
+    /// Prints why the command fails with this exit code.
     pub(crate) fn error(self, error: &str, code: u8) {
-        let error = address::without_user(error);
+        let error = address::redact(error);
         let error = match self.json {
             true => json!({ "error": error, "exitCode": code }).to_string(),
             false => format!("error: {error}"),
@@ -90,26 +95,28 @@ impl Output {
     }
 }
 
-/// Whether stdout is to have colours: not unless it is a terminal, and not with NO_COLOR.
-fn coloured() -> bool {
+/// Whether stdout is a terminal and NO_COLOR is not set.
+fn has_colour() -> bool {
     AutoStream::choice(&io::stdout()) != ColorChoice::Never
 }
 
-/// A table with these headings.
-pub(crate) fn table(headings: &[&str]) -> Table {
+/// A table with these headings, coloured if stdout is.
+#[must_use]
+pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_header(headings.iter().copied());
-    match coloured() {
+    match has_colour() {
         true => table.enforce_styling(),
         false => table.force_no_tty(),
     };
     table
 }
 
-/// A status in a table.
-pub(crate) fn status_cell(status: &JobStatus) -> Cell {
+/// A job's status in a [`table`], in its colour.
+#[must_use]
+pub fn status_cell(status: &JobStatus) -> Cell {
     let cell = Cell::new(status);
     match status {
         JobStatus::Succeeded => cell.fg(Color::DarkGreen),
@@ -119,7 +126,7 @@ pub(crate) fn status_cell(status: &JobStatus) -> Cell {
     }
 }
 
-/// A status in a line.
+/// A job's status in a line, in its colour.
 pub(crate) fn status(status: &JobStatus) -> String {
     let colour = match status {
         JobStatus::Succeeded => AnsiColor::Green,
@@ -127,13 +134,13 @@ pub(crate) fn status(status: &JobStatus) -> String {
         JobStatus::InProgress => AnsiColor::Yellow,
         _ => return status.to_string(),
     };
-    match coloured() {
+    match has_colour() {
         true => format!("{0}{status}{0:#}", colour.on_default()),
         false => status.to_string(),
     }
 }
 
-/// A moment, to the second, in UTC.
-pub(crate) fn moment(at: Option<Timestamp>) -> String {
+/// A time in UTC, to the second.
+pub(crate) fn timestamp(at: Option<Timestamp>) -> String {
     at.map(|at| format!("{at:.0}")).unwrap_or_default()
 }

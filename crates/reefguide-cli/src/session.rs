@@ -1,7 +1,6 @@
-//! The session between commands: whom the API knows us as, kept where only its owner reads it.
+//! The saved session: commands after `login` use its refresh token, in a file that only its owner can read.
 //!
-//! Every command of its own login would soon meet the limit of five in 15 minutes; a refresh token
-//! has no such limit.
+//! The API allows five logins in 15 minutes, too few for a login per command. Refreshing a token has no such limit.
 
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,26 +19,29 @@ use crate::input::{self, UnknownHome};
 use crate::output::Output;
 
 #[derive(Deserialize, Serialize)]
-struct Kept {
+struct SavedSession {
     api: String,
     email: String,
     refresh_token: String,
 }
 
-/// Why there is no session, or none can be kept.
+/// Why there is no session, or why it cannot be saved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
     #[error("not logged in; run `reefguide login --api URL --email EMAIL`")]
     NotLoggedIn,
-    #[error("the session in {} is of no use; run `reefguide login` again", .path.display())]
-    Useless { path: PathBuf, source: Useless },
+    #[error("the session in {} cannot be used; run `reefguide login` again", .path.display())]
+    Unusable {
+        path: PathBuf,
+        source: UnusableSession,
+    },
     #[error(
-        "the session cannot be kept as {}; set REEFGUIDE_CONFIG_DIR to a folder that can be written",
+        "the session cannot be saved as {}; set REEFGUIDE_CONFIG_DIR to a writable folder",
         .path.display()
     )]
-    Unkept { path: PathBuf, source: io::Error },
+    Unsaved { path: PathBuf, source: io::Error },
     #[error(
-        "there is no folder for configuration: set REEFGUIDE_CONFIG_DIR, or HOME to an absolute path"
+        "there is no configuration folder: set REEFGUIDE_CONFIG_DIR, or set HOME to an absolute path"
     )]
     NoFolder,
     #[error(transparent)]
@@ -50,57 +52,57 @@ pub(crate) enum SessionError {
     Api(#[from] ApiError),
 }
 
-/// Why a session that was kept cannot be used. What is in it is not shown.
+/// Why a saved session cannot be used. Its content is not shown.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Useless {
+pub(crate) enum UnusableSession {
     #[error("it cannot be read")]
     Unreadable(#[from] io::Error),
-    #[error("line {} has no session", .line)]
+    #[error("line {line} is damaged")]
     Damaged { line: usize },
     #[error("its address cannot be used")]
     Address(#[from] BadAddress),
 }
 
-/// More than a session takes, in bytes.
-const ROOM: usize = 8 << 10;
+/// More bytes than a session needs.
+const RESERVED: usize = 8 << 10;
 
-/// Where a session will be kept, with room for it.
-pub(crate) struct Place {
+/// A file for a session, with disk space reserved for it.
+pub(crate) struct SessionFile {
     path: PathBuf,
     file: NamedTempFile,
 }
 
-impl Place {
-    /// Finds out whether a session can be kept, before a login is spent on one.
-    pub(crate) fn prepare() -> Result<Self, SessionError> {
+impl SessionFile {
+    /// Checks that a session can be saved before one of the few logins is used.
+    pub(crate) fn reserve() -> Result<Self, SessionError> {
         let path = path()?;
         match reserve(&path) {
             Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(SessionError::Unkept { path, source }),
+            Err(source) => Err(SessionError::Unsaved { path, source }),
         }
     }
 
-    /// Logs in and keeps the session.
+    /// Logs in and saves the session.
     pub(crate) async fn log_in(
         self,
         api: &str,
         email: &str,
         password: SecretString,
     ) -> Result<(), SessionError> {
-        listen().await;
+        let_signals_in().await;
         let client = Client::builder(api, email, password).build()?;
         let refresh_token = client.log_in().await?.expose_secret().to_owned();
-        let kept = Kept {
+        let saved = SavedSession {
             api: api.to_owned(),
             email: email.to_owned(),
             refresh_token,
         };
         let Self { path, file } = self;
-        fill(file, &path, &kept).map_err(|source| SessionError::Unkept { path, source })
+        fill(file, &path, &saved).map_err(|source| SessionError::Unsaved { path, source })
     }
 }
 
-/// A file of the size of a session, with mode 0600, beside the one that it is to replace.
+/// Creates a file as large as a session, with mode 0600, next to the one that it will replace.
 fn reserve(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder)?;
@@ -108,14 +110,14 @@ fn reserve(path: &Path) -> io::Result<NamedTempFile> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut file = NamedTempFile::new_in(folder)?;
-    // Not by way of the file's name, which would be in an error.
-    file.as_file_mut().write_all(&[b' '; ROOM])?;
+    // Errors of `NamedTempFile` itself would name the temporary file.
+    file.as_file_mut().write_all(&[b' '; RESERVED])?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
-fn fill(mut file: NamedTempFile, path: &Path, kept: &Kept) -> io::Result<()> {
-    let text = serde_json::to_vec_pretty(kept)?;
+fn fill(mut file: NamedTempFile, path: &Path, saved: &SavedSession) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(saved)?;
     file.as_file_mut().rewind()?;
     file.as_file_mut().write_all(&text)?;
     file.as_file().set_len(text.len() as u64)?;
@@ -123,26 +125,26 @@ fn fill(mut file: NamedTempFile, path: &Path, kept: &Kept) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets signals be listened to, now that all that a terminal is asked for has been read. The API may answer so soon that
-/// a command would not wait once before it says something.
-async fn listen() {
+/// Yields once, so that signal handlers are installed. All input from the terminal has been read by now, and a fast API
+/// might answer before the command waits for anything else.
+async fn let_signals_in() {
     tokio::task::yield_now().await;
 }
 
-/// A client that goes on with the session that was kept.
+/// A client that resumes the saved session.
 pub(crate) async fn client(out: Output) -> Result<Client, SessionError> {
-    listen().await;
+    let_signals_in().await;
     let path = path()?;
-    let kept = match kept(&path, out) {
-        Err(Useless::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+    let saved = match load(&path, out) {
+        Err(UnusableSession::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
             return Err(SessionError::NotLoggedIn);
         }
-        kept => kept.map_err(|source| SessionError::Useless { path, source })?,
+        loaded => loaded.map_err(|source| SessionError::Unusable { path, source })?,
     };
-    Ok(Client::resume(kept.api, kept.email, kept.refresh_token).build()?)
+    Ok(Client::resume(saved.api, saved.email, saved.refresh_token).build()?)
 }
 
-fn kept(path: &Path, out: Output) -> Result<Kept, Useless> {
+fn load(path: &Path, out: Output) -> Result<SavedSession, UnusableSession> {
     let bytes = std::fs::read(path)?;
     let mode = path.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -151,16 +153,16 @@ fn kept(path: &Path, out: Output) -> Result<Kept, Useless> {
             "others can read the session in {path}: `chmod 600 {path}`, or log in again"
         ));
     }
-    // An error of JSON would quote what is in it.
-    let kept: Kept = text::json(&bytes).map_err(|error| match error {
-        TextError::Json(error) => Useless::Damaged { line: error.line() },
-        _ => Useless::Damaged { line: 1 },
+    // A JSON error would quote the content.
+    let saved: SavedSession = text::json(&bytes).map_err(|error| match error {
+        TextError::Json(error) => UnusableSession::Damaged { line: error.line() },
+        _ => UnusableSession::Damaged { line: 1 },
     })?;
-    address::api(&kept.api)?;
-    Ok(kept)
+    address::api(&saved.api)?;
+    Ok(saved)
 }
 
-/// Forgets the session.
+/// Removes the saved session.
 pub(crate) fn log_out() -> Result<(), SessionError> {
     let path = path()?;
     match std::fs::remove_file(&path) {
@@ -171,11 +173,11 @@ pub(crate) fn log_out() -> Result<(), SessionError> {
 
 fn path() -> Result<PathBuf, SessionError> {
     let folder = match input::variable("REEFGUIDE_CONFIG_DIR") {
-        Some(folder) => input::at_home(folder)?,
+        Some(folder) => input::expand_home(folder)?,
         None => etcetera::choose_base_strategy()
             .map(|strategy| strategy.config_dir().join("reefguide"))
             .ok()
-            // Without a home folder it would be below the current one.
+            // Without a home folder it would be relative to the current folder.
             .filter(|folder| folder.is_absolute())
             .ok_or(SessionError::NoFolder)?,
     };

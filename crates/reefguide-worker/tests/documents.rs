@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use reefguide_lab::Lab;
 use reefguide_worker::app::config::{Config, WhenUnset};
-use reefguide_worker::app::exit::Exit;
-use reefguide_worker::app::signals::Signal;
+use reefguide_worker::app::Exit;
+use reefguide_worker::app::Signal;
 
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");
@@ -18,7 +18,7 @@ const LOGS: &str = include_str!("../../../docs/src/reference/logs.md");
 const EXIT_CODES: &str = include_str!("../../../docs/src/reference/exit-codes.md");
 const SUMMARY: &str = include_str!("../../../docs/src/SUMMARY.md");
 const BOOK: &str = include_str!("../src/book.rs");
-const EXIT: &str = include_str!("../src/service/exit.rs");
+const EXIT: &str = include_str!("../../reefguide-terminal/src/exit.rs");
 const PROMISES: &str = include_str!("../../../docs/src/explanation/promises.md");
 const SETTINGS: &str = include_str!("../../../docs/src/reference/settings.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");

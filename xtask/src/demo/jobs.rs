@@ -1,9 +1,10 @@
-//! The jobs of the demo, and how each should end.
+//! The jobs of the demo, and how each of them should end.
 
 use reefguide_worker::job::{JobId, JobStatus, JobType};
 use reefguide_worker::source::reefguide::{ApiError, AssignmentRecord, Client, JobDetails};
 use serde_json::{Value, json};
 
+use super::print::step;
 use super::soundings::Inputs;
 use crate::failure::{Doing, Failure};
 
@@ -13,39 +14,31 @@ pub(super) const DEPTH_SUMMARY: &str = "DEPTH_SUMMARY";
 
 /// A job to submit.
 #[derive(Debug)]
-pub(super) struct Planned {
-    /// What it shows.
+pub(super) struct JobPlan {
+    /// What the job shows.
     about: &'static str,
     job_type: &'static str,
     payload: Value,
-    end: End,
-}
-
-/// How a job should end.
-#[derive(Debug)]
-enum End {
-    /// The API refuses it.
-    Refused,
-    /// It has this status and so many outputs.
-    With(JobStatus, usize),
+    /// The status and number of output files it should end with; `None` if the API should refuse it.
+    expected: Option<(JobStatus, usize)>,
 }
 
 /// Good jobs and bad ones.
-pub(super) fn mixture(inputs: &Inputs) -> Vec<Planned> {
-    let test = |about, id, end| Planned {
+pub(super) fn plan(inputs: &Inputs) -> Vec<JobPlan> {
+    let test = |about, id, expected| JobPlan {
         about,
         job_type: TEST,
         payload: json!({ "id": id }),
-        end,
+        expected,
     };
-    let summary = |about, payload, end| Planned {
+    let summary = |about, payload, expected| JobPlan {
         about,
         job_type: DEPTH_SUMMARY,
         payload,
-        end,
+        expected,
     };
-    let failed = || End::With(JobStatus::Failed, 0);
-    let succeeded = |outputs| End::With(JobStatus::Succeeded, outputs);
+    let failed = || Some((JobStatus::Failed, 0));
+    let succeeded = |outputs| Some((JobStatus::Succeeded, outputs));
     let Inputs {
         bucket,
         soundings,
@@ -57,7 +50,7 @@ pub(super) fn mixture(inputs: &Inputs) -> Vec<Planned> {
         summary(
             "two fields misspelt",
             json!({ "sauce": soundings, "bin": 5 }),
-            End::Refused,
+            None,
         ),
         test("a small job", 1, succeeded(1)),
         summary(
@@ -73,7 +66,11 @@ pub(super) fn mixture(inputs: &Inputs) -> Vec<Planned> {
         ),
         test("its handler panics", 13, failed()),
         summary("names no object", json!({ "source": bucket }), failed()),
-        summary("input is not there", json!({ "source": missing }), failed()),
+        summary(
+            "input does not exist",
+            json!({ "source": missing }),
+            failed(),
+        ),
         summary(
             "input has a bad line",
             json!({ "source": broken }),
@@ -84,7 +81,7 @@ pub(super) fn mixture(inputs: &Inputs) -> Vec<Planned> {
     ]
 }
 
-/// A job the API has taken.
+/// A job that the API has accepted.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) about: &'static str,
@@ -93,58 +90,69 @@ pub(super) struct Job {
     pub(super) status: JobStatus,
     /// The assignment that ran it, once it has ended.
     pub(super) assignment: Option<AssignmentRecord>,
-    /// The status and number of outputs it should end with.
+    /// What was downloaded.
+    pub(super) outputs: Outputs,
+    /// The status and number of output files it should end with.
     expected: (JobStatus, usize),
 }
 
-/// Submits a job; `None` if it was refused, and should be.
-pub(super) async fn submit(client: &Client, planned: Planned) -> Result<Option<Job>, Failure> {
-    let Planned {
+/// Output files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outputs {
+    pub(super) files: usize,
+    pub(super) bytes: u64,
+}
+
+/// Submits a job; `None` if the API has refused it, as it should.
+pub(super) async fn submit(client: &Client, plan: JobPlan) -> Result<Option<Job>, Failure> {
+    let JobPlan {
         about,
         job_type,
         payload,
-        end,
-    } = planned;
+        expected,
+    } = plan;
     let created = client.create_job(&JobType::from(job_type), &payload).await;
-    match (created, end) {
+    match (created, expected) {
         (
             Err(ApiError::Refused {
                 status, message, ..
             }),
-            End::Refused,
+            None,
         ) => {
-            super::step("refused", format_args!("{about}: {status} {message}"));
+            step("refused", format_args!("{about}: {status} {message}"));
             Ok(None)
         }
-        (Ok(_), End::Refused) => Err(Failure::new(format!(
-            "the API took a {job_type} that it should refuse ({about})"
+        (Ok(_), None) => Err(Failure::new(format!(
+            "the API accepted a {job_type} that it should refuse ({about})"
         ))),
         (Err(error), _) => Err(error).doing(format_args!("submitting {job_type} ({about})")),
-        (Ok(created), End::With(status, outputs)) => Ok(Some(Job {
+        (Ok(created), Some(expected)) => Ok(Some(Job {
             about,
             id: created.job_id,
             job_type,
             status: JobStatus::Pending,
             assignment: None,
-            expected: (status, outputs),
+            outputs: Outputs::default(),
+            expected,
         })),
     }
 }
 
 impl Job {
-    /// Takes over what the API says about it now.
-    pub(super) fn update(&mut self, details: &JobDetails) {
-        self.status = details.job.status.clone();
+    /// Updates the job from the API's answer; `false` if its status is the same as before.
+    pub(super) fn update(&mut self, details: &JobDetails) -> bool {
         let ran = |assignment: &&AssignmentRecord| assignment.completed_at.is_some();
         self.assignment = details.assignments.iter().find(ran).cloned();
+        let before = std::mem::replace(&mut self.status, details.job.status.clone());
+        before != self.status
     }
 
     /// Whether its status is the one it should end with.
-    pub(super) fn ended_well(&self) -> bool {
+    pub(super) fn has_expected_status(&self) -> bool {
         self.status == self.expected.0
     }
 
-    /// Seconds from its claim to its result, by the API's clock.
+    /// The seconds from its claim to its result, by the API's clock.
     pub(super) fn seconds(&self) -> Option<f64> {
         let assignment = self.assignment.as_ref()?;
         let (claimed, completed) = (assignment.created_at?, assignment.completed_at?);
@@ -156,10 +164,11 @@ impl Job {
         )
     }
 
-    /// Fails unless it ended as it should, with as many outputs as it should have.
-    pub(super) fn check(&self, outputs: usize) -> Result<(), Failure> {
+    /// Fails unless it ended with the expected status and number of output files.
+    pub(super) fn check(&self) -> Result<(), Failure> {
         let (status, expected) = &self.expected;
-        if self.ended_well() && outputs == *expected {
+        let outputs = self.outputs.files;
+        if self.has_expected_status() && outputs == *expected {
             return Ok(());
         }
         Err(Failure::new(format!(
@@ -186,6 +195,7 @@ impl Job {
             job_type: TEST,
             status,
             assignment: serde_json::from_value(assignment).ok(),
+            outputs: Outputs::default(),
             expected,
         }
     }
@@ -196,26 +206,32 @@ mod tests {
     use super::*;
     use JobStatus::{Failed, Succeeded};
 
-    #[test]
-    fn a_job_that_ends_as_it_should_is_well() {
-        assert!(Job::ended(Succeeded, (Succeeded, 2)).check(2).is_ok());
-        assert!(Job::ended(Failed, (Failed, 0)).check(0).is_ok());
+    fn check(status: JobStatus, files: usize, expected: (JobStatus, usize)) -> Result<(), Failure> {
+        let mut job = Job::ended(status, expected);
+        job.outputs.files = files;
+        job.check()
     }
 
     #[test]
-    fn a_job_that_ends_otherwise_fails_the_demo() {
+    fn a_job_that_ends_as_expected_passes() {
+        assert!(check(Succeeded, 2, (Succeeded, 2)).is_ok());
+        assert!(check(Failed, 0, (Failed, 0)).is_ok());
+    }
+
+    #[test]
+    fn a_job_that_does_not_end_as_expected_fails_the_demo() {
         for (status, outputs, expected) in [
             (Failed, 0, (Succeeded, 1)),
             (Succeeded, 1, (Failed, 0)),
             (Succeeded, 1, (Succeeded, 2)),
         ] {
-            let error = Job::ended(status, expected).check(outputs).unwrap_err();
+            let error = check(status, outputs, expected).unwrap_err();
             assert!(error.to_string().starts_with("job 7 (TEST: a small job)"));
         }
     }
 
     #[test]
-    fn seconds_are_those_from_the_claim_to_the_result() {
+    fn seconds_are_counted_from_the_claim_to_the_result() {
         let job = Job::ended(Succeeded, (Succeeded, 1));
         assert_eq!(job.seconds(), Some(1.25));
     }

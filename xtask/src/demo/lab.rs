@@ -1,4 +1,4 @@
-//! The lab, with one job type of the example worker's own.
+//! The lab, with the job type that only the example worker has.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,11 +12,11 @@ use super::jobs::DEPTH_SUMMARY;
 use crate::failure::{Doing, Failure};
 use crate::process::Process;
 
-/// The lab's account for those who submit jobs.
+/// The lab's account for submitters.
 pub(super) const SUBMITTER: &str = "user@email.com";
 pub(super) const PASSWORD: &str = "password";
 
-/// Starts a lab that checks payloads and results by the schemas of the worker `program`.
+/// Starts a lab that validates payloads and results with the schemas of the worker `program`.
 pub(super) async fn start(program: &Path, scratch: &Path) -> Result<Lab, Failure> {
     let mut schemas = schemas(program).await?;
     let spec = JobTypeSpec::new(DEPTH_SUMMARY)
@@ -30,7 +30,7 @@ pub(super) async fn start(program: &Path, scratch: &Path) -> Result<Lab, Failure
         .doing("starting the lab")
 }
 
-/// What the worker says about its job type.
+/// The input and output schemas that the worker prints for its job type.
 async fn schemas(program: &Path) -> Result<Value, Failure> {
     let mut command = Command::new(program);
     command

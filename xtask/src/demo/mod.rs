@@ -1,50 +1,51 @@
-//! `cargo demo`: a worker, a lab and a mixture of jobs, from nothing to files on disk.
+//! `cargo demo`: a worker, a lab and some jobs, from nothing to files on disk.
 
-mod download;
 mod jobs;
 mod lab;
+mod print;
 mod results;
 mod size;
 mod soundings;
 mod table;
 mod tree;
-mod watch;
+mod view;
 mod worker;
 
-use std::fmt::{Arguments, Display};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use reefguide_cli::{FetchOptions, Output, fetch_outputs};
+use reefguide_worker::job::JobStatus;
 use reefguide_worker::source::reefguide::Client;
 use tokio::time::timeout;
 
+use self::jobs::{Job, Outputs};
+use self::print::{say, step};
 use self::results::Results;
-use self::watch::View;
 use self::worker::Worker;
 use crate::failure::{Doing, Failure};
 use crate::proxy;
 use crate::session::{Ended, Session};
 
-/// How long everything after the build may take; it takes some five seconds.
+/// How long everything after the build may take. It takes about five seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// Shows a worker at work: builds the example worker, runs it against a lab and gives it jobs
+/// Shows a worker at work: builds the example worker, runs it against a lab and submits jobs
 ///
-/// The lab is the ReefGuide job API and an S3 server on free ports of this machine; nothing else is
-/// needed, no network and no account. Some of the jobs are bad, to show what becomes of such.
+/// The lab is the ReefGuide job API and an S3 server on free ports of this machine. You need neither a network nor an
+/// account. Some of the jobs are bad, so that you see how jobs fail.
 ///
-/// The outputs of the jobs and the worker's log are left in a folder to look at. Everything else goes
-/// when the demo ends, also when Ctrl-C ends it. It exits with 0 if every job ended as it should, and
-/// with 1, a reason and the end of the worker's log otherwise.
+/// The outputs of the jobs and the worker's log stay in a folder. Everything else is removed when the demo ends, also
+/// with Ctrl-C. The exit code is 0 if every job ended as it should. Otherwise it is 1, and the demo prints the reason and
+/// the end of the worker's log.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Folder for the outputs and the worker's log; it must not exist yet [default: target/demo,
-    /// replaced by every demo]
+    /// Folder for the outputs and the worker's log, which must not exist [default: target/demo, which each demo
+    /// replaces]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Build as Cargo.lock says, or fail
+    /// Builds with the versions in Cargo.lock, or fails
     #[arg(long)]
     locked: bool,
 }
@@ -56,7 +57,7 @@ pub(crate) fn demo(options: Options) -> Result<(), Ended> {
     let results = Results::create(options.keep)?;
     let scratch = session.scratch().to_owned();
     let done = session.run(show(&scratch, results.folder(), options.locked));
-    // An interrupted demo takes its results with it.
+    // The results of an interrupted demo are removed.
     if !matches!(done, Err(Ended::Signalled { .. })) {
         results.keep();
     }
@@ -71,7 +72,7 @@ async fn show(scratch: &Path, results: &Path, locked: bool) -> Result<(), Failur
         .unwrap_or_else(|_| {
             let limit = TIME_LIMIT.as_secs();
             Err(Failure::new(format!(
-                "the demo was not over after {limit} s"
+                "the demo did not end within {limit} s"
             )))
         })
         .map_err(|failure| match worker::tail(&log) {
@@ -98,8 +99,8 @@ async fn run(program: &Path, scratch: &Path, results: &Path, log: &Path) -> Resu
         .build()
         .doing("making a client")?;
     let mut jobs = Vec::new();
-    for planned in jobs::mixture(&inputs) {
-        jobs.extend(jobs::submit(&client, planned).await?);
+    for plan in jobs::plan(&inputs) {
+        jobs.extend(jobs::submit(&client, plan).await?);
     }
     step(
         "submitter",
@@ -113,26 +114,23 @@ async fn run(program: &Path, scratch: &Path, results: &Path, log: &Path) -> Resu
     );
 
     say("");
-    let mut view = View::new(&jobs);
     tokio::select! {
-        watched = watch::until_all_ended(&client, &mut jobs, &mut view) => watched?,
+        watched = view::show_until_ended(&client, &mut jobs) => watched?,
         ended = worker.ended_early() => return Err(ended),
     }
-    drop(view);
 
-    let mut rows = Vec::new();
-    let reasons = worker::failure_reasons(log)?;
-    for job in &jobs {
-        let files = download::outputs(&client, job, results).await?;
-        rows.push(table::Row::new(job, &files, &reasons)?);
+    for job in &mut jobs {
+        download(&client, job, results).await?;
     }
-    say(format_args!("\n{}\n", table::table(&rows, lab.bucket())));
+    let reasons = worker::failure_reasons(log)?;
+    let table = table::table(&jobs, &reasons, lab.bucket())?;
+    say(format_args!("\n{table}\n"));
     say(tree::tree(results)?);
 
     worker.stop().await?;
     lab.shutdown().await;
-    for (job, row) in jobs.iter().zip(&rows) {
-        job.check(row.files())?;
+    for job in &jobs {
+        job.check()?;
     }
     let seconds = started.elapsed().as_secs_f64();
     say(format_args!(
@@ -141,12 +139,19 @@ async fn run(program: &Path, scratch: &Path, results: &Path, log: &Path) -> Resu
     Ok(())
 }
 
-/// One line of what was set up.
-fn step(what: &str, how: Arguments<'_>) {
-    say(format_args!("{what:<10} {how}"));
-}
-
-/// Prints a line; that nobody reads it any more does not end the demo.
-fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// Downloads the outputs of a job that has succeeded into its own folder below `results`.
+async fn download(client: &Client, job: &mut Job, results: &Path) -> Result<(), Failure> {
+    if job.status != JobStatus::Succeeded {
+        return Ok(());
+    }
+    let folder = results.join(format!("{}-{}", job.id, job.job_type.to_lowercase()));
+    let options = FetchOptions::default();
+    let files = fetch_outputs(client, &job.id, &folder, options, Output::default())
+        .await
+        .doing(format_args!("downloading the outputs of job {}", job.id))?;
+    job.outputs = Outputs {
+        files: files.len(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+    };
+    Ok(())
 }

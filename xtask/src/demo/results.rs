@@ -1,11 +1,11 @@
-//! The folder that stays.
+//! The folder that stays after the demo.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing, Failure};
 
-/// The folder for what the demo leaves: removed with this value, unless it is kept.
+/// The folder for outputs and the worker's log. It is removed on drop unless it is kept.
 #[derive(Debug)]
 pub(super) struct Results {
     folder: PathBuf,
@@ -13,7 +13,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Makes the folder `keep`, or makes `target/demo` anew.
+    /// Creates the folder `keep`, or an empty `target/demo`.
     pub(super) fn create(keep: Option<PathBuf>) -> Result<Self, Failure> {
         let (folder, ours) = match keep {
             Some(folder) => (folder, false),
@@ -29,10 +29,10 @@ impl Results {
             }
         } else if folder.exists() {
             return Err(Failure::new(format!(
-                "{shown} exists: name a folder that does not, or remove it"
+                "{shown} exists: remove it, or name a folder that does not exist"
             )));
         }
-        std::fs::create_dir_all(&folder).doing(format_args!("making {shown}"))?;
+        std::fs::create_dir_all(&folder).doing(format_args!("creating {shown}"))?;
         Ok(Self {
             folder,
             kept: false,
@@ -43,7 +43,7 @@ impl Results {
         &self.folder
     }
 
-    /// Leaves the folder, if anything is in it.
+    /// Keeps the folder unless it is empty.
     pub(super) fn keep(mut self) {
         let entries = std::fs::read_dir(&self.folder);
         self.kept = entries.is_ok_and(|mut entries| entries.next().is_some());
@@ -60,7 +60,7 @@ impl Drop for Results {
     }
 }
 
-/// A path as the person at the terminal would type it.
+/// A path relative to the current folder, if it is below it.
 pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let relative = here.and_then(|here| path.strip_prefix(here).ok());
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_exists_is_left_alone() {
+    fn an_existing_folder_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let error = Results::create(Some(folder.path().into())).unwrap_err();
         assert!(error.to_string().contains("exists"), "{error}");

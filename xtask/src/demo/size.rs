@@ -1,4 +1,4 @@
-//! Sizes for people.
+//! File sizes.
 
 /// A number of bytes, such as `14 B`, `1.5 KiB` or `24 MiB`.
 pub(super) fn size(bytes: u64) -> String {

@@ -1,4 +1,4 @@
-//! What the jobs read: depth soundings, made up and uploaded as a submitter would.
+//! The input of the jobs: synthetic depth soundings, uploaded to the lab's bucket.
 
 use std::fmt::Write as _;
 
@@ -9,19 +9,19 @@ use crate::failure::{Doing, Failure};
 use crate::lab_storage;
 
 const REGIONS: [(&str, f64); 3] = [("davies", 12.0), ("heron", 8.0), ("lizard", 20.0)];
-/// The number of lines.
+/// The number of soundings.
 const SOUNDINGS: usize = 60_000;
 
-/// Where the inputs are.
+/// The locations of the inputs.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    /// The bucket all are in.
+    /// The bucket.
     pub(super) bucket: String,
-    /// A file as it should be.
+    /// A valid file.
     pub(super) soundings: StorageUri,
-    /// One with a line that is wrong.
+    /// A file with an invalid line.
     pub(super) broken: StorageUri,
-    /// One that is not there.
+    /// A file that does not exist.
     pub(super) missing: StorageUri,
 }
 
@@ -50,15 +50,15 @@ pub(super) async fn upload(lab: &Lab) -> Result<Inputs, Failure> {
     Ok(inputs)
 }
 
-/// Lines of `region,depth` below a header: every region in turn, deeper and shallower like a slope
-/// with coral on it. The same each time.
+/// A header and lines of `region,depth`, the regions in turn, with depths that rise and fall like a reef slope.
+/// Deterministic.
 fn csv(lines: usize) -> String {
     let mut csv = String::from("region,depth\n");
     for line in 0..lines {
         let (region, mean) = REGIONS[line % REGIONS.len()];
         let along = line as f64 / 400.0;
         let depth = -mean - mean / 2.0 * along.sin() - (line * 7919 % 100) as f64 / 50.0;
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(csv, "{region},{depth:.2}");
     }
     csv

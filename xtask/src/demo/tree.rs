@@ -7,7 +7,7 @@ use super::results::shown;
 use super::size::size;
 use crate::failure::{Doing, Failure};
 
-/// Draws everything in `folder`, with the sizes of files.
+/// Draws the files and folders in `folder`, with the sizes of the files.
 pub(super) fn tree(folder: &Path) -> Result<String, Failure> {
     let mut text = format!("{}/\n", shown(folder));
     draw(folder, "", &mut text).doing(format_args!("listing {}", shown(folder)))?;
@@ -16,7 +16,7 @@ pub(super) fn tree(folder: &Path) -> Result<String, Failure> {
 
 fn draw(folder: &Path, indent: &str, text: &mut String) -> io::Result<()> {
     let mut entries = std::fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-    // Names begin with a job's number: 10 comes after 9.
+    // Names begin with the job's number, and 10 comes after 9.
     entries.sort_by_key(|entry| {
         let name = entry.file_name().to_string_lossy().into_owned();
         let digits = name
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_stand_below_their_folders_in_order() {
+    fn files_are_drawn_below_their_folders_in_order() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["10-test", "9-test/deep"] {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! The example worker: built, started as a deployment would, stopped as ECS would.
+//! The example worker: built, started as in a deployment, and stopped as ECS stops it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,19 +12,20 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::jobs::{DEPTH_SUMMARY, TEST};
+use super::print::step;
 use super::results::shown;
 use crate::failure::{Doing, Failure};
 use crate::process::Process;
 
 const NAME: &str = "example-worker";
-/// How long the worker may take to stop once it has no job.
+/// How long the worker may take to stop when it has no jobs.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-/// How many lines of its log tell what went wrong.
+/// How many lines of its log are shown after a failure.
 const TAIL: usize = 12;
 
 /// Builds the worker and returns the path of the program.
 pub(super) async fn build(scratch: &Path, locked: bool) -> Result<PathBuf, Failure> {
-    super::step("build", format_args!("{NAME}, if it has changed"));
+    step("build", format_args!("{NAME}, if it has changed"));
     crate::build::build(NAME, NAME, scratch, locked).await
 }
 
@@ -33,7 +34,7 @@ pub(super) async fn build(scratch: &Path, locked: bool) -> Result<PathBuf, Failu
 pub(super) struct Worker(Process);
 
 impl Worker {
-    /// Starts the worker with what a deployment would give it, and nothing of our own environment.
+    /// Starts the worker with the environment of a deployment, and nothing from this process's environment.
     pub(super) fn start(
         program: &Path,
         lab: &Lab,
@@ -41,8 +42,8 @@ impl Worker {
         log: &Path,
     ) -> Result<Self, Failure> {
         let home = scratch.join("worker");
-        std::fs::create_dir_all(&home).doing("making the worker's folder")?;
-        let log = File::create(log).doing(format_args!("making {}", shown(log)))?;
+        std::fs::create_dir_all(&home).doing("creating the worker's folder")?;
+        let log = File::create(log).doing(format_args!("creating {}", shown(log)))?;
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -50,12 +51,12 @@ impl Worker {
             .env("JOB_TYPES", format!("{TEST},{DEPTH_SUMMARY}"))
             .env("MAX_CONCURRENT_JOBS", "3")
             .env("POLL_INTERVAL_MS", "250")
-            // Should the demo be killed, the worker ends by this.
+            // Ends the worker if the demo is killed.
             .env("IDLE_TIMEOUT_MS", "10000")
             .env("DATA_SCRATCH_SPACE", &home)
             .env("HOME", &home)
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            // No .env and no worker.toml of whoever runs this.
+            // A folder without a .env or worker.toml that the worker would read.
             .current_dir(&home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -68,7 +69,7 @@ impl Worker {
         self.0.id().unwrap_or_default()
     }
 
-    /// Waits for it to end before it was told to, which it should not. Cancel safe.
+    /// Waits until the worker ends without having been stopped, which is a failure. Cancel safe.
     pub(super) async fn ended_early(&mut self) -> Failure {
         match self.0.wait().await {
             Ok(status) => Failure::new(format!("the worker ended before its jobs did: {status}")),
@@ -76,7 +77,7 @@ impl Worker {
         }
     }
 
-    /// Stops it with SIGTERM and sees that it exits with 0.
+    /// Stops it with SIGTERM and checks that it exits with 0.
     pub(super) async fn stop(mut self) -> Result<(), Failure> {
         self.0.terminate()?;
         let ended = timeout(STOP_WITHIN, self.0.wait()).await;
@@ -96,7 +97,7 @@ impl Worker {
     }
 }
 
-/// Why jobs failed, by their ids. The API does not say it, the worker's log does.
+/// Why jobs failed, by their ids. The reasons are in the worker's log, not in the API.
 pub(super) fn failure_reasons(log: &Path) -> Result<HashMap<String, String>, Failure> {
     let text = std::fs::read_to_string(log).doing(format_args!("reading {}", shown(log)))?;
     Ok(reasons(&text))
@@ -114,7 +115,7 @@ fn reasons(log: &str) -> HashMap<String, String> {
         .collect()
 }
 
-/// The last lines of the log; `None` if there are none.
+/// The last lines of the log; `None` if it is empty or missing.
 pub(super) fn tail(log: &Path) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;
     let lines: Vec<_> = text.lines().collect();
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_of_a_failure_is_found_by_its_job() {
+    fn the_reason_of_a_failure_is_found_by_job_id() {
         let log = r#"
 {"level":"INFO","message":"job claimed","job_id":"4"}
 {"level":"ERROR","message":"job failed","job_id":"4","reason":"bins is 0"}

@@ -10,76 +10,76 @@ use serde::Serialize;
 
 use crate::error::CliError;
 use crate::output::{self, Output};
-use crate::patience::patiently;
-use crate::session;
+use crate::retry::with_retries;
+use crate::{input, session};
 
-/// After how long a claim of the moment at which a job was withdrawn is seen. The API reads a job, checks its status
-/// and writes; a claim that has read it before it was withdrawn is written over that.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long after a cancellation to check the job. The API reads a job, checks its status and writes it back: a claim
+/// that read the job before the cancellation overwrites it, and has done so by then.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct Cancel {
     /// The jobs.
-    #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(i64).range(1..))]
-    ids: Vec<i64>,
+    #[arg(value_name = "ID", required = true, value_parser = input::job_id())]
+    ids: Vec<JobId>,
 }
 
 impl Cancel {
-    /// The first job that cannot be withdrawn ends it; what has become of those before is told all the same.
+    /// Cancels the jobs up to the first one that cannot be cancelled, and then checks those before it.
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let client = session::client(out).await?;
-        let mut untold = Untold {
+        let mut unchecked = Unchecked {
             jobs: VecDeque::new(),
             out,
         };
-        let mut withdrawn = Ok(());
-        for id in self.ids.into_iter().map(JobId::from) {
-            if untold.jobs.contains(&id) {
+        let mut cancelled = Ok(());
+        for id in self.ids {
+            if unchecked.jobs.contains(&id) {
                 continue;
             }
             match client.cancel(&id).await {
-                Ok(_) => untold.jobs.push_back(id),
+                Ok(_) => unchecked.jobs.push_back(id),
                 Err(error) => {
-                    withdrawn = Err(error);
+                    cancelled = Err(error);
                     break;
                 }
             }
         }
         let mut all = true;
-        if !untold.jobs.is_empty() {
-            tokio::time::sleep(SETTLE).await;
+        if !unchecked.jobs.is_empty() {
+            tokio::time::sleep(CHECK_AFTER).await;
         }
-        while let Some(id) = untold.jobs.front() {
-            let cancelled = Cancelled::look(&client, id, out).await?;
-            all &= cancelled.cancelled;
-            untold.jobs.pop_front();
-            let printed = out.print_line(&cancelled, Cancelled::said);
-            printed.map_err(CliError::untold(cancelled.said()))?;
+        while let Some(id) = unchecked.jobs.front() {
+            let job = CancelledJob::check(&client, id, out).await?;
+            all &= job.cancelled;
+            unchecked.jobs.pop_front();
+            out.print_line(&job, CancelledJob::describe)
+                .map_err(CliError::unprinted(job.describe()))?;
         }
-        withdrawn?;
+        cancelled?;
         Ok(all)
     }
 }
 
-/// What has become of a job that the API said to be withdrawn.
+/// The state of a job after the API has reported it as cancelled.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Cancelled {
+struct CancelledJob {
     #[serde(flatten)]
     job: JobRecord,
-    /// Whether nothing can come of it any more.
+    /// Whether no worker has claimed it.
     cancelled: bool,
     /// The worker that claimed it at the same moment.
     claimed_by: Option<String>,
 }
 
-impl Cancelled {
-    async fn look(client: &Client, id: &JobId, out: Output) -> Result<Self, CliError> {
-        let look = async || client.job(id).await;
+impl CancelledJob {
+    async fn check(client: &Client, id: &JobId, out: Output) -> Result<Self, CliError> {
+        let request = async || client.job(id).await;
         let JobDetails {
             job, assignments, ..
-        } = patiently(look, |note| out.note(note)).await?;
-        // One that has ended was before: its job was put back.
+        } = with_retries(request, |note| out.note(note)).await?;
+        // An assignment of a cancelled job that has ended is an earlier one, after which the job was pending again.
         let status = &job.status;
         let claims = assignments.into_iter();
         let claims =
@@ -95,7 +95,7 @@ impl Cancelled {
         })
     }
 
-    fn said(&self) -> String {
+    fn describe(&self) -> String {
         let JobRecord { id, status, .. } = &self.job;
         let shown = output::status(status);
         let worker = match (self.claimed_by.as_deref(), &self.job.unreadable) {
@@ -108,27 +108,30 @@ impl Cancelled {
         };
         match status {
             JobStatus::Cancelled => format!(
-                "job {id} is {shown}, but {worker} claimed it at the same moment: if it reports a result, that counts"
+                "job {id} is {shown}, but {worker} claimed it at the same moment: if it reports a result, the result \
+                 counts"
             ),
             status if status.is_final() => {
                 format!("job {id} is {shown}: {worker} claimed it at the same moment")
             }
-            _ => format!("job {id} runs on, {shown}: {worker} claimed it at the same moment"),
+            _ => format!(
+                "job {id} is still running, {shown}: {worker} claimed it at the same moment"
+            ),
         }
     }
 }
 
-/// Jobs that were withdrawn and not looked at; told if it ends before, for whatever reason.
-struct Untold {
+/// Jobs that were cancelled and not checked yet. Dropped before all of them are, it names them.
+struct Unchecked {
     jobs: VecDeque<JobId>,
     out: Output,
 }
 
-impl Drop for Untold {
+impl Drop for Unchecked {
     fn drop(&mut self) {
         for id in &self.jobs {
             self.out.note(format_args!(
-                "job {id}: the API has cancelled it, and a worker may have claimed it at the same moment; see \
+                "job {id}: the API has cancelled it, but a worker may have claimed it at the same moment; check with \
                  `reefguide show {id}`"
             ));
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use comfy_table::Cell;
-use reefguide_client::job::{JobStatus, JobType};
+use reefguide_client::job::{JobId, JobStatus, JobType};
 use reefguide_client::{ApiError, Client, JobDetails, JobFilter, JobList};
 use serde_json::json;
 
@@ -24,63 +24,50 @@ const STATUSES: [JobStatus; 6] = [
 
 #[derive(Debug, Args)]
 pub(crate) struct Jobs {
-    /// Only this status, such as FAILED.
+    /// Lists only jobs with this status, such as FAILED.
     #[arg(long, value_parser = status)]
     status: Option<JobStatus>,
-    /// Only this job type.
+    /// Lists only jobs of this type.
     #[arg(long = "type", value_name = "TYPE")]
     job_type: Option<String>,
-    /// Only your own.
+    /// Lists only your own jobs.
     #[arg(long)]
     mine: bool,
-    /// Only those of this user; for administrators.
+    /// Lists only the jobs of this user, for administrators.
     #[arg(long, value_name = "ID", conflicts_with = "mine")]
     user: Option<i64>,
-    /// How many to show at most.
+    /// Lists at most this many jobs.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// Shows all that the API lists.
+    /// Lists all jobs that the API returns.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
 }
 
-/// What a listing leaves out.
-#[derive(Default)]
-struct LeftOut {
-    /// By the limit.
-    hidden: usize,
-    /// By the API.
-    unlisted: u64,
-}
-
 impl Jobs {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let mut list = self.listed(&session::client(out).await?).await?;
+        let mut list = self.list(&session::client(out).await?).await?;
         out.note_unreadable(&list);
-        let named = (list.jobs.len() + list.skipped.len()) as u64;
-        let mut left_out = LeftOut {
-            unlisted: list.total.saturating_sub(named),
-            hidden: 0,
-        };
+        let listed = (list.jobs.len() + list.skipped.len()) as u64;
+        let unlisted = list.total.saturating_sub(listed);
         if let Some(job_type) = self.job_type.as_ref().map(JobType::from) {
             list.jobs.retain(|details| details.job.job_type == job_type);
         }
-        if !self.all {
-            left_out.hidden = list.jobs.len().saturating_sub(self.limit);
-            list.jobs.truncate(self.limit);
-        }
-        out.print(&list, |list| table(list, &left_out))?;
+        let limit = if self.all { usize::MAX } else { self.limit };
+        let hidden = list.jobs.len().saturating_sub(limit);
+        list.jobs.truncate(limit);
+        out.print(&list, |list| table(list, hidden, unlisted))?;
         Ok(true)
     }
 
-    /// The newest first.
-    async fn listed(&self, client: &Client) -> Result<JobList, ApiError> {
-        let mut list = self.ask(client, self.status.clone()).await?;
+    /// The jobs that the API returns, newest first.
+    async fn list(&self, client: &Client) -> Result<JobList, ApiError> {
+        let mut list = self.request(client, self.status.clone()).await?;
         let mut jobs = by_id(list.jobs);
         let mut skipped = BTreeSet::from_iter(list.skipped);
         if list.total > jobs.len() as u64 && self.status.is_none() {
             for status in STATUSES {
-                let more = self.ask(client, Some(status)).await?;
+                let more = self.request(client, Some(status)).await?;
                 jobs.append(&mut by_id(more.jobs));
                 skipped.extend(more.skipped);
             }
@@ -90,7 +77,11 @@ impl Jobs {
         Ok(list)
     }
 
-    async fn ask(&self, client: &Client, status: Option<JobStatus>) -> Result<JobList, ApiError> {
+    async fn request(
+        &self,
+        client: &Client,
+        status: Option<JobStatus>,
+    ) -> Result<JobList, ApiError> {
         if self.mine {
             return client.my_jobs(status).await;
         }
@@ -100,36 +91,33 @@ impl Jobs {
     }
 }
 
-fn by_id(jobs: Vec<JobDetails>) -> BTreeMap<reefguide_client::job::JobId, JobDetails> {
+fn by_id(jobs: Vec<JobDetails>) -> BTreeMap<JobId, JobDetails> {
     let jobs = jobs.into_iter();
     jobs.map(|details| (details.job.id.clone(), details))
         .collect()
 }
 
-fn table(list: &JobList, left_out: &LeftOut) -> String {
+/// Lays out the jobs, and says how many are hidden by the limit and how many the API does not list.
+fn table(list: &JobList, hidden: usize, unlisted: u64) -> String {
     let mut table = output::table(&["JOB", "TYPE", "STATUS", "SUBMITTED", "CHANGED"]);
     for JobDetails { job, .. } in &list.jobs {
         table.add_row([
             Cell::new(&job.id),
             Cell::new(&job.job_type),
             output::status_cell(&job.status),
-            Cell::new(output::moment(job.created_at)),
-            Cell::new(output::moment(job.updated_at)),
+            Cell::new(output::timestamp(job.created_at)),
+            Cell::new(output::timestamp(job.updated_at)),
         ]);
     }
     let mut text = match list.jobs.is_empty() {
-        true => "there are no such jobs".to_owned(),
+        true => "no matching jobs".to_owned(),
         false => table.trim_fmt(),
     };
-    if left_out.hidden > 0 {
-        let _ = write!(text, "\n({} more; --all shows them)", left_out.hidden);
+    if hidden > 0 {
+        let _ = write!(text, "\n({hidden} more; --all shows them)");
     }
-    if left_out.unlisted > 0 {
-        let _ = write!(
-            text,
-            "\n({} more, which the API does not list)",
-            left_out.unlisted
-        );
+    if unlisted > 0 {
+        let _ = write!(text, "\n({unlisted} more that the API does not list)");
     }
     text
 }

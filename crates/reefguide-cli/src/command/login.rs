@@ -6,15 +6,15 @@ use serde_json::json;
 
 use crate::error::CliError;
 use crate::output::Output;
-use crate::session::{self, Place};
+use crate::session::{self, SessionFile};
 use crate::{address, input};
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// Address of the API, without `/api`.
+    /// The API's address, without `/api`.
     #[arg(long, value_name = "URL", env = "API_ENDPOINT", hide_env_values = true)]
     api: String,
-    /// The account.
+    /// The account's email address.
     #[arg(long, env = "REEFGUIDE_EMAIL")]
     email: String,
 }
@@ -22,18 +22,20 @@ pub(crate) struct Login {
 impl Login {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let missing = |option, variable| CliError::Missing { option, variable };
-        let api = input::filled(Some(&self.api)).ok_or(missing("--api", "API_ENDPOINT"))?;
+        let api = input::non_empty(Some(&self.api)).ok_or(missing("--api", "API_ENDPOINT"))?;
         let api = address::api(api)?;
-        let email = input::filled(Some(&self.email));
+        let email = input::non_empty(Some(&self.email));
         let email = email.ok_or(missing("--email", "REEFGUIDE_EMAIL"))?;
-        // A question that is broken off would leave the file behind.
-        drop(Place::prepare()?);
+        // Dropped before the question: Ctrl-C there would leave the temporary file behind.
+        drop(SessionFile::reserve()?);
         let password = password(email)?;
-        Place::prepare()?.log_in(&api, email, password).await?;
+        SessionFile::reserve()?
+            .log_in(&api, email, password)
+            .await?;
         let done = format!("logged in at {api} as {email}");
-        let said = json!({ "api": api, "email": email });
-        out.print(&said, |_| done.clone())
-            .map_err(CliError::untold(&done))?;
+        let account = json!({ "api": api, "email": email });
+        out.print(&account, |_| done.clone())
+            .map_err(CliError::unprinted(&done))?;
         Ok(true)
     }
 }
@@ -42,7 +44,7 @@ pub(super) fn log_out(out: Output) -> Result<bool, CliError> {
     session::log_out()?;
     const DONE: &str = "logged out";
     out.print(&json!({}), |_| DONE.to_owned())
-        .map_err(CliError::untold(DONE))?;
+        .map_err(CliError::unprinted(DONE))?;
     Ok(true)
 }
 

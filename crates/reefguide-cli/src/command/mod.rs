@@ -1,6 +1,5 @@
 //! The commands.
 
-mod batch;
 mod cancel;
 mod doctor;
 mod download;
@@ -16,69 +15,71 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub(crate) use self::batch::BatchError;
-pub(crate) use self::download::DownloadError;
-pub(crate) use self::schema::SchemaError;
 use crate::error::CliError;
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Logs in and keeps the session
+    /// Logs in and saves the session
     ///
-    /// The password is asked for, or taken from REEFGUIDE_PASSWORD. What is kept, in the folder for
-    /// configuration and readable by you alone, is a token: no password.
+    /// The password is read from REEFGUIDE_PASSWORD; if that is not set, the command asks for it. The session is a
+    /// file in your configuration folder that only you can read. It holds a token, not the password.
     Login(login::Login),
-    /// Forgets the session
+    /// Removes the saved session
     Logout,
-    /// Submits a job, or a batch of them, and prints the ids
+    /// Submits a job or a batch of jobs and prints their ids
     ///
-    /// When an equal job waits, runs or has succeeded, the API answers with that one.
+    /// If an equal job is waiting, running or has succeeded, the API returns that job instead of creating another.
     ///
-    /// A batch is a file with a job a line: its payload if TYPE is given, otherwise an object such as
-    /// `{"type": "TEST", "payload": {"id": 1}}`. Empty lines are left out. The batch is looked through before the first
-    /// job is submitted. The jobs are submitted in order, one at a time; if that ends early, what is printed
-    /// says how to go on.
+    /// A batch is a file with one job per line: its payload if TYPE is given, otherwise an object such as
+    /// `{"type": "TEST", "payload": {"id": 1}}`. Empty lines are skipped. All lines are checked before the first job is
+    /// submitted. Jobs are submitted in order, one at a time; if the command ends early, it prints how to continue.
     Submit(submit::Submit),
-    /// Lists jobs, the newest first
+    /// Lists jobs, newest first
     ///
-    /// The API lists 50 jobs at most, those that changed last; where there are more, it is asked for 50 of each status.
-    /// An administrator sees everybody's jobs, others see their own.
+    /// The API lists at most 50 jobs, those that changed last. If there are more, the command asks for 50 of each
+    /// status. Administrators see all jobs, other users see their own.
     Jobs(jobs::Jobs),
     /// Shows a job: payload, assignments, result
     Show(show::Show),
-    /// Waits until jobs have ended and tells each change; the exit code is 1 unless all succeeded
+    /// Waits until jobs have ended and prints each change; the exit code is 1 unless all succeeded
     Watch(watch::Watch),
-    /// Withdraws jobs that no worker has claimed
+    /// Cancels jobs that no worker has claimed
     ///
-    /// They are withdrawn in order; the first one that cannot be ends it. A worker that claims a job at the same
-    /// moment gets it all the same: a second later each job is looked at, and the exit code is 1 if one runs on.
+    /// Jobs are cancelled in order, up to the first one that cannot be cancelled. A worker that claims a job at the same
+    /// moment may still run it: the command checks each job a second later, and the exit code is 1 if one was claimed.
     Cancel(cancel::Cancel),
-    /// Downloads what a job made
+    /// Downloads the output files of a job
     ///
-    /// Files are compared with what the server says of them and appear when they are complete. The API gives 25 files
-    /// of a job at most.
+    /// Each file is verified against its checksum, MD5 or length on the server, and appears once it is complete. The API
+    /// returns at most 25 files of a job at once.
     Download(download::Download),
-    /// Says which jobs are stuck, and why, and settles what can be settled
+    /// Finds stuck jobs, explains why they are stuck, and resolves those it can
     ///
-    /// It looks at jobs that wait for long or are under way, and at the records that workers keep of their claims until
-    /// the outcome is reported. Without a bucket it looks at the jobs only. The exit code is 1 if something is stuck,
-    /// with --repair if something stays so. Keys for the bucket are
-    /// found as by a worker: MINIO_USERNAME and MINIO_PASSWORD with S3_ENDPOINT, otherwise as by the AWS
-    /// command line.
+    /// The command checks jobs that are running or have waited for long, and the records that workers keep of their
+    /// claims until they have reported the outcome. Without a bucket it checks only the jobs. The exit code is 1 if
+    /// something is stuck, or with --repair if something is still stuck afterwards.
+    ///
+    /// Credentials for the bucket are found as a worker finds them: MINIO_USERNAME and MINIO_PASSWORD together with
+    /// S3_ENDPOINT, otherwise those of the AWS command line.
     Doctor(doctor::Doctor),
     /// Compares the JSON Schemas of a worker
     #[command(subcommand)]
     Schema(schema::Schema),
-    /// Prints a script that completes this command's arguments in a shell
+    /// Prints a completion script for a shell
     Completions(manual::Completions),
-    /// Writes man pages, one for each command
+    /// Writes a man page for each command
     Man(manual::Man),
 }
 
 impl Command {
-    pub(crate) async fn run(self, out: Output) -> Result<ExitCode, CliError> {
-        let healthy = match self {
+    /// Runs the command; `definition` is the command line that completions and man pages describe.
+    pub(crate) async fn run(
+        self,
+        out: Output,
+        definition: fn() -> clap::Command,
+    ) -> Result<ExitCode, CliError> {
+        let is_good = match self {
             Self::Login(login) => login.run(out).await?,
             Self::Logout => login::log_out(out)?,
             Self::Submit(submit) => submit.run(out).await?,
@@ -89,10 +90,10 @@ impl Command {
             Self::Download(download) => download.run(out).await?,
             Self::Doctor(doctor) => doctor.run(out).await?,
             Self::Schema(schema) => schema.run(out).await?,
-            Self::Completions(completions) => completions.run()?,
-            Self::Man(man) => man.run(out)?,
+            Self::Completions(completions) => completions.run(definition())?,
+            Self::Man(man) => man.run(out, definition())?,
         };
-        Ok(match healthy {
+        Ok(match is_good {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         })

@@ -3,40 +3,37 @@
 use std::fmt::Write;
 
 use clap::Args;
-use reefguide_client::JobDetails;
 use reefguide_client::job::JobId;
+use reefguide_client::JobDetails;
 
 use crate::error::CliError;
 use crate::output::{self, Output};
-use crate::session;
+use crate::{input, session};
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The job.
-    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
-    id: i64,
+    #[arg(value_parser = input::job_id())]
+    id: JobId,
 }
 
 impl Show {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
-        let job = session::client(out)
-            .await?
-            .job(&JobId::from(self.id))
-            .await?;
-        out.print(&job, details)?;
+        let job = session::client(out).await?.job(&self.id).await?;
+        out.print(&job, describe)?;
         Ok(true)
     }
 }
 
-/// Everything about one job.
-fn details(details: &JobDetails) -> String {
+/// Describes a job and its assignments.
+fn describe(details: &JobDetails) -> String {
     let JobDetails {
         job, assignments, ..
     } = details;
     let status = output::status(&job.status);
     let mut text = format!("job {}  {}  {status}\n", job.id, job.job_type);
     if job.created_at.is_some() {
-        let _ = writeln!(text, "submitted  {}", output::moment(job.created_at));
+        let _ = writeln!(text, "submitted  {}", output::timestamp(job.created_at));
     }
     match &job.unreadable {
         Some(why) => writeln!(text, "payload    cannot be read: {why}"),
@@ -49,13 +46,13 @@ fn details(details: &JobDetails) -> String {
             "\nassignment {} of {}",
             assignment.id, assignment.ecs_task_arn
         );
-        let moments = [
+        let times = [
             ("claimed  ", assignment.created_at),
             ("lease to ", assignment.expires_at),
             ("ended    ", assignment.completed_at),
         ];
-        for (what, at) in moments.iter().filter(|(_, at)| at.is_some()) {
-            let _ = writeln!(text, "{what}  {}", output::moment(*at));
+        for (what, at) in times.iter().filter(|(_, at)| at.is_some()) {
+            let _ = writeln!(text, "{what}  {}", output::timestamp(*at));
         }
         let _ = writeln!(text, "outputs    {}", assignment.storage_uri);
         let result = assignment.result.as_ref();

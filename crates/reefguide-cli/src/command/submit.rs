@@ -1,23 +1,30 @@
 //! `submit`.
 
-use clap::Args;
-use reefguide_client::Client;
-use reefguide_client::job::{JobId, JobType};
-use serde_json::Value;
+use std::cell::Cell;
+use std::time::Duration;
 
-use super::batch::{self, Batch};
-use super::watch::until_ended;
+use clap::Args;
+use reefguide_client::job::{JobId, JobType};
+use reefguide_terminal::{Bar, Position};
+use reefguide_client::{Client, CreatedJob};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::MissedTickBehavior;
+
+use super::watch::print_changes;
+use crate::batch::{self, BatchError, BatchJob};
 use crate::error::CliError;
-use crate::input::text;
+use crate::input::read_text;
 use crate::output::Output;
+use crate::retry::with_retries;
 use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct Submit {
-    /// The job type, such as TEST; a batch may name it in its lines instead.
+    /// The job type, such as TEST; a batch can name it in each line instead.
     #[arg(value_name = "TYPE", required_unless_present = "batch")]
     job_type: Option<String>,
-    /// The payload: a file, `-` for stdin, or JSON itself.
+    /// The payload: a file, `-` for stdin, or JSON.
     #[arg(
         long,
         value_name = "FILE|-|JSON",
@@ -25,10 +32,10 @@ pub(crate) struct Submit {
         conflicts_with = "batch"
     )]
     input: String,
-    /// Submits each line of a file, or of stdin.
+    /// Submits a job for each line of a file, or of stdin.
     #[arg(long, value_name = "FILE|-")]
     batch: Option<String>,
-    /// How many jobs of a batch to submit in a second at most. The API bears some 50 requests of all who use it.
+    /// Submits at most this many jobs of a batch per second. The API handles about 50 requests per second in total.
     #[arg(
         long,
         value_name = "NUMBER",
@@ -37,10 +44,10 @@ pub(crate) struct Submit {
         requires = "batch"
     )]
     rate: f64,
-    /// Leaves out the first jobs of a batch, which were submitted before.
+    /// Skips the first N jobs of a batch, which were submitted before.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "batch")]
     skip: usize,
-    /// Waits for the end of all jobs and tells each change; the exit code is 1 unless all succeeded.
+    /// Waits until all jobs have ended and prints each change; the exit code is 1 unless all succeeded.
     #[arg(long)]
     watch: bool,
 }
@@ -57,17 +64,29 @@ impl Submit {
             }
             (batch, job_type) => {
                 let from = batch.as_deref().unwrap_or("-");
-                let batch = Batch::read(from, job_type.as_ref(), self.skip)?;
+                let jobs = batch::read(from, job_type.as_ref(), self.skip)?;
                 let client = session::client(out).await?;
-                let ids = batch.submit(&client, self.rate, out).await?;
+                let ids = submit_batch(&client, &jobs, self.skip, self.rate, out).await?;
                 (client, ids)
             }
         };
         match self.watch {
-            true => until_ended(&client, ids, out).await,
+            true => print_changes(&client, ids, out).await,
             false => Ok(true),
         }
     }
+}
+
+fn payload(input: &str) -> Result<Value, CliError> {
+    let wrong = |source| CliError::Payload {
+        from: input.to_owned(),
+        source,
+    };
+    let text = match input.trim_start().starts_with(['{', '[']) {
+        true => input.to_owned(),
+        false => read_text(input).map_err(|error| wrong(error.into()))?,
+    };
+    serde_json::from_str(&text).map_err(|error| wrong(error.into()))
 }
 
 async fn submit(
@@ -78,23 +97,81 @@ async fn submit(
 ) -> Result<JobId, CliError> {
     let created = client.create_job(job_type, payload).await?;
     if created.cached && !out.json {
-        // Not on stdout, where a script reads the id.
+        // Not on stdout, where scripts read the id.
         out.note(format_args!("an equal job exists already"));
     }
     let id = created.job_id.clone();
-    out.print_line(&created, |created| created.job_id.to_string())
-        .map_err(CliError::untold(format!("job {id} is submitted")))?;
+    out.print_line(&created, |_| id.to_string())
+        .map_err(CliError::unprinted(format!("job {id} is submitted")))?;
     Ok(id)
 }
 
-fn payload(input: &str) -> Result<Value, CliError> {
-    let wrong = |source| CliError::Payload {
-        from: input.to_owned(),
-        source,
+/// What is printed about a job of a batch.
+#[derive(Serialize)]
+struct Submitted {
+    line: usize,
+    #[serde(flatten)]
+    created: CreatedJob,
+}
+
+/// Submits the jobs of a batch after the first `skip` in order, at most `rate` per second, and prints the id of each.
+async fn submit_batch(
+    client: &Client,
+    jobs: &[BatchJob],
+    skip: usize,
+    rate: f64,
+    out: Output,
+) -> Result<Vec<JobId>, CliError> {
+    let tally = Tally {
+        submitted: Cell::new(skip),
+        of: jobs.len(),
+        out,
     };
-    let text = match input.trim_start().starts_with(['{', '[']) {
-        true => input.to_owned(),
-        false => text(input).map_err(|error| wrong(error.into()))?,
+    let bar = Bar::stderr();
+    let (stdout, stderr) = (bar.above(std::io::stdout), bar.above(std::io::stderr));
+    let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let work = async {
+        let mut ids = Vec::new();
+        for job in &jobs[skip..] {
+            pace.tick().await;
+            let line = job.line;
+            let request = async || client.create_job(&job.job_type, &job.payload).await;
+            let created = with_retries(request, |note| out.note_on(stderr(), note)).await;
+            let created = created.map_err(|source| BatchError::Refused { line, source })?;
+            tally.submitted.set(tally.submitted.get() + 1);
+            let id = created.job_id.clone();
+            let submitted = Submitted { line, created };
+            out.print_line_on(stdout(), &submitted, |_| id.to_string())
+                .map_err(CliError::unprinted(format!(
+                    "job {id} of line {line} is submitted"
+                )))?;
+            ids.push(id);
+        }
+        Ok(ids)
     };
-    serde_json::from_str(&text).map_err(|error| wrong(error.into()))
+    let position = || Position {
+        done: tally.submitted.get() as u64,
+        of: tally.of as u64,
+        message: format!("{} of {} jobs", tally.submitted.get(), tally.of),
+    };
+    bar.counting(position, work).await
+}
+
+/// How many jobs of a batch are submitted. Dropped before all of them are, it prints how to continue.
+struct Tally {
+    submitted: Cell<usize>,
+    of: usize,
+    out: Output,
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let (submitted, of) = (self.submitted.get(), self.of);
+        if submitted < of {
+            self.out.note(format_args!(
+                "{submitted} of {of} jobs are submitted; continue with --skip {submitted}"
+            ));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `watch`: until jobs have ended.
+//! `watch`.
 
 use std::time::Duration;
 
@@ -8,63 +8,48 @@ use reefguide_client::{Client, JobDetails};
 
 use crate::error::CliError;
 use crate::output::{self, Output};
-use crate::patience::patiently;
-use crate::session;
+use crate::watch::{Pauses, watch_jobs};
+use crate::{input, session};
 
-/// Between two looks at all jobs.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Between two questions to the API.
-const PACE: Duration = Duration::from_millis(100);
+const PAUSES: Pauses = Pauses {
+    request: Duration::from_millis(100),
+    round: Duration::from_secs(2),
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// The jobs.
-    #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(i64).range(1..))]
-    ids: Vec<i64>,
+    #[arg(value_name = "ID", required = true, value_parser = input::job_id())]
+    ids: Vec<JobId>,
 }
 
 impl Watch {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let client = session::client(out).await?;
-        let mut ids: Vec<_> = self.ids.into_iter().map(JobId::from).collect();
+        let mut ids = self.ids;
         ids.sort();
         ids.dedup();
-        until_ended(&client, ids, out).await
+        print_changes(&client, ids, out).await
     }
 }
 
-/// Tells each change of these jobs until all have ended; whether all succeeded.
-pub(super) async fn until_ended(
+/// Prints each change of these jobs until all have ended, and returns whether all succeeded.
+pub(super) async fn print_changes(
     client: &Client,
     ids: Vec<JobId>,
     out: Output,
 ) -> Result<bool, CliError> {
-    let mut watched: Vec<(JobId, Option<JobStatus>)> =
-        ids.into_iter().map(|id| (id, None)).collect();
     let mut all_succeeded = true;
-    loop {
-        let mut under_way = Vec::new();
-        for (id, seen) in watched {
-            let job = patiently(async || client.job(&id).await, |note| out.note(note)).await?;
-            let status = job.job.status.clone();
-            if seen.as_ref() != Some(&status) {
-                out.print_line(&job, told)?;
-            }
-            match status.is_final() {
-                true => all_succeeded &= status == JobStatus::Succeeded,
-                false => under_way.push((id, Some(status))),
-            }
-            tokio::time::sleep(PACE).await;
-        }
-        if under_way.is_empty() {
-            return Ok(all_succeeded);
-        }
-        watched = under_way;
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
+    let show = |details: &JobDetails| {
+        let status = &details.job.status;
+        all_succeeded &= !status.is_final() || *status == JobStatus::Succeeded;
+        Ok::<_, CliError>(out.print_line(details, describe)?)
+    };
+    watch_jobs(client, ids, PAUSES, out, show).await?;
+    Ok(all_succeeded)
 }
 
-fn told(details: &JobDetails) -> String {
+fn describe(details: &JobDetails) -> String {
     let JobDetails {
         job, assignments, ..
     } = details;

@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cancelling;
-mod desk;
 mod doctor;
 mod downloading;
 mod exit_codes;
+mod fixture;
 mod input;
 mod listing;
 mod manual;

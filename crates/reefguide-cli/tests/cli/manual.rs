@@ -1,4 +1,4 @@
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 
 const COMMANDS: [&[&str]; 13] = [
     &[],
@@ -17,13 +17,13 @@ const COMMANDS: [&[&str]; 13] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_tells_how_it_is_used() {
-    let desk = Desk::new().await;
+async fn every_command_has_help() {
+    let cli = CliFixture::new().await;
     for command in COMMANDS {
         let name = [&["help"], command].concat().join("_");
-        insta::assert_snapshot!(name, desk.said(&[command, &["--help"]].concat()));
+        insta::assert_snapshot!(name, cli.run(&[command, &["--help"]].concat()));
     }
-    let help = desk.said(&["--help"]);
+    let help = cli.run(&["--help"]);
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.take_while(|line| !line.is_empty()).count();
     assert_eq!(
@@ -35,33 +35,33 @@ async fn every_command_tells_how_it_is_used() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_command_line_ends_with_2() {
-    let desk = Desk::new().await;
-    insta::assert_snapshot!("no_job_id", desk.said(&["watch"]));
+    let cli = CliFixture::new().await;
+    insta::assert_snapshot!("no_job_id", cli.run(&["watch"]));
     insta::assert_snapshot!(
         "rate_without_batch",
-        desk.said(&["submit", "TEST", "--rate", "3"])
+        cli.run(&["submit", "TEST", "--rate", "3"])
     );
     insta::assert_snapshot!(
         "rate_of_zero",
-        desk.said(&["submit", "--batch", "-", "--rate", "0"])
+        cli.run(&["submit", "--batch", "-", "--rate", "0"])
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_command_has_a_page_of_the_manual() {
-    let desk = Desk::new().await;
-    let said = desk.said(&["man", "--to", "man"]);
-    insta::assert_snapshot!("man", format!("{said}\n{:#?}", desk.files("man")));
-    let page = std::fs::read_to_string(desk.path("man/reefguide-submit.1")).unwrap();
+async fn each_command_has_a_man_page() {
+    let cli = CliFixture::new().await;
+    let printed = cli.run(&["man", "--to", "man"]);
+    insta::assert_snapshot!("man", format!("{printed}\n{:#?}", cli.files("man")));
+    let page = std::fs::read_to_string(cli.path("man/reefguide-submit.1")).unwrap();
     assert!(page.contains(".TH reefguide-submit 1"), "{page}");
     assert!(page.contains("\\fB\\-\\-batch\\fR"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shells_complete_commands_and_options() {
-    let desk = Desk::new().await;
+    let cli = CliFixture::new().await;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = desk.said(&["completions", shell]);
+        let script = cli.run(&["completions", shell]);
         assert!(script.starts_with("exit 0\n"), "{shell}: {script}");
         assert!(
             script.contains("download") && script.contains("batch"),
@@ -72,7 +72,7 @@ async fn shells_complete_commands_and_options() {
         COMP_WORDS=(reefguide sub) COMP_CWORD=1
         _reefguide reefguide sub reefguide
         echo \"${COMPREPLY[@]}\"";
-    let reefguide = desk.process(&[]).get_program().to_owned();
+    let reefguide = cli.process(&[]).get_program().to_owned();
     let folder = std::path::Path::new(&reefguide)
         .parent()
         .unwrap()

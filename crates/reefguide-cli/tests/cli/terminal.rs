@@ -1,4 +1,4 @@
-//! What is different on a terminal.
+//! Colours and progress bars, which appear only on a terminal.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,9 +12,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::json;
 
-use crate::desk::Desk;
+use crate::fixture::CliFixture;
 
-/// A terminal, and what was written to it by the time that all others have closed it.
+/// A pseudo-terminal and a thread that reads what is written to it until it is closed.
 struct Terminal {
     inside: File,
     written: JoinHandle<String>,
@@ -36,7 +36,7 @@ impl Terminal {
         tcsetwinsize(&inside, size).unwrap();
         let written = std::thread::spawn(move || {
             let (mut outside, mut written) = (File::from(outside), Vec::new());
-            // Ends with an error once the terminal is closed.
+            // Reading fails once the terminal is closed.
             let _ = outside.read_to_end(&mut written);
             String::from_utf8(written).unwrap()
         });
@@ -46,7 +46,7 @@ impl Terminal {
         }
     }
 
-    /// What a command writes if stdout and stderr are this terminal.
+    /// Runs a command with this terminal as stdout and stderr, and returns what it writes.
     fn shows(self, mut command: std::process::Command) -> String {
         command
             .env("TERM", "xterm-256color")
@@ -54,24 +54,24 @@ impl Terminal {
             .stdout(self.inside.try_clone().unwrap())
             .stderr(self.inside);
         command.status().unwrap();
-        // It has copies of the terminal.
+        // The command holds copies of the terminal.
         drop(command);
         self.written.join().unwrap()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statuses_have_colours_on_a_terminal_unless_they_are_not_wanted() {
-    let desk = Desk::new().await;
-    desk.log_in_as("worker@email.com");
-    desk.done(&[]).await;
+async fn statuses_have_colours_on_a_terminal_without_no_color() {
+    let cli = CliFixture::new().await;
+    cli.log_in_as("worker@email.com");
+    cli.finished_job(&[]).await;
     for args in [["show", "1"], ["watch", "1"], ["jobs", "--all"]] {
-        let shown = Terminal::new(80).shows(desk.process(&args));
+        let shown = Terminal::new(80).shows(cli.process(&args));
         assert!(
             shown.contains("\u{1b}[") && shown.contains("SUCCEEDED"),
             "{shown:?}"
         );
-        let mut plain = desk.process(&args);
+        let mut plain = cli.process(&args);
         plain.env("NO_COLOR", "1");
         let shown = Terminal::new(80).shows(plain);
         assert!(
@@ -82,14 +82,14 @@ async fn statuses_have_colours_on_a_terminal_unless_they_are_not_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_shows_a_bar_that_goes_when_it_is_done() {
-    let desk = Desk::logged_in().await;
-    let job = desk.done(&[("file.bin", vec![7; 400_000])]).await;
+async fn a_download_shows_a_bar_that_is_cleared_when_it_is_done() {
+    let cli = CliFixture::logged_in().await;
+    let job = cli.finished_job(&[("file.bin", vec![7; 400_000])]).await;
     let slow = Fault::slow_pieces(Route::S3Get, Duration::from_millis(300));
-    desk.lab.faults().add(slow);
-    let shown = Terminal::new(100).shows(desk.process(&["download", &job, "--to", "out"]));
+    cli.lab.faults().add(slow);
+    let shown = Terminal::new(100).shows(cli.process(&["download", &job, "--to", "out"]));
     assert!(shown.contains("of 391 KiB"), "{shown:?}");
-    // The bar's line is cleared, and what comes after it is all that stays.
+    // The bar's line is cleared, and only the table after it stays.
     let (bar, stays) = shown.rsplit_once("\u{1b}[2K").unwrap();
     assert!(bar.contains("0 of 1 files"), "{shown:?}");
     assert!(
@@ -101,14 +101,14 @@ async fn a_download_shows_a_bar_that_goes_when_it_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ids_of_a_batch_stay_above_its_bar() {
-    let desk = Desk::logged_in().await;
+    let cli = CliFixture::logged_in().await;
     let lines: Vec<_> = (0..4).map(|id| json!({ "id": id }).to_string()).collect();
-    desk.write("batch.jsonl", &lines.join("\n"));
+    cli.write("batch.jsonl", &lines.join("\n"));
     let submit = ["submit", "TEST", "--batch", "batch.jsonl", "--rate", "4"];
-    let shown = Terminal::new(80).shows(desk.process(&submit));
+    let shown = Terminal::new(80).shows(cli.process(&submit));
     assert!(shown.contains(" of 4 jobs"), "{shown:?}");
     for id in 1..=4 {
-        // At the beginning of a line that was cleared or is new.
+        // At the start of a line that is new or was cleared.
         let line = format!("{id}\r\n");
         let before = shown.split_once(&line).unwrap().0;
         assert!(

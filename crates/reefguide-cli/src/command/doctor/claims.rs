@@ -4,29 +4,31 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_client::{ApiError, Client};
+use reefguide_transport::Chain;
 use reefguide_jobs::job::{JobId, JobStatus, Outcome};
 use reefguide_jobs::ledger::{ClaimRecord, Recovery};
-use reefguide_transport::Chain;
+use reefguide_client::{ApiError, Client};
 
-use super::finding::{Finding, Why, is_over};
+use super::finding::{Finding, Why, is_older};
 use crate::error::CliError;
 use crate::output::Output;
 
-/// What the records say.
+/// What the records show.
 #[derive(Default)]
 pub(super) struct Claims {
+    /// Claims of workers that have gone silent.
     pub(super) silent: Vec<Finding>,
+    /// How many claims are held by live workers.
     pub(super) alive: usize,
     /// The jobs that have a record.
     pub(super) jobs: BTreeSet<JobId>,
-    /// How many records cannot be read, so that it is not known of which jobs they are.
+    /// How many records cannot be read, so that their jobs are unknown.
     pub(super) unreadable: usize,
 }
 
-/// Looks at the records once. By that a worker is taken for dead that has not renewed one for long, by its clock and
-/// this machine's; a repair looks better.
-pub(super) async fn look(
+/// Checks the records once. A worker counts as silent if its last renewal is long ago, which assumes that its clock
+/// and this machine's agree; a repair watches for renewals instead.
+pub(super) async fn check(
     client: &Client,
     recovery: &Recovery,
     dead_after: Option<Duration>,
@@ -44,7 +46,7 @@ pub(super) async fn look(
         };
         claims.jobs.insert(record.job_id.clone());
         let limit = dead_after.unwrap_or_else(|| record.dead_after());
-        match is_over(record.written_at, Timestamp::now(), limit) {
+        match is_older(record.written_at, Timestamp::now(), limit) {
             true => claims.silent.push(silent(client, record).await?),
             false => claims.alive += 1,
         }

@@ -1,6 +1,6 @@
-//! What is stuck, and why.
+//! Stuck jobs, and why they are stuck.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::Cell;
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::output;
 
-/// What a look brought.
+/// The result of a diagnosis.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Diagnosis {
     pub(super) findings: Vec<Finding>,
-    /// How many claims are held by workers that live; `None` if nobody looked.
+    /// How many claims are held by live workers; `None` if the records were not checked.
     pub(super) alive: Option<usize>,
     /// How many jobs the API did not list.
     pub(super) unlisted: u64,
@@ -29,9 +29,9 @@ pub(super) struct Finding {
     pub(super) jobs: Vec<JobId>,
     #[serde(rename = "type")]
     pub(super) job_type: JobType,
-    /// Where they stand by the API; `None` if it does not know them.
+    /// Their status in the API; `None` if it does not know them.
     pub(super) status: Option<JobStatus>,
-    /// Since when nothing has happened.
+    /// When something last happened.
     pub(super) since: Option<Timestamp>,
     #[serde(flatten)]
     pub(super) why: Why,
@@ -56,8 +56,8 @@ impl Finding {
         }
     }
 
-    /// The jobs in few words.
-    fn named(&self) -> String {
+    /// Names the jobs briefly.
+    fn names(&self) -> String {
         match &*self.jobs {
             [] => String::new(),
             [job] => job.to_string(),
@@ -69,80 +69,28 @@ impl Finding {
 #[derive(Debug, Serialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub(super) enum Why {
-    /// The claim's record is not renewed any more.
+    /// The claim's record is not being renewed.
     WorkerSilent {
         worker: String,
         /// The outcome, if one is recorded.
         recorded: Option<JobStatus>,
     },
-    /// The job has ended, and its record is left.
+    /// The job has ended, but its record has not been removed.
     RecordLeft { worker: String },
-    /// The time in which its worker may report it is over.
+    /// Its lease has ended without a result.
     LeaseEnded { worker: String },
-    /// Its worker keeps no record of it.
+    /// It has no record.
     NoRecord { worker: String },
-    /// Nobody can report it.
+    /// It has no open assignment to report a result for.
     NoAssignment,
-    /// What the API says of it cannot be read.
+    /// The API's answer about it cannot be read.
     Unreadable { reason: String },
-    /// Nobody claims it.
+    /// No worker claims it.
     Unclaimed,
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WorkerSilent {
-                worker,
-                recorded: None,
-            } => write!(f, "its worker has fallen silent: {}", Worker(worker)),
-            Self::WorkerSilent {
-                worker,
-                recorded: Some(status),
-            } => write!(
-                f,
-                "its worker has fallen silent and has recorded that it is {status}: {}",
-                Worker(worker)
-            ),
-            Self::RecordLeft { worker } => {
-                write!(f, "it has ended, a record is left of {}", Worker(worker))
-            }
-            Self::LeaseEnded { worker } => {
-                write!(
-                    f,
-                    "its lease has ended without a result of {}",
-                    Worker(worker)
-                )
-            }
-            Self::NoRecord { worker } => write!(
-                f,
-                "it has no record: it is lost, or {} keeps none",
-                Worker(worker)
-            ),
-            Self::NoAssignment => f.write_str("nobody can report it: the API has to time it out"),
-            Self::Unreadable { reason } => {
-                write!(f, "what the API says of it cannot be read: {reason}")
-            }
-            Self::Unclaimed => {
-                f.write_str("no worker has claimed it: none does this type, or all are busy")
-            }
-        }
-    }
-}
-
-struct Worker<'a>(&'a str);
-
-impl fmt::Display for Worker<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            "" => "a worker without a name",
-            name => name,
-        })
-    }
-}
-
 impl Diagnosis {
-    pub(super) fn said(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let mut text = String::new();
         if self.findings.is_empty() {
             text.push_str("nothing is stuck");
@@ -150,24 +98,24 @@ impl Diagnosis {
             let mut table = output::table(&["JOB", "TYPE", "STATUS", "SINCE", "WHY"]);
             for finding in &self.findings {
                 table.add_row([
-                    Cell::new(finding.named()),
+                    Cell::new(finding.names()),
                     Cell::new(&finding.job_type),
                     match &finding.status {
                         Some(status) => output::status_cell(status),
                         None => Cell::new("unknown"),
                     },
-                    Cell::new(output::moment(finding.since)),
-                    Cell::new(&finding.why),
+                    Cell::new(output::timestamp(finding.since)),
+                    Cell::new(finding.why.explain()),
                 ]);
             }
             text.push_str(&table.trim_fmt());
             text.push_str("\nwhat to do:");
             for finding in &self.findings {
-                let _ = write!(text, "\n  job {}: {}", finding.named(), finding.remedy);
+                let _ = write!(text, "\n  job {}: {}", finding.names(), finding.remedy);
             }
         }
         if let Some(alive) = self.alive.filter(|alive| *alive > 0) {
-            let _ = write!(text, "\nclaims held by workers that live: {alive}");
+            let _ = write!(text, "\nclaims held by live workers: {alive}");
         }
         if self.unlisted > 0 {
             let _ = write!(text, "\njobs that the API does not list: {}", self.unlisted);
@@ -177,39 +125,77 @@ impl Diagnosis {
 }
 
 impl Why {
-    /// What a person can do about it.
-    fn remedy(&self) -> &'static str {
-        match self {
-            Self::WorkerSilent { .. } => {
-                "`reefguide doctor --repair` reports what is recorded, or FAILED"
+    /// Explains it in a line.
+    fn explain(&self) -> String {
+        let worker = match self {
+            Self::WorkerSilent { worker, .. }
+            | Self::RecordLeft { worker }
+            | Self::LeaseEnded { worker }
+            | Self::NoRecord { worker }
+                if !worker.is_empty() =>
+            {
+                worker
             }
-            Self::RecordLeft { .. } => "`reefguide doctor --repair` removes the record",
+            _ => "a worker without a name",
+        };
+        match self {
+            Self::WorkerSilent { recorded: None, .. } => {
+                format!("its worker has gone silent: {worker}")
+            }
+            Self::WorkerSilent {
+                recorded: Some(status),
+                ..
+            } => format!("its worker has gone silent after recording {status}: {worker}"),
+            Self::RecordLeft { .. } => format!("it has ended, but the record of {worker} is left"),
             Self::LeaseEnded { .. } => {
-                "see whether that worker still runs, it may be of another program; only if it does not, \
-                 `reefguide doctor --repair --without-record` reports FAILED"
+                format!("its lease has ended without a result from {worker}")
             }
             Self::NoRecord { .. } => {
-                "see whether that worker still runs; if it does not, `reefguide doctor --repair \
-                 --without-record` reports FAILED once the lease has ended"
+                format!("it has no record: it is lost, or {worker} keeps no records")
             }
-            Self::Unreadable { .. } => {
-                "see `reefguide show`, and tell those who run the API; nothing is done to it"
+            Self::NoAssignment => "it has no open assignment: only the API can end it".to_owned(),
+            Self::Unreadable { reason } => {
+                format!("the API's answer about it cannot be read: {reason}")
             }
-            Self::NoAssignment => "wait until the API times it out, or submit it again then",
             Self::Unclaimed => {
-                "start a worker for its type, wait for one that is free, or withdraw it with `reefguide cancel`"
+                "no worker has claimed it: none handles this type, or all are busy".to_owned()
             }
         }
     }
 
-    /// Whether the job's record says all there is to say of it.
+    /// What the user can do about it.
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::WorkerSilent { .. } => {
+                "`reefguide doctor --repair` reports the recorded outcome, or FAILED"
+            }
+            Self::RecordLeft { .. } => "`reefguide doctor --repair` removes the record",
+            Self::LeaseEnded { .. } => {
+                "check whether its worker, which may not keep records, still runs; if it does not, `reefguide doctor \
+                 --repair --without-record` reports FAILED"
+            }
+            Self::NoRecord { .. } => {
+                "check whether its worker still runs; if it does not, `reefguide doctor --repair --without-record` \
+                 reports FAILED once the lease has ended"
+            }
+            Self::Unreadable { .. } => {
+                "look at it with `reefguide show` and report it to the operators of the API; --repair leaves it alone"
+            }
+            Self::NoAssignment => "wait until the API times it out, then submit it again",
+            Self::Unclaimed => {
+                "start a worker for its type, wait for a free one, or cancel it with `reefguide cancel`"
+            }
+        }
+    }
+
+    /// Whether it comes from a record, which a repair resolves.
     pub(super) fn is_recorded(&self) -> bool {
         matches!(self, Self::WorkerSilent { .. } | Self::RecordLeft { .. })
     }
 }
 
-/// Whether something of so long ago is over.
-pub(super) fn is_over(since: Timestamp, now: Timestamp, limit: Duration) -> bool {
+/// Whether `since` is at least `limit` ago.
+pub(super) fn is_older(since: Timestamp, now: Timestamp, limit: Duration) -> bool {
     let age = now.duration_since(since);
     Duration::try_from(age).is_ok_and(|age| age >= limit)
 }

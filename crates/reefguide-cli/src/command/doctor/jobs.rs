@@ -1,46 +1,48 @@
-//! What the API says of jobs that have not ended.
+//! Jobs that have not ended, as the API lists them.
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_client::job::{JobId, JobStatus, JobType};
-use reefguide_client::{ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord};
 use reefguide_transport::Chain;
+use reefguide_client::job::{JobId, JobStatus, JobType};
+use reefguide_client::{
+    ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord,
+};
 
-use super::finding::{Finding, Why, is_over};
+use super::finding::{Finding, Why, is_older};
 use crate::output::Output;
 
-/// Jobs under way, and how many more there are.
+/// Running jobs, and how many more there are.
 pub(super) async fn running(
     client: &Client,
     out: Output,
 ) -> Result<(Vec<JobDetails>, u64), ApiError> {
-    listed(client, JobStatus::InProgress, out).await
+    list(client, JobStatus::InProgress, out).await
 }
 
-async fn listed(
+async fn list(
     client: &Client,
     status: JobStatus,
     out: Output,
 ) -> Result<(Vec<JobDetails>, u64), ApiError> {
     let list = client.jobs(&JobFilter::default().status(status)).await?;
     out.note_unreadable(&list);
-    let named = (list.jobs.len() + list.skipped.len()) as u64;
-    Ok((list.jobs, list.total.saturating_sub(named)))
+    let listed = (list.jobs.len() + list.skipped.len()) as u64;
+    Ok((list.jobs, list.total.saturating_sub(listed)))
 }
 
-/// Jobs that wait, and how many more there are.
+/// Waiting jobs, and how many more there are.
 pub(super) async fn waiting(
     client: &Client,
     out: Output,
 ) -> Result<(Vec<JobRecord>, u64), ApiError> {
-    let (jobs, mut unlisted) = listed(client, JobStatus::Pending, out).await?;
+    let (jobs, mut unlisted) = list(client, JobStatus::Pending, out).await?;
     let jobs = jobs.into_iter().map(|details| details.job);
     let mut jobs: BTreeMap<_, _> = jobs.map(|job| (job.id.clone(), job)).collect();
     if unlisted > 0 {
-        // The list has those that changed last; these are the oldest.
+        // The list has the jobs that changed last, a poll has the oldest.
         for job in client.poll(None).await? {
             if jobs.insert(job.id.clone(), job).is_none() {
                 unlisted = unlisted.saturating_sub(1);
@@ -50,7 +52,7 @@ pub(super) async fn waiting(
     Ok((jobs.into_values().collect(), unlisted))
 }
 
-/// Those of the jobs under way that nobody will report; `recorded` are the jobs that have a record, if that is known.
+/// The running jobs that no worker will report. `recorded` are the jobs that have a record, if that is known.
 pub(super) async fn stuck(
     client: &Client,
     running: Vec<JobDetails>,
@@ -65,9 +67,9 @@ pub(super) async fn stuck(
         let Some(mut why) = reason(&details, recorded.is_some(), now) else {
             continue;
         };
-        // It may have ended since, and its record with it.
+        // It may have ended since it was listed, and its record may have been removed.
         let details = match client.job(&details.job.id).await {
-            // This one alone.
+            // Only this job's answer cannot be read.
             Err(error) if error.is_foreign() => {
                 let reason = Chain(&error).to_string();
                 why = Why::Unreadable { reason };
@@ -96,9 +98,9 @@ pub(super) async fn stuck(
     Ok(found)
 }
 
-/// Why nobody will report a job that is under way and has no record.
+/// Why no worker will report a running job that has no record.
 fn reason(details: &JobDetails, records_known: bool, now: Timestamp) -> Option<Why> {
-    let Some(held) = open(details) else {
+    let Some(held) = open_assignment(details) else {
         return Some(match &details.job.unreadable {
             Some(reason) => Why::Unreadable {
                 reason: reason.clone(),
@@ -107,32 +109,32 @@ fn reason(details: &JobDetails, records_known: bool, now: Timestamp) -> Option<W
         });
     };
     let worker = held.ecs_task_arn.clone();
-    match has_ended(held, now) {
+    match lease_has_ended(held, now) {
         true => Some(Why::LeaseEnded { worker }),
         false => records_known.then_some(Why::NoRecord { worker }),
     }
 }
 
-/// The assignment by which a job is reported: the lowest one without a result.
-pub(super) fn open(details: &JobDetails) -> Option<&AssignmentRecord> {
+/// The assignment that a result is reported for: the lowest one without a result.
+pub(super) fn open_assignment(details: &JobDetails) -> Option<&AssignmentRecord> {
     let open = details.assignments.iter();
     let open = open.filter(|held| held.completed_at.is_none());
     open.min_by_key(|held| held.id.clone())
 }
 
 /// Whether the lease of an assignment has ended.
-pub(super) fn has_ended(held: &AssignmentRecord, now: Timestamp) -> bool {
+pub(super) fn lease_has_ended(held: &AssignmentRecord, now: Timestamp) -> bool {
     held.expires_at.is_some_and(|end| end <= now)
 }
 
-/// The jobs that have waited for so long, by type.
+/// The jobs that have waited for at least `limit`, a finding for each type.
 pub(super) fn waiting_long(
     waiting: Vec<JobRecord>,
     now: Timestamp,
     limit: Duration,
 ) -> Vec<Finding> {
     let mut types = BTreeMap::<JobType, Finding>::new();
-    let is_old = |job: &JobRecord| job.created_at.is_some_and(|at| is_over(at, now, limit));
+    let is_old = |job: &JobRecord| job.created_at.is_some_and(|at| is_older(at, now, limit));
     for job in waiting.into_iter().filter(is_old) {
         let since = job.created_at;
         match types.entry(job.job_type.clone()) {
@@ -149,4 +151,11 @@ pub(super) fn waiting_long(
         }
     }
     types.into_values().collect()
+}
+
+/// The API's time, which decides when a lease ends.
+pub(super) fn api_time(client: &Client) -> Timestamp {
+    let now = Timestamp::now();
+    let ahead = client.clock_ahead().unwrap_or_default();
+    now.checked_sub(ahead).unwrap_or(now)
 }

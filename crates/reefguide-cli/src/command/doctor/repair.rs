@@ -1,52 +1,51 @@
-//! Settling what dead workers have left.
+//! Resolving the claims of dead workers.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reefguide_client::{ApiError, Client};
+use reefguide_transport::Chain;
 use reefguide_jobs::job::{JobId, JobStatus, Outcome};
 use reefguide_jobs::ledger::{ClaimRecord, Recovery, Resolution};
-use reefguide_transport::Chain;
+use reefguide_client::{ApiError, Client};
 use serde::Serialize;
 
 use super::finding::{Diagnosis, Finding, Why};
-use super::jobs::{has_ended, open};
-use super::now;
+use super::jobs::{api_time, lease_has_ended, open_assignment};
 use crate::error::CliError;
 use crate::output::{self, Output};
 
-/// Between two looks at the records.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Between two sweeps of the records.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What a repair did.
+/// What a repair has done.
 #[derive(Default, Serialize)]
 pub(super) struct Repaired {
     /// Claims whose outcome was reported.
     delivered: Vec<ClaimRecord>,
-    /// Claims for which there was nothing to report.
+    /// Claims without anything to report: the job had ended, or the claim was lost.
     obsolete: Vec<ClaimRecord>,
     /// Jobs without a record that were reported as failed because their lease had ended.
     ended: Vec<JobId>,
-    /// What could not be settled, and why.
+    /// Jobs that could not be resolved, and why.
     failed: Vec<(JobId, String)>,
-    /// How many claims are held by workers that live.
+    /// How many claims are held by live workers.
     alive: usize,
-    /// What is stuck still.
+    /// What is still stuck.
     pub(super) left: Diagnosis,
 }
 
-/// Looks until every record is settled or its worker has shown that it lives.
-pub(super) async fn settle(
+/// Sweeps the records until each claim is resolved or its worker has renewed it.
+pub(super) async fn resolve_claims(
     recovery: &mut Recovery,
     repaired: &mut Repaired,
     out: Output,
 ) -> Result<(), CliError> {
-    let mut told = 0;
+    let mut noted = 0;
     loop {
-        let look = recovery.sweep().await?;
+        let sweep = recovery.sweep().await?;
         repaired.failed.clear();
-        for (mut record, settled) in look.dead {
-            match settled {
+        for (mut record, resolution) in sweep.dead {
+            match resolution {
                 Ok(Resolution::Delivered(outcome)) => {
                     record.outcome = Some(outcome);
                     repaired.delivered.push(record);
@@ -58,29 +57,29 @@ pub(super) async fn settle(
                 }
             }
         }
-        repaired.alive = look.alive;
-        if look.undecided == 0 {
+        repaired.alive = sweep.alive;
+        if sweep.undecided == 0 {
             return Ok(());
         }
-        if told != look.undecided {
-            told = look.undecided;
+        if noted != sweep.undecided {
+            noted = sweep.undecided;
             out.note(format_args!(
-                "watching for signs of life, {told} undecided (Ctrl-C leaves them as they are)"
+                "waiting to see whether workers renew their claims, {noted} undecided (Ctrl-C leaves them as they are)"
             ));
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(SWEEP_INTERVAL).await;
     }
 }
 
 /// Reports jobs as failed that have no record and whose lease has ended.
-pub(super) async fn end(client: &Client, repaired: &mut Repaired) {
+pub(super) async fn fail_ended_leases(client: &Client, repaired: &mut Repaired) {
     let (ended, left) = std::mem::take(&mut repaired.left.findings)
         .into_iter()
         .partition(|finding| matches!(finding.why, Why::LeaseEnded { .. }));
     repaired.left.findings = left;
     let ended: Vec<Finding> = ended;
     for id in ended.into_iter().flat_map(|finding| finding.jobs) {
-        match end_one(client, &id).await {
+        match fail(client, &id).await {
             Ok(true) => repaired.ended.push(id),
             Ok(false) => {}
             Err(error) => repaired.failed.push((id, Chain(&error).to_string())),
@@ -88,10 +87,11 @@ pub(super) async fn end(client: &Client, repaired: &mut Repaired) {
     }
 }
 
-/// Whether the job is failed by this; not if its worker was late, and yet first.
-async fn end_one(client: &Client, id: &JobId) -> Result<bool, ApiError> {
+/// Reports a job as failed; `false` if its worker has reported a result in the meantime.
+async fn fail(client: &Client, id: &JobId) -> Result<bool, ApiError> {
     let job = client.job(id).await?;
-    let Some(held) = open(&job).filter(|held| has_ended(held, now(client))) else {
+    let Some(held) = open_assignment(&job).filter(|held| lease_has_ended(held, api_time(client)))
+    else {
         return Ok(false);
     };
     match client.post_result(&held.id, &JobStatus::Failed, None).await {
@@ -106,12 +106,12 @@ impl Repaired {
         self.failed.is_empty() && self.left.findings.is_empty()
     }
 
-    /// Whether anything was done that somebody should know.
+    /// Whether anything was changed.
     pub(super) fn has_changed(&self) -> bool {
         !(self.delivered.is_empty() && self.obsolete.is_empty() && self.ended.is_empty())
     }
 
-    pub(super) fn said(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let mut text = String::new();
         for record in &self.delivered {
             let status = record.outcome.as_ref().map(Outcome::status);
@@ -120,7 +120,7 @@ impl Repaired {
             let _ = writeln!(text, "job {} is now {status}", record.job_id);
         }
         for record in &self.obsolete {
-            let _ = writeln!(text, "job {}: nothing to settle", record.job_id);
+            let _ = writeln!(text, "job {}: nothing to report", record.job_id);
         }
         for job in &self.ended {
             let status = output::status(&JobStatus::Failed);
@@ -130,17 +130,17 @@ impl Repaired {
             );
         }
         for (job, error) in &self.failed {
-            let _ = writeln!(text, "job {job}: not settled: {error}");
+            let _ = writeln!(text, "job {job} is not resolved: {error}");
         }
-        let settled = self.delivered.len() + self.obsolete.len() + self.ended.len();
+        let resolved = self.delivered.len() + self.obsolete.len() + self.ended.len();
         let _ = write!(
             text,
-            "{settled} settled, {} not settled, {} held by workers that live",
+            "{resolved} resolved, {} not resolved, {} held by live workers",
             self.failed.len(),
             self.alive
         );
         if !self.left.findings.is_empty() || self.left.unlisted > 0 {
-            let _ = write!(text, "\nstill stuck:\n{}", self.left.said());
+            let _ = write!(text, "\nstill stuck:\n{}", self.left.describe());
         }
         text
     }

@@ -1,53 +1,51 @@
-//! The jobs on their way, as they move.
+//! The jobs while they wait and run.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use reefguide_cli::{Output, Pauses, watch_jobs};
 use reefguide_worker::job::JobStatus;
-use reefguide_worker::source::reefguide::Client;
-use tokio::time::MissedTickBehavior;
+use reefguide_worker::source::reefguide::{ApiError, Client, JobDetails};
 
 use super::jobs::Job;
+use super::print::say;
 use crate::failure::{Doing, Failure};
 
-/// Between two looks at the jobs. Short enough to see a claim's settle delay.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Short enough to see a job between its claim and its end.
+const PAUSES: Pauses = Pauses {
+    request: Duration::from_millis(10),
+    round: Duration::ZERO,
+};
+/// How often a spinner turns.
+const SPIN: Duration = Duration::from_millis(100);
 
-/// Shows every change of a job's status until all have ended.
-pub(super) async fn until_all_ended(
-    client: &Client,
-    jobs: &mut [Job],
-    view: &mut View,
-) -> Result<(), Failure> {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while jobs.iter().any(|job| !job.status.is_final()) {
-        looks.tick().await;
-        let now = client.my_jobs(None).await.doing("looking at the jobs")?;
-        for (index, job) in jobs.iter_mut().enumerate() {
-            let details = now.jobs.iter().find(|details| details.job.id == job.id);
-            let Some(details) = details else {
-                return Err(Failure::new(format!("job {} is not listed", job.id)));
-            };
-            if details.job.status != job.status {
-                job.update(details);
-                view.show(index, job);
-            }
+/// Shows each change of the jobs' statuses until all have ended.
+pub(super) async fn show_until_ended(client: &Client, jobs: &mut [Job]) -> Result<(), Failure> {
+    let view = View::new(jobs);
+    let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
+    let show = |details: &JobDetails| {
+        let mut jobs = jobs.iter_mut().enumerate();
+        if let Some((index, job)) = jobs.find(|(_, job)| job.id == details.job.id)
+            && job.update(details)
+        {
+            view.show(index, job);
         }
-    }
-    Ok(())
+        Ok::<_, ApiError>(())
+    };
+    watch_jobs(client, ids, PAUSES, Output::default(), show)
+        .await
+        .doing("watching the jobs")
 }
 
-/// A line a job that changes in place on a terminal; elsewhere a line a change.
-#[derive(Debug)]
-pub(super) enum View {
+/// On a terminal a line for each job that changes in place, elsewhere a line for each change.
+enum View {
     Terminal(MultiProgress, Vec<ProgressBar>),
     Lines(Instant),
 }
 
 impl View {
-    pub(super) fn new(jobs: &[Job]) -> Self {
+    fn new(jobs: &[Job]) -> Self {
         if !std::io::stdout().is_terminal() {
             return Self::Lines(Instant::now());
         }
@@ -64,11 +62,11 @@ impl View {
         Self::Terminal(all, bars)
     }
 
-    fn show(&mut self, index: usize, job: &Job) {
+    fn show(&self, index: usize, job: &Job) {
         match self {
             Self::Lines(started) => {
                 let seconds = started.elapsed().as_secs_f64();
-                super::say(format_args!(
+                say(format_args!(
                     "{seconds:5.1} s  {}  {}",
                     name(job),
                     status(job)
@@ -79,10 +77,10 @@ impl View {
                 bar.set_message(status(job));
                 if !job.status.is_final() {
                     bar.set_style(style("{spinner} ", "cyan"));
-                    bar.enable_steady_tick(LOOK_EVERY);
+                    bar.enable_steady_tick(SPIN);
                     return;
                 }
-                let (sign, colour) = match (job.ended_well(), &job.status) {
+                let (sign, colour) = match (job.has_expected_status(), &job.status) {
                     (false, _) => ("✗ ", "red"),
                     (true, JobStatus::Succeeded) => ("✓ ", "green"),
                     (true, _) => ("✓ ", "yellow"),
@@ -95,11 +93,11 @@ impl View {
 }
 
 impl Drop for View {
-    /// Leaves the lines as they are.
+    /// Leaves the lines on the terminal.
     fn drop(&mut self) {
         if let Self::Terminal(all, _) = self {
             all.set_draw_target(ProgressDrawTarget::hidden());
-            super::say("");
+            say("");
         }
     }
 }
@@ -118,7 +116,7 @@ fn name(job: &Job) -> String {
     )
 }
 
-/// The status, and how long it took to get to the final one.
+/// The status, and how long the job ran once it has ended.
 fn status(job: &Job) -> String {
     match job.seconds() {
         Some(seconds) => format!("{:<11} {seconds:5.1} s", job.status),

@@ -1,4 +1,4 @@
-//! Where two JSON Schemas do not mean the same.
+//! Differences in meaning between two JSON Schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,11 +6,12 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Schemas;
+/// Schemas by job type.
+pub(crate) type Schemas = BTreeMap<String, Value>;
 
-/// Keywords that tell people something and accept or refuse nothing.
-const FOR_PEOPLE: [&str; 5] = ["$comment", "$schema", "description", "examples", "title"];
-/// Keywords whose value is a schema for each name.
+/// Keywords that document a schema and do not affect validation.
+const ANNOTATIONS: [&str; 5] = ["$comment", "$schema", "description", "examples", "title"];
+/// Keywords whose value is an object of named schemas.
 const NAMED: [&str; 5] = [
     "$defs",
     "definitions",
@@ -18,22 +19,22 @@ const NAMED: [&str; 5] = [
     "patternProperties",
     "properties",
 ];
-/// Keywords whose value is a list in no order.
+/// Keywords whose value is an unordered list.
 const SETS: [&str; 6] = ["allOf", "anyOf", "enum", "oneOf", "required", "type"];
-/// Keywords whose value is data and no schema.
+/// Keywords whose value is data, not a schema.
 const DATA: [&str; 3] = ["const", "default", "enum"];
 
-/// One place at which schemas differ.
+/// A place where schemas differ.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Difference {
+pub(crate) struct Difference {
     #[serde(rename = "type")]
-    pub(super) job_type: String,
-    /// Where, as a JSON pointer below the job type.
+    pub(crate) job_type: String,
+    /// A JSON pointer below the job type.
     path: String,
-    /// What is expected there, if anything is.
+    /// The expected value, if there is one.
     expected: Option<Value>,
-    /// What the worker has there, if it has anything.
+    /// The worker's value, if there is one.
     given: Option<Value>,
 }
 
@@ -41,26 +42,26 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.path.is_empty() {
             return f.write_str(match self.expected {
-                Some(_) => "is expected, and the worker does not have it",
+                Some(_) => "is expected, but the worker does not have it",
                 None => "is not expected",
             });
         }
         write!(f, "{}: ", self.path)?;
         match (&self.expected, &self.given) {
-            (Some(expected), Some(given)) => write!(f, "{expected} expected, {given} given"),
-            (Some(expected), None) => write!(f, "{expected} expected, nothing given"),
-            (None, Some(given)) => write!(f, "nothing expected, {given} given"),
+            (Some(expected), Some(given)) => write!(f, "expected {expected}, found {given}"),
+            (Some(expected), None) => write!(f, "expected {expected}, found nothing"),
+            (None, Some(given)) => write!(f, "expected nothing, found {given}"),
             (None, None) => Ok(()),
         }
     }
 }
 
-/// Where what is given differs from what is expected.
-pub(super) fn differences(expected: &Schemas, given: &Schemas) -> Vec<Difference> {
+/// Compares the schemas of a worker with the expected ones.
+pub(crate) fn differences(expected: &Schemas, given: &Schemas) -> Vec<Difference> {
     let mut found = Vec::new();
     let job_types: BTreeSet<_> = expected.keys().chain(given.keys()).collect();
     for job_type in job_types {
-        let of = |schemas: &Schemas| schemas.get(job_type).map(handler);
+        let of = |schemas: &Schemas| schemas.get(job_type).map(normalize_handler);
         let (expected, given) = (of(expected), of(given));
         let mut note = |path: &str, expected: Option<&Value>, given: Option<&Value>| {
             found.push(Difference {
@@ -75,10 +76,10 @@ pub(super) fn differences(expected: &Schemas, given: &Schemas) -> Vec<Difference
     found
 }
 
-/// The schemas of a handler: `input` and `output`.
-fn handler(schemas: &Value) -> Value {
+/// Normalizes the schemas of a handler, `input` and `output`.
+fn normalize_handler(schemas: &Value) -> Value {
     match schemas {
-        Value::Object(schemas) => named(schemas),
+        Value::Object(schemas) => normalize_all(schemas),
         other => other.clone(),
     }
 }
@@ -103,42 +104,42 @@ fn compare(
     }
 }
 
-/// A schema with what it means only, in one order.
-fn meaning(schema: &Value) -> Value {
+/// Removes annotations from a schema and sorts its unordered lists.
+fn normalize(schema: &Value) -> Value {
     let Value::Object(schema) = schema else {
         return schema.clone();
     };
-    let mut meant = Map::new();
+    let mut normalized = Map::new();
     for (keyword, value) in schema {
         let name = keyword.as_str();
-        if FOR_PEOPLE.contains(&name) {
+        if ANNOTATIONS.contains(&name) {
             continue;
         }
         let value = match value {
             _ if DATA.contains(&name) => value.clone(),
-            Value::Object(schemas) if NAMED.contains(&name) => named(schemas),
-            Value::Array(items) => items.iter().map(meaning).collect(),
-            value => meaning(value),
+            Value::Object(schemas) if NAMED.contains(&name) => normalize_all(schemas),
+            Value::Array(items) => items.iter().map(normalize).collect(),
+            value => normalize(value),
         };
         let value = match value {
-            Value::Array(items) if SETS.contains(&name) => set(items),
+            Value::Array(items) if SETS.contains(&name) => sort(items),
             value => value,
         };
-        meant.insert(keyword.clone(), value);
+        normalized.insert(keyword.clone(), value);
     }
-    Value::Object(meant)
+    Value::Object(normalized)
 }
 
-fn named(schemas: &Map<String, Value>) -> Value {
+fn normalize_all(schemas: &Map<String, Value>) -> Value {
     let schemas = schemas.iter();
     Value::Object(
         schemas
-            .map(|(name, schema)| (name.clone(), meaning(schema)))
+            .map(|(name, schema)| (name.clone(), normalize(schema)))
             .collect(),
     )
 }
 
-fn set(items: Vec<Value>) -> Value {
+fn sort(items: Vec<Value>) -> Value {
     let items: BTreeMap<_, _> = items
         .into_iter()
         .map(|item| (item.to_string(), item))
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_people_and_the_order_of_sets_mean_nothing() {
+    fn annotations_and_the_order_of_unordered_lists_are_not_compared() {
         let expected = json!({
             "$schema": "a", "title": "A", "type": ["string", "null"], "enum": ["x", "y"],
             "required": ["a", "b"], "anyOf": [{ "type": "null", "description": "d" }, { "$ref": "#" }],
@@ -172,26 +173,26 @@ mod tests {
     }
 
     #[test]
-    fn a_property_called_like_a_keyword_is_a_property() {
+    fn a_property_named_like_a_keyword_is_a_property() {
         let with = |name: &str| json!({ "properties": { name: { "type": "string" } } });
         assert_eq!(
             diff(with("title"), with("description")),
             [
-                r#"/input/properties/description: nothing expected, {"type":"string"} given"#,
-                r#"/input/properties/title: {"type":"string"} expected, nothing given"#,
+                r#"/input/properties/description: expected nothing, found {"type":"string"}"#,
+                r#"/input/properties/title: expected {"type":"string"}, found nothing"#,
             ]
         );
     }
 
     #[test]
-    fn data_is_compared_as_it_is() {
+    fn data_is_compared_exactly() {
         let with = |data: Value| json!({ "default": data.clone(), "const": data });
         let (titled, plain) = (json!({ "title": 1 }), json!({}));
         assert_eq!(diff(with(titled), with(plain)).len(), 2);
         let lists = [json!(["a", "b"]), json!(["b", "a"])];
         let [first, second] = lists.map(|list| json!({ "default": list }));
         assert_eq!(diff(first, second).len(), 1);
-        // A list of schemas in an order of its own.
+        // The order of these schemas matters.
         let tuple =
             |types: [&str; 2]| json!({ "prefixItems": types.map(|name| json!({ "type": name })) });
         assert_eq!(
@@ -201,16 +202,16 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_where_it_is() {
+    fn a_difference_names_its_place() {
         let expected =
             json!({ "properties": { "a/b": { "type": "integer" } }, "required": ["a/b"] });
         let given = json!({ "properties": { "a/b": { "type": "number", "minimum": 0 } } });
         assert_eq!(
             diff(expected, given),
             [
-                "/input/properties/a~1b/minimum: nothing expected, 0 given",
-                r#"/input/properties/a~1b/type: "integer" expected, "number" given"#,
-                r#"/input/required: ["a/b"] expected, nothing given"#,
+                "/input/properties/a~1b/minimum: expected nothing, found 0",
+                r#"/input/properties/a~1b/type: expected "integer", found "number""#,
+                r#"/input/required: expected ["a/b"], found nothing"#,
             ]
         );
     }

@@ -1,24 +1,24 @@
-//! A desk at which somebody types commands, with a lab behind it.
+//! The command with a folder for its session, and a lab to talk to.
 
 use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use reefguide_client::job::{AssignmentId, JobId, JobStatus};
-use reefguide_client::{AssignmentRecord, Client};
 use reefguide_lab::{Lab, LabBuilder};
-use reefguide_storage::{S3Credentials, S3Options, Storage, StorageUri};
+use reefguide_worker::job::{AssignmentId, JobId, JobStatus};
+use reefguide_worker::source::reefguide::{AssignmentRecord, Client};
+use reefguide_worker::storage::{S3Credentials, S3Options, Storage, StorageUri};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) struct Desk {
+pub(crate) struct CliFixture {
     pub(crate) lab: Lab,
-    /// Where the session is kept, and whatever a test puts there.
+    /// The command's current folder and configuration folder.
     pub(crate) folder: TempDir,
 }
 
-impl Desk {
-    /// With nobody logged in.
+impl CliFixture {
+    /// Not logged in.
     pub(crate) async fn new() -> Self {
         Self::with(Lab::builder()).await
     }
@@ -30,11 +30,11 @@ impl Desk {
         }
     }
 
-    /// With a submitter logged in.
+    /// Logged in as a submitter.
     pub(crate) async fn logged_in() -> Self {
-        let desk = Self::new().await;
-        desk.log_in_as("user@email.com");
-        desk
+        let cli = Self::new().await;
+        cli.log_in_as("user@email.com");
+        cli
     }
 
     pub(crate) fn log_in_as(&self, email: &str) {
@@ -44,7 +44,7 @@ impl Desk {
             .success();
     }
 
-    /// The command as a process of its own, which knows nothing of this one's environment.
+    /// The command as a process that inherits nothing from this one's environment.
     pub(crate) fn process(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("reefguide"));
         command
@@ -59,19 +59,19 @@ impl Desk {
         Command::from_std(self.process(args))
     }
 
-    /// Runs a command and returns its exit code and what it said, stderr last.
-    pub(crate) fn said(&self, args: &[&str]) -> String {
-        self.told(&self.reefguide(args).output().unwrap())
+    /// Runs a command and returns its exit code, stdout and stderr.
+    pub(crate) fn run(&self, args: &[&str]) -> String {
+        self.transcript(&self.reefguide(args).output().unwrap())
     }
 
-    /// The same with a line on stdin.
-    pub(crate) fn said_of(&self, args: &[&str], stdin: &str) -> String {
+    /// Runs a command with this text on stdin.
+    pub(crate) fn run_with_stdin(&self, args: &[&str], stdin: &str) -> String {
         let output = self.reefguide(args).write_stdin(stdin).output().unwrap();
-        self.told(&output)
+        self.transcript(&output)
     }
 
-    /// What a command said, but for what is another in each run.
-    pub(crate) fn told(&self, output: &Output) -> String {
+    /// A command's exit code, stdout and stderr, without the addresses and paths that differ from run to run.
+    pub(crate) fn transcript(&self, output: &Output) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         format!("exit {}\n{out}{err}", output.status.code().unwrap())
@@ -93,7 +93,7 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// The names in a folder, at any depth.
+    /// The paths of all files below a folder.
     pub(crate) fn files(&self, folder: &str) -> Vec<String> {
         fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
             for entry in std::fs::read_dir(folder).into_iter().flatten() {
@@ -132,8 +132,8 @@ impl Desk {
         Storage::s3(options).await
     }
 
-    /// A job that a worker has claimed.
-    pub(crate) async fn claimed(&self, client: &Client, payload: Value) -> AssignmentRecord {
+    /// Submits a job and claims it as a worker.
+    pub(crate) async fn claim_job(&self, client: &Client, payload: Value) -> AssignmentRecord {
         let job = self.lab.submit("TEST", payload).unwrap();
         let task = "arn:aws:ecs:task/7";
         client.assign(&JobId::from(job), task, "").await.unwrap()
@@ -143,10 +143,10 @@ impl Desk {
         client.post_result(held, &status, None).await.unwrap();
     }
 
-    /// A job that has succeeded with these files.
-    pub(crate) async fn done(&self, files: &[(&str, Vec<u8>)]) -> String {
+    /// A job that has succeeded with these output files.
+    pub(crate) async fn finished_job(&self, files: &[(&str, Vec<u8>)]) -> String {
         let client = self.worker();
-        let held = self.claimed(&client, json!({ "id": 1 })).await;
+        let held = self.claim_job(&client, json!({ "id": 1 })).await;
         let (storage, folder) = (self.storage().await, &held.storage_uri);
         for (name, content) in files {
             let uri: StorageUri = format!("{folder}/{name}").parse().unwrap();
@@ -157,7 +157,7 @@ impl Desk {
     }
 }
 
-/// Waits for something outside that tells nobody.
+/// Polls a condition until it is true.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
@@ -168,7 +168,7 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     tokio::time::timeout(limit, waiting).await.unwrap();
 }
 
-/// What is another in each run.
+/// Values that differ from run to run.
 pub(crate) const FILTERS: [(&str, &str); 2] = [
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "[time]"),
     (r"/\d{13}", "/[millis]"),

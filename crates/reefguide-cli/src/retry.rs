@@ -1,18 +1,18 @@
-//! Waiting while the API cannot be reached, or asks to be left alone.
+//! Trying again while the API cannot be reached or asks for a pause.
 
 use std::fmt::Arguments;
 use std::time::Duration;
 
-use reefguide_client::ApiError;
 use reefguide_transport::Chain;
 use reefguide_transport::retry::RetryPolicy;
+use reefguide_client::ApiError;
 
 /// About five minutes in all, unless the API asks for more.
-const PATIENCE: RetryPolicy = RetryPolicy::new(Duration::from_secs(2)).tries(20);
+const RETRIES: RetryPolicy = RetryPolicy::new(Duration::from_secs(2)).tries(20);
 
-/// Makes a call until it succeeds, is refused, or has been tried long enough; `note` is told of each wait.
-pub(crate) async fn patiently<T, F: Future<Output = Result<T, ApiError>>>(
-    call: impl FnMut() -> F,
+/// Repeats a request until it succeeds, is refused or runs out of tries, and calls `note` before each wait.
+pub(crate) async fn with_retries<T, F: Future<Output = Result<T, ApiError>>>(
+    request: impl FnMut() -> F,
     note: impl Fn(Arguments<'_>),
 ) -> Result<T, ApiError> {
     let wait = |error: &ApiError, delay: Duration| {
@@ -23,5 +23,5 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, ApiError>>>(
             wait
         })
     };
-    PATIENCE.run(call, wait).await
+    RETRIES.run(request, wait).await
 }

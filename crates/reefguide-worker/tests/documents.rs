@@ -188,7 +188,14 @@ fn logged(text: &str) -> Vec<String> {
 
 #[test]
 fn the_book_has_every_line_that_a_worker_logs() {
-    let texts = sources(&["src"]);
+    let texts = sources(&[
+        "src",
+        "../reefguide-client/src",
+        "../reefguide-jobs/src",
+        "../reefguide-storage/src",
+        "../reefguide-terminal/src",
+        "../reefguide-transport/src",
+    ]);
     let logged: BTreeSet<String> = texts.iter().flat_map(|text| logged(text)).collect();
     let rows = LOGS.lines().filter(|line| line.starts_with("| `"));
     let rows: Vec<&str> = rows.filter(|row| row.matches(" | ").count() == 3).collect();

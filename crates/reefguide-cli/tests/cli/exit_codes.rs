@@ -260,7 +260,7 @@ async fn a_command_that_waits_for_the_api_ends_with_ctrl_c() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_book_and_the_help_have_the_same_exit_codes() {
-    let book = include_str!("../../../../docs/src/submitting.md");
+    let book = include_str!("../../../../docs/src/reference/exit-codes.md");
     let table = book.split_once("| exit code | meaning |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
     let rows: Vec<_> = rows

@@ -40,3 +40,4 @@ mod trace;
 
 pub use chain::Chain;
 pub use http_client::{HttpClientError, NoCertificates};
+pub use service::{App, run};

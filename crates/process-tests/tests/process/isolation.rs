@@ -51,7 +51,7 @@ async fn whatever_ends_its_process_fails_the_job_with_the_reason_and_the_next_jo
     ];
     let mut jobs: Vec<_> = ways.iter().map(|way| submit(&lab, way.clone())).collect();
     jobs.push(lab.submit("BLOCKING_CRASH", json!("SEGV")).unwrap());
-    jobs.push(lab.submit("CLOSURE", json!("abort")).unwrap());
+    jobs.push(lab.submit("CRASH_TOO", json!("abort")).unwrap());
     let well = submit(&lab, json!({ "well": { "number": 1 } }));
     let program = unruly(&lab);
     let mut worker = program.start(&[]);

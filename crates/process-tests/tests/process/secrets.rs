@@ -40,7 +40,7 @@ fn confided(program: Program) -> Program {
 #[tokio::test]
 async fn a_program_sees_nothing_of_the_process_that_has_the_secrets() {
     let script = SNOOP.replace("KEYWORD", SECRET);
-    for job_type in ["PLAIN", "CLOSURE"] {
+    for job_type in ["PLAIN", "CRASH"] {
         let program = confided(Program::bare()).unruly().unprivileged();
         let program = program.file("job.json", &json!({ "script": script }).to_string());
         let args = [
@@ -64,7 +64,7 @@ async fn a_worker_without_privileges_runs_and_measures_itself_and_its_programs_s
     // No other test's worker has this one.
     let secret = format!("{SECRET}-of-a-run");
     let script = SNOOP.replace("KEYWORD", &secret);
-    let jobs = ["PLAIN", "CLOSURE"].map(|job_type| {
+    let jobs = ["PLAIN", "CRASH"].map(|job_type| {
         let does = json!({ "script": script });
         (job_type, lab.submit(job_type, does).unwrap())
     });

@@ -399,7 +399,7 @@ async fn handle(
             outputs: Outputs::new(scratch.outputs()),
             storage: storage.tracked(&TransferProgress::default()),
             inputs: shared.inputs.clone(),
-            extensions: shared.extensions.clone(),
+            extensions: shared.registry.extensions.clone(),
             cancellation: CancellationToken::new(),
             deadline: limit.end.map(|(end, _)| end),
         };

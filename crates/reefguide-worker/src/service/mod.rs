@@ -17,12 +17,15 @@ mod limits;
 pub mod otel;
 mod paths;
 pub mod process_memory;
+mod program;
 mod reporting;
 #[cfg(feature = "sentry")]
 pub mod sentry;
 pub mod signals;
 pub mod stdout;
 pub mod telemetry;
+
+pub use program::{App, run};
 
 use std::time::Duration;
 

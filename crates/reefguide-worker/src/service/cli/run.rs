@@ -8,10 +8,8 @@ use backon::Retryable;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client_builder, listen,
-    scratch_problem, start_logging, storage,
-};
+use super::invocation::{Invocation, client_builder, listen, start_logging, storage};
+use super::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use crate::Chain;
 use crate::handler::{kill_all, reap_orphans};
 use crate::health::{Health, Phase};
@@ -43,7 +41,7 @@ pub(super) struct Run {
     drain: bool,
 }
 
-impl Program {
+impl Invocation {
     pub(super) async fn run(self, run: Run) -> Result<Exit, Problem> {
         let (signals, stop) = (listen()?, CancellationToken::new());
         signals.clean_up_with(kill_all);
@@ -72,7 +70,6 @@ impl Program {
         signals: &Signals,
         stop: CancellationToken,
     ) -> Result<(Worker, impl Sized + use<>), Problem> {
-        let builder = self.builder;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             api_endpoint = config.api_endpoint,
@@ -91,7 +88,7 @@ impl Program {
         let health = Health::new(config.max_concurrent_jobs);
         let metrics = Metrics::new();
         let monitor = monitor(config.port, &health, &metrics)?;
-        let mut builder = builder;
+        let mut builder = Worker::builder();
         if let Some(cache) = config.input_cache() {
             let prepared = cache.prepare().await;
             prepared.map_err(|error| cache_problem(&cache, &error))?;
@@ -114,9 +111,11 @@ impl Program {
             .settle(config.claim_settle)
             .metrics(&metrics)
             .build();
+        let mut handlers = self.handlers;
+        handlers.extensions.supply(client);
+        handlers.extensions.supply(config.clone());
         let worker = builder
-            .extension(client)
-            .extension(config.clone())
+            .handlers(handlers)
             .source(source)
             .storage(storage)
             .job_types(config.job_types.iter().cloned())

@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::{JobContext, JobError};
+use super::deserialize::deserialize_at;
+use super::{Cause, JobContext, JobError};
+use crate::finite;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
 
@@ -185,10 +188,24 @@ pub trait JobHandler: Send + Sync + 'static {
     label = "`{Self}` lacks `Deserialize` or `JsonSchema`, or it borrows",
     note = "add `#[derive(Deserialize, JsonSchema)]` to it and to the types of its fields, or take a `serde_json::Value`"
 )]
-pub trait JobInput: DeserializeOwned + JsonSchema + Send + 'static {}
+// Methods in place of supertraits: of those the compiler would name one, with no word of ours.
+pub trait JobInput: Sized + Send + 'static {
+    #[doc(hidden)]
+    fn from_payload(payload: Value) -> Result<Self, JobError>;
+    #[doc(hidden)]
+    fn schema() -> Schema;
+}
 
 #[diagnostic::do_not_recommend]
-impl<T: DeserializeOwned + JsonSchema + Send + 'static> JobInput for T {}
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> JobInput for T {
+    fn from_payload(payload: Value) -> Result<Self, JobError> {
+        deserialize_at(payload, "payload", "input").map_err(|error| error.because(Cause::Payload))
+    }
+
+    fn schema() -> Schema {
+        schema_for!(T)
+    }
+}
 
 /// What a handler can return: everything that implements [`Serialize`] and [`JsonSchema`].
 ///
@@ -214,7 +231,22 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> JobInput for T {}
     note = "add `#[derive(Serialize, JsonSchema)]` to it and to the types of its fields, or return `()` or a \
             `serde_json::Value`"
 )]
-pub trait JobOutput: Serialize + JsonSchema + Send + 'static {}
+pub trait JobOutput: Sized + Send + 'static {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Value, JobError>;
+    #[doc(hidden)]
+    fn schema() -> Schema;
+}
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + JsonSchema + Send + 'static> JobOutput for T {}
+impl<T: Serialize + JsonSchema + Send + 'static> JobOutput for T {
+    fn into_result(self) -> Result<Value, JobError> {
+        finite::check(&self).map_err(|error| JobError::permanent(format!("result {error}")))?;
+        serde_json::to_value(&self)
+            .map_err(|error| JobError::permanent(error).context("result is not JSON"))
+    }
+
+    fn schema() -> Schema {
+        schema_for!(T)
+    }
+}

@@ -13,6 +13,7 @@
 
 mod blocking;
 mod context;
+mod deserialize;
 mod error;
 mod isolation;
 mod job_handler;

@@ -7,17 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::{Schema, schema_for};
+use schemars::Schema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::blocking::Blocking;
 use super::{
-    BlockingJobHandler, Cause, Extensions, JobContext, JobError, JobHandler, JobInput, JobOutput,
-    Launcher,
+    BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, JobInput, JobOutput, Launcher,
 };
-use crate::finite;
 use crate::job::JobType;
 use crate::retry::RetryPolicy;
 
@@ -124,15 +121,13 @@ impl Registry {
         let run = move |payload, ctx| -> Running {
             let handler = handler.clone();
             Box::pin(async move {
-                let input = fitting(payload, "payload", "input")
-                    .map_err(|error| error.because(Cause::Payload))?;
-                let output = handler(input, ctx).await?;
-                result(&output)
+                let input = I::from_payload(payload)?;
+                handler(input, ctx).await?.into_result()
             })
         };
         let schema = HandlerSchema {
-            input: schema_for!(I),
-            output: schema_for!(O),
+            input: I::schema(),
+            output: O::schema(),
         };
         let entry = Handler {
             schema,
@@ -212,29 +207,4 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.handlers.keys()).finish()
     }
-}
-
-/// What a handler returned, as JSON.
-fn result<O: Serialize>(output: &O) -> Result<Value, JobError> {
-    finite::check(output).map_err(|error| JobError::permanent(format!("result {error}")))?;
-    serde_json::to_value(output)
-        .map_err(|error| JobError::permanent(error).context("result is not JSON"))
-}
-
-/// A value as a handler's input or output; the error says where it does not fit.
-pub(super) fn fitting<T: DeserializeOwned>(
-    value: Value,
-    what: &str,
-    handlers: &str,
-) -> Result<T, JobError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." {
-            what.into()
-        } else {
-            format!("{what} at `{path}`")
-        };
-        JobError::permanent(error.into_inner())
-            .context(format!("{place} does not fit the handler's {handlers}"))
-    })
 }

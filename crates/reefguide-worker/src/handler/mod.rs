@@ -13,20 +13,21 @@
 
 mod blocking;
 mod context;
-mod deserialize;
 mod error;
 mod isolation;
 mod job_handler;
 mod process;
 mod program;
 mod registry;
+mod values;
 
 pub use blocking::{BlockingContext, BlockingJobHandler, BlockingOutputs};
 pub use context::{Extensions, JobContext};
 pub use error::JobError;
-pub use job_handler::{JobHandler, JobInput, JobOutput};
+pub use job_handler::JobHandler;
 pub use program::{Program, WithheldVariables};
 pub use registry::{HandlerSchema, Registry};
+pub use values::{JobInput, JobOutput};
 
 pub(crate) use context::ContextParts;
 pub(crate) use error::Cause;

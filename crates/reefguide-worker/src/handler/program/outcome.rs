@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::Program;
 use crate::finite::not_json;
 use crate::handler::JobError;
-use crate::handler::deserialize::deserialize_at;
 use crate::handler::process::{Tail, ended_by};
+use crate::handler::values::deserialize_at;
 use crate::text;
 
 /// The largest result that is read.

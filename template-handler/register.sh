@@ -14,15 +14,15 @@ for file in "src/handlers/$module.rs" "payloads/$job_type.json" "programs/$modul
     [ ! -e "$folder/$file" ] || refuse "$file exists: choose another job type, or edit that file"
 done
 
-# The module is declared beside the others; the handler is appended to what `register` returns.
+# The module is declared beside the others; the handler is appended to what `registry` returns.
 list=$(awk -v module="$module" -v type="$type" -v method="$method" '
-    { if (/fn register\(/) inside = 1 }
+    { if (/fn registry\(/) inside = 1 }
     inside && /^}/ { print "        ." method "(" module "::" type ")"; inside = 0; registered = 1 }
     { print }
     /^mod [a-z0-9_]+;/ && !declared { print "mod " module ";"; declared = 1 }
     END { exit !(declared && registered) }
 ' mod.rs) ||
-    refuse "src/handlers/mod.rs has no \`mod …;\` or no \`fn register(…)\`: add the handler by hand"
+    refuse "src/handlers/mod.rs has no \`mod …;\` or no \`fn registry(…)\`: add the handler by hand"
 if command -v rustfmt >/dev/null; then
     list=$(echo "$list" | rustfmt --edition 2024) || refuse "src/handlers/mod.rs cannot be formatted: mend it first"
 fi

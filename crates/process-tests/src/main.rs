@@ -17,7 +17,6 @@ struct Output {}
 /// Writes the number to a file, or panics if it is 13.
 struct Test;
 
-#[async_trait]
 impl JobHandler for Test {
     const JOB_TYPE: &'static str = "TEST";
     type Input = Input;
@@ -49,7 +48,6 @@ struct CopyOutput {
 /// Reads an object from storage into an output.
 struct Copy;
 
-#[async_trait]
 impl JobHandler for Copy {
     const JOB_TYPE: &'static str = "COPY";
     type Input = CopyInput;
@@ -69,10 +67,7 @@ impl JobHandler for Copy {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Worker::builder()
-        .handler(Test)
-        .handler(Copy)
+    reefguide_worker::run(Registry::new().handler(Test).handler(Copy))
         .version(env!("CARGO_PKG_VERSION"))
-        .main()
         .await
 }

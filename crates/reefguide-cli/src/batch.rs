@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use reefguide_transport::Chain;
 use reefguide_client::job::JobType;
 use reefguide_client::{ApiError, Client};
+use reefguide_transport::Chain;
 use serde::Deserialize;
 use serde_json::Value;
 

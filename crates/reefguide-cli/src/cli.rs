@@ -7,10 +7,10 @@ use std::time::Duration;
 use anstream::AutoStream;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use reefguide_transport::Chain;
 use reefguide_terminal::Exit;
-use reefguide_terminal::{Signal, signals};
 use reefguide_terminal::stdout::written;
+use reefguide_terminal::{Signal, signals};
+use reefguide_transport::Chain;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 

@@ -2,11 +2,11 @@
 
 use std::io;
 
-use reefguide_jobs::ledger::RecordError;
-use reefguide_terminal::stdout::StdoutError;
 use reefguide_client::ApiError;
 use reefguide_client::PresignedError;
+use reefguide_jobs::ledger::RecordError;
 use reefguide_storage::StorageError;
+use reefguide_terminal::stdout::StdoutError;
 use reefguide_transport::atomic_file::FileSystemError;
 
 use crate::address::BadAddress;

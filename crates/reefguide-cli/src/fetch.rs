@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reefguide_client::job::JobId;
-use reefguide_terminal::Bar;
 use reefguide_client::{ApiError, Client};
 use reefguide_client::{DownloadedFile, PresignedDownloads, PresignedError, VerifiedBy};
+use reefguide_terminal::Bar;
 use reefguide_transport::{ObjectPath, PathError, TransferProgress};
 use serde::Serialize;
 

@@ -9,8 +9,8 @@ use clap::builder::styling::AnsiColor;
 use comfy_table::{Cell, Color, Table, presets};
 use jiff::Timestamp;
 use reefguide_client::job::JobStatus;
-use reefguide_terminal::stdout::{StdoutError, answer, answer_on};
 use reefguide_client::{JobDetails, JobList};
+use reefguide_terminal::stdout::{StdoutError, answer, answer_on};
 use serde::Serialize;
 use serde_json::json;
 

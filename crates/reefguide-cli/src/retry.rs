@@ -3,9 +3,9 @@
 use std::fmt::Arguments;
 use std::time::Duration;
 
+use reefguide_client::ApiError;
 use reefguide_transport::Chain;
 use reefguide_transport::retry::RetryPolicy;
-use reefguide_client::ApiError;
 
 /// About five minutes in all, unless the API asks for more.
 const RETRIES: RetryPolicy = RetryPolicy::new(Duration::from_secs(2)).tries(20);

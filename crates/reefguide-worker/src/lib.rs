@@ -25,6 +25,7 @@ pub mod runtime;
 mod scratch;
 pub mod testing;
 
+pub use app::{App, run};
 pub use reefguide_jobs::{job, ledger, source};
 pub use reefguide_storage as storage;
 pub use reefguide_transport::{Chain, address, retry, text};

@@ -37,15 +37,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::{
-    BlockingJobHandler, ContextParts, Extensions, JobContext, JobError, JobHandler, Registry,
+    BlockingJobHandler, ContextParts, JobContext, JobError, JobHandler, JobInput, JobOutput,
+    Registry,
 };
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
 use crate::ledger::{Limit, Reached};
@@ -58,7 +57,6 @@ use crate::storage::{Outputs, Storage, StorageUri};
 #[must_use]
 pub struct Harness {
     registry: Registry,
-    extensions: Extensions,
     objects: Vec<(String, Bytes)>,
     time_limit: Option<Duration>,
     cancellation: CancellationToken,
@@ -72,21 +70,21 @@ pub struct Finished {
 }
 
 impl Harness {
-    /// For a handler.
-    pub fn new<H: JobHandler>(handler: H) -> Self {
+    /// For a handler; see [`Registry::handler`].
+    pub fn handler<H: JobHandler>(handler: H) -> Self {
         Self::of(Registry::new().handler(handler))
     }
 
-    /// For a handler that computes.
+    /// For a handler that computes; see [`Registry::blocking`].
     pub fn blocking<H: BlockingJobHandler>(handler: H) -> Self {
-        Self::of(Registry::new().blocking_handler(handler))
+        Self::of(Registry::new().blocking(handler))
     }
 
-    /// For a closure.
+    /// For a closure; see [`Registry::handler_fn`].
     pub fn handler_fn<I, O, F, Fut>(job_type: impl Into<JobType>, handler: F) -> Self
     where
-        I: DeserializeOwned + JsonSchema + Send + 'static,
-        O: Serialize + JsonSchema + Send + 'static,
+        I: JobInput,
+        O: JobOutput,
         F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, JobError>> + Send + 'static,
     {
@@ -96,7 +94,6 @@ impl Harness {
     fn of(registry: Registry) -> Self {
         Self {
             registry,
-            extensions: Extensions::default(),
             objects: Vec::new(),
             time_limit: None,
             cancellation: CancellationToken::new(),
@@ -105,7 +102,7 @@ impl Harness {
 
     /// Gives the handler a value, as [`JobContext::extension`] returns it.
     pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.extensions.insert(value);
+        self.registry = self.registry.extension(value);
         self
     }
 
@@ -164,7 +161,7 @@ impl Harness {
             outputs: Outputs::new(paths.outputs()),
             storage,
             inputs: None,
-            extensions: self.extensions.clone(),
+            extensions: self.registry.extensions.clone(),
             cancellation: CancellationToken::new(),
             deadline,
         };

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use reefguide_lab::Lab;
-use reefguide_worker::app::config::{Config, WhenUnset};
 use reefguide_worker::app::Exit;
 use reefguide_worker::app::Signal;
+use reefguide_worker::app::config::{Config, WhenUnset};
 
 const README: &str = include_str!("../../../README.md");
 const CRATE_README: &str = include_str!("../README.md");

@@ -8,8 +8,7 @@ use reefguide_worker::prelude::*;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    handlers::register(Worker::builder())
+    reefguide_worker::run(handlers::registry())
         .version(env!("CARGO_PKG_VERSION"))
-        .main()
         .await
 }

@@ -27,11 +27,11 @@ fn a_list_that_its_author_has_changed_is_added_to() {
         "src/handlers/mod.rs",
         "//! Handlers.\n\n\
          /// Depths.\nmod mean_depth;\nmod model;\n\n\
-         use reefguide_worker::runtime::WorkerBuilder;\n\n\
-         /// Adds every handler to a worker.\n\
-         pub fn register(worker: WorkerBuilder) -> WorkerBuilder {\n    \
+         use reefguide_worker::prelude::*;\n\n\
+         /// Every handler of this worker.\n\
+         pub fn registry() -> Registry {\n    \
              let model = model::load();\n    \
-             worker.extension(model).handler(mean_depth::MeanDepth {\n        \
+             Registry::new().extension(model).handler(mean_depth::MeanDepth {\n        \
                  model: 1,\n    \
              })\n\
          }\n\n\
@@ -59,12 +59,12 @@ fn a_handler_that_cannot_be_added_leaves_the_worker_as_it_was() {
         let (reason, _) = reason.split_once(" (line ").unwrap_or((reason, ""));
         reason.replace(worker.path.to_str().unwrap(), "[worker]")
     };
-    insta::assert_snapshot!(refused("MEAN_DEPTH"), @"System command `sh register.sh '[worker]' MEAN_DEPTH mean_depth MeanDepth blocking_handler cpu` failed to execute: src/handlers/mean_depth.rs exists: choose another job type, or edit that file");
+    insta::assert_snapshot!(refused("MEAN_DEPTH"), @"System command `sh register.sh '[worker]' MEAN_DEPTH mean_depth MeanDepth blocking cpu` failed to execute: src/handlers/mean_depth.rs exists: choose another job type, or edit that file");
     insta::assert_snapshot!(refused("mean_depth"), @"job_type is `mean_depth`: write it as the API does, in SCREAMING_SNAKE_CASE with A-Z, 0-9 and single `_` between, such as MEAN_DEPTH");
     worker.write("src/handlers/mod.rs", "mod mean_depth;\n");
-    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking_handler cpu` failed to execute: src/handlers/mod.rs has no `mod …;` or no `fn register(…)`: add the handler by hand");
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking cpu` failed to execute: src/handlers/mod.rs has no `mod …;` or no `fn registry(…)`: add the handler by hand");
     std::fs::remove_file(worker.path.join("src/handlers/mod.rs")).unwrap();
-    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking_handler cpu` failed to execute: [worker] is no worker, as it has no src/handlers/mod.rs: run cargo generate in the worker's folder");
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking cpu` failed to execute: [worker] is no worker, as it has no src/handlers/mod.rs: run cargo generate in the worker's folder");
 }
 
 #[test]

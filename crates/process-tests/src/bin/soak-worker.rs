@@ -6,5 +6,5 @@ use reefguide_worker::prelude::*;
 #[tokio::main]
 async fn main() -> ExitCode {
     let work = |work: Work, ctx: JobContext| async move { work.run(&ctx).await };
-    Worker::builder().handler_fn(WORK, work).main().await
+    reefguide_worker::run(Registry::new().handler_fn(WORK, work)).await
 }

@@ -39,7 +39,7 @@ async fn however_its_process_ends_the_job_fails_with_the_reason_and_the_next_job
     ];
     let mut jobs: Vec<_> = ways.iter().map(|way| submit(&lab, way.clone())).collect();
     jobs.push(lab.submit("BLOCKING_CRASH", json!("SEGV")).unwrap());
-    jobs.push(lab.submit("CLOSURE", json!("abort")).unwrap());
+    jobs.push(lab.submit("CRASH_TOO", json!("abort")).unwrap());
     let well = submit(&lab, json!({ "well": { "number": 1 } }));
     let program = unruly(&lab);
     let mut worker = program.start(&[]);

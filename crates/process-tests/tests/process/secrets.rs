@@ -40,7 +40,7 @@ fn with_secrets(program: Program) -> Program {
 #[tokio::test]
 async fn a_program_sees_nothing_of_the_process_that_has_the_secrets() {
     let script = SNOOP.replace("KEYWORD", SECRET);
-    for job_type in ["PLAIN", "CLOSURE"] {
+    for job_type in ["PLAIN", "CRASH"] {
         let program = with_secrets(Program::bare()).unruly().unprivileged();
         let program = program.file("job.json", &json!({ "script": script }).to_string());
         let line = format!("handle {job_type} --input job.json --output-dir out");
@@ -57,7 +57,7 @@ async fn an_unprivileged_worker_runs_and_measures_itself_and_its_programs_see_no
     // No other test's worker has this one.
     let secret = format!("{SECRET}-of-a-run");
     let script = SNOOP.replace("KEYWORD", &secret);
-    let jobs = ["PLAIN", "CLOSURE"].map(|job_type| {
+    let jobs = ["PLAIN", "CRASH"].map(|job_type| {
         let does = json!({ "script": script });
         (job_type, lab.submit(job_type, does).unwrap())
     });

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use clap::Args;
-use reefguide_client::job::JobId;
 use reefguide_client::JobDetails;
+use reefguide_client::job::JobId;
 
 use crate::error::CliError;
 use crate::output::{self, Output};

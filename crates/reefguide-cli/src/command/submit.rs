@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use reefguide_client::job::{JobId, JobType};
-use reefguide_terminal::{Bar, Position};
 use reefguide_client::{Client, CreatedJob};
+use reefguide_terminal::{Bar, Position};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::MissedTickBehavior;

@@ -15,11 +15,13 @@ mod limits;
 pub mod otel;
 mod paths;
 pub mod process_memory;
+mod program;
 mod reporting;
 #[cfg(feature = "sentry")]
 pub mod sentry;
 pub mod telemetry;
 
+pub use program::{App, run};
 pub use reefguide_terminal::{Bar, Exit, Signal, signals, stdout};
 
 use std::time::Duration;

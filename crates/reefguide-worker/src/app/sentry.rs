@@ -49,6 +49,20 @@ impl SentryOptions {
             environment: "production".into(),
         }
     }
+
+    /// Sets [`release`](Self::release).
+    #[must_use]
+    pub fn with_release(mut self, release: impl Into<String>) -> Self {
+        self.release = Some(release.into());
+        self
+    }
+
+    /// Sets [`environment`](Self::environment).
+    #[must_use]
+    pub fn with_environment(mut self, environment: impl Into<String>) -> Self {
+        self.environment = environment.into();
+        self
+    }
 }
 
 /// Why nothing can be reported.

@@ -113,12 +113,11 @@ impl JobContext {
         self.parts.storage.progress()
     }
 
-    /// Something the worker was given for its handlers
-    /// ([`WorkerBuilder::extension`](crate::runtime::WorkerBuilder::extension)), by its type. A worker
-    /// started by [`main`](crate::runtime::WorkerBuilder::main) has the API's
+    /// Something the worker was given for its handlers ([`Registry::extension`](super::Registry::extension)), by its
+    /// type. A worker started by [`run`](crate::run) has the API's
     /// [`Client`](crate::source::reefguide::Client) and the
-    /// [`Config`](crate::app::config::Config) there; its command `handle` has the client only if the
-    /// API is configured.
+    /// [`Config`](crate::app::config::Config) there, unless it was given others; its command `handle` has the
+    /// client only if the API is configured.
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.parts.extensions.get()
     }
@@ -209,6 +208,18 @@ impl Extensions {
         self.by_type.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
+    /// Adds a value, unless there is one of the same type.
+    pub(crate) fn supply<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.by_type
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Arc::new(value));
+    }
+
+    /// Adds the values of others, in place of those of the same types.
+    pub(crate) fn merge(&mut self, others: Self) {
+        self.by_type.extend(others.by_type);
+    }
+
     /// The value of a type.
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.by_type
@@ -222,5 +233,20 @@ impl Extensions {
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Extensions({})", self.by_type.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_author_has_given_is_not_replaced_by_what_the_worker_supplies() {
+        let mut extensions = Extensions::default();
+        extensions.insert(1_u8);
+        extensions.supply(2_u8);
+        extensions.supply("the worker's");
+        assert_eq!(extensions.get::<u8>().as_deref(), Some(&1));
+        assert_eq!(extensions.get::<&str>().as_deref(), Some(&"the worker's"));
     }
 }

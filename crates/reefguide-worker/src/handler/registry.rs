@@ -1,37 +1,49 @@
 //! Which handler does which job type.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::Schema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{BlockingJobHandler, Cause, JobContext, JobError, JobHandler, Launcher};
-use crate::finite;
+use super::blocking::Blocking;
+use super::{
+    BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, JobInput, JobOutput, Launcher,
+};
 use crate::job::JobType;
+use crate::retry::RetryPolicy;
 
 type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
 
-/// Handlers by job type.
+/// Handlers by job type, and what they share.
 #[derive(Clone, Default)]
 pub struct Registry {
     handlers: BTreeMap<JobType, Handler>,
     /// Types that were registered more than once.
     pub(crate) duplicates: Vec<JobType>,
-    /// Types whose handlers run in a process of their own, wherever there is a launcher.
-    pub(crate) isolated: BTreeSet<JobType>,
+    pub(crate) extensions: Extensions,
+    /// Without one, no handler runs in its own process.
     pub(crate) launcher: Option<Launcher>,
 }
 
 #[derive(Clone)]
 struct Handler {
     schema: HandlerSchema,
+    facts: Facts,
     run: Arc<dyn Fn(Value, JobContext) -> Running + Send + Sync>,
+}
+
+/// What a handler says of itself.
+#[derive(Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) isolated: bool,
 }
 
 /// JSON Schemas of what a handler takes and gives.
@@ -53,8 +65,13 @@ impl Registry {
     /// Adds a handler.
     #[must_use]
     pub fn handler<H: JobHandler>(self, handler: H) -> Self {
-        let handler = Arc::new(handler);
-        self.handler_fn(H::JOB_TYPE, move |input, ctx| {
+        let (job_type, handler) = (handler.job_type(), Arc::new(handler));
+        let facts = Facts {
+            retry: handler.retry(),
+            time_limit: handler.time_limit(),
+            isolated: handler.isolated(),
+        };
+        self.add(job_type, facts, move |input, ctx| {
             let handler = handler.clone();
             async move { handler.handle(input, &ctx).await }
         })
@@ -62,18 +79,11 @@ impl Registry {
 
     /// Adds a handler that computes.
     #[must_use]
-    pub fn blocking_handler<H: BlockingJobHandler>(self, handler: H) -> Self {
-        let handler = Arc::new(handler);
-        self.handler_fn(H::JOB_TYPE, move |input, ctx: JobContext| {
-            let handler = handler.clone();
-            async move {
-                let inner = ctx.clone();
-                ctx.blocking(move || handler.handle(input, &inner)).await
-            }
-        })
+    pub fn blocking<H: BlockingJobHandler>(self, handler: H) -> Self {
+        self.handler(Blocking(Arc::new(handler)))
     }
 
-    /// Adds a closure as a handler.
+    /// Adds a closure as a handler, with the default of every [fact](JobHandler#facts-of-a-handler).
     ///
     /// ```
     /// use reefguide_worker::prelude::*;
@@ -90,35 +100,64 @@ impl Registry {
     /// assert!(registry.handles(&"TEST".into()));
     /// ```
     #[must_use]
-    pub fn handler_fn<I, O, F, Fut>(mut self, job_type: impl Into<JobType>, handler: F) -> Self
+    pub fn handler_fn<I, O, F, Fut>(self, job_type: impl Into<JobType>, handler: F) -> Self
     where
-        I: DeserializeOwned + JsonSchema + Send + 'static,
-        O: Serialize + JsonSchema + Send + 'static,
+        I: JobInput,
+        O: JobOutput,
         F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, JobError>> + Send + 'static,
     {
-        let job_type = job_type.into();
+        self.add(job_type.into(), Facts::default(), handler)
+    }
+
+    fn add<I, O, F, Fut>(mut self, job_type: JobType, facts: Facts, handler: F) -> Self
+    where
+        I: JobInput,
+        O: JobOutput,
+        F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, JobError>> + Send + 'static,
+    {
         let handler = Arc::new(handler);
         let run = move |payload, ctx| -> Running {
             let handler = handler.clone();
             Box::pin(async move {
-                let input = fitting(payload, "payload", "input")
-                    .map_err(|error| error.because(Cause::Payload))?;
-                let output = handler(input, ctx).await?;
-                result(&output)
+                let input = I::from_payload(payload)?;
+                handler(input, ctx).await?.into_result()
             })
         };
         let schema = HandlerSchema {
-            input: schema_for!(I),
-            output: schema_for!(O),
+            input: I::schema(),
+            output: O::schema(),
         };
         let entry = Handler {
             schema,
+            facts,
             run: Arc::new(run),
         };
         if self.handlers.insert(job_type.clone(), entry).is_some() {
             self.duplicates.push(job_type);
         }
+        self
+    }
+
+    /// Gives all handlers a value, see [`JobContext::extension`].
+    #[must_use]
+    pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// Adds the handlers of another registry and what they share.
+    #[must_use]
+    pub(crate) fn merge(mut self, other: Self) -> Self {
+        for (job_type, handler) in other.handlers {
+            if self.handlers.insert(job_type.clone(), handler).is_some() {
+                self.duplicates.push(job_type);
+            }
+        }
+        self.duplicates.extend(other.duplicates);
+        self.extensions.merge(other.extensions);
+        self.launcher = other.launcher.or(self.launcher);
         self
     }
 
@@ -132,6 +171,13 @@ impl Registry {
         self.handlers.contains_key(job_type)
     }
 
+    /// What each handler says of itself.
+    pub(crate) fn facts(&self) -> impl Iterator<Item = (&JobType, &Facts)> {
+        self.handlers
+            .iter()
+            .map(|(job_type, handler)| (job_type, &handler.facts))
+    }
+
     /// The schemas of all handlers.
     pub fn schemas(&self) -> BTreeMap<&JobType, &HandlerSchema> {
         self.handlers
@@ -143,14 +189,13 @@ impl Registry {
     /// Runs the handler of a context's job on its payload.
     pub(crate) fn run(&self, ctx: JobContext) -> Running {
         let job = ctx.job();
-        if self.isolated.contains(&job.job_type)
-            && let Some(launcher) = self.launcher.clone()
-        {
-            return Box::pin(async move { launcher.run(&ctx).await });
-        }
-        match self.handlers.get(&job.job_type) {
-            Some(handler) => (handler.run)(job.payload.clone(), ctx),
-            None => {
+        match (self.handlers.get(&job.job_type), &self.launcher) {
+            (Some(handler), Some(launcher)) if handler.facts.isolated => {
+                let launcher = launcher.clone();
+                Box::pin(async move { launcher.run(&ctx).await })
+            }
+            (Some(handler), _) => (handler.run)(job.payload.clone(), ctx),
+            (None, _) => {
                 let error = format!("no handler for job type {}", job.job_type);
                 Box::pin(std::future::ready(Err(JobError::permanent(error))))
             }
@@ -162,29 +207,4 @@ impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.handlers.keys()).finish()
     }
-}
-
-/// What a handler returned, as JSON.
-fn result<O: Serialize>(output: &O) -> Result<Value, JobError> {
-    finite::check(output).map_err(|error| JobError::permanent(format!("result {error}")))?;
-    serde_json::to_value(output)
-        .map_err(|error| JobError::permanent(error).context("result is not JSON"))
-}
-
-/// A value as a handler's input or output; the error says where it does not fit.
-pub(super) fn fitting<T: DeserializeOwned>(
-    value: Value,
-    what: &str,
-    handlers: &str,
-) -> Result<T, JobError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let place = if path == "." {
-            what.into()
-        } else {
-            format!("{what} at `{path}`")
-        };
-        JobError::permanent(error.into_inner())
-            .context(format!("{place} does not fit the handler's {handlers}"))
-    })
 }

@@ -421,7 +421,7 @@ async fn handle(
             outputs: Outputs::new(scratch.outputs()),
             storage: storage.with_progress(&TransferProgress::default()),
             inputs: shared.inputs.clone(),
-            extensions: shared.extensions.clone(),
+            extensions: shared.registry.extensions.clone(),
             cancellation: CancellationToken::new(),
             deadline: limit.end.map(|(end, _)| end),
         };

@@ -1,11 +1,7 @@
 //! Putting a worker together.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +10,13 @@ use super::shutdown::reserve;
 use super::stopped::Counters;
 use super::trouble::Troubles;
 use super::worker::{Shared, Worker};
-use crate::handler::{BlockingJobHandler, Extensions, JobContext, JobError, JobHandler, Registry};
+use crate::handler::{
+    BlockingJobHandler, JobContext, JobError, JobHandler, JobInput, JobOutput, Registry,
+};
 use crate::job::JobType;
 use crate::ledger::Records;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
-use crate::retry::RetryPolicy;
 use crate::scratch::RunFolder;
 use crate::source::JobSource;
 use crate::storage::{InputCache, Storage};
@@ -28,18 +25,15 @@ use crate::storage::{InputCache, Storage};
 #[derive(Default)]
 #[must_use]
 pub struct WorkerBuilder {
-    pub(crate) registry: Registry,
-    pub(crate) extensions: Extensions,
+    registry: Registry,
     source: Option<Arc<dyn JobSource>>,
     storage: Option<Storage>,
     inputs: Option<InputCache>,
     job_types: Option<Vec<JobType>>,
     options: RunOptions,
-    retries: BTreeMap<JobType, RetryPolicy>,
     health: Option<Health>,
     metrics: Metrics,
     stop: CancellationToken,
-    pub(crate) version: Option<String>,
 }
 
 /// Why a worker could not be put together.
@@ -55,17 +49,17 @@ pub enum BuildError {
     /// A job type is to be polled, or has options, that nobody handles.
     #[error("job type {0} is named in the options but has no handler")]
     NoHandlerFor(JobType),
-    /// A job type is to be isolated that nobody handles.
-    #[error("job type {0} is isolated but has no handler")]
-    NoHandlerToIsolate(JobType),
-    /// A handler cannot run in a process of its own.
+    /// A handler cannot run in its own process.
     #[error(
-        "job type {0} is isolated, which only a program can do that calls `.main()`; call that, or leave \
-         `.isolated(…)` out"
+        "the handler of job type {0} is isolated, which works only in a program that calls \
+         `reefguide_worker::run(…)`; call that, or let its `isolated()` return `false`"
     )]
     Isolated(JobType),
     /// A part is missing.
-    #[error("the worker has no {0}; give it one with `.{0}(…)`, or start it with `.main()`")]
+    #[error(
+        "the worker has no {0}; give it one with `.{0}(…)`, or make a whole program with \
+         `reefguide_worker::run(…)`"
+    )]
     Missing(&'static str),
     /// An option is out of range.
     #[error("option `{option}` is {value}, it must be at least {least}")]
@@ -95,6 +89,12 @@ impl Worker {
 }
 
 impl WorkerBuilder {
+    /// Adds all handlers of a registry, and what they share.
+    pub fn handlers(mut self, registry: Registry) -> Self {
+        self.registry = self.registry.merge(registry);
+        self
+    }
+
     /// Adds a handler.
     pub fn handler<H: JobHandler>(mut self, handler: H) -> Self {
         self.registry = self.registry.handler(handler);
@@ -102,16 +102,16 @@ impl WorkerBuilder {
     }
 
     /// Adds a handler that computes.
-    pub fn blocking_handler<H: BlockingJobHandler>(mut self, handler: H) -> Self {
-        self.registry = self.registry.blocking_handler(handler);
+    pub fn blocking<H: BlockingJobHandler>(mut self, handler: H) -> Self {
+        self.registry = self.registry.blocking(handler);
         self
     }
 
     /// Adds a closure as a handler; see [`Registry::handler_fn`].
     pub fn handler_fn<I, O, F, Fut>(mut self, job_type: impl Into<JobType>, handler: F) -> Self
     where
-        I: DeserializeOwned + JsonSchema + Send + 'static,
-        O: Serialize + JsonSchema + Send + 'static,
+        I: JobInput,
+        O: JobOutput,
         F: Fn(I, JobContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, JobError>> + Send + 'static,
     {
@@ -119,52 +119,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// Runs the handler of a job type in a process of its own for each attempt, so that nothing that
-    /// happens there ends the worker: no segmentation fault, no abort, no lack of memory. The job fails
-    /// then, and its reason has the signal, the most memory that was seen, and the last log lines.
-    ///
-    /// The process is this program, started anew: it runs what stands before [`main`](Self::main) and
-    /// calls the handler there, with the same arguments for settings, the same environment and folder.
-    /// So only a program that calls `main` can isolate; [`build`](Self::build) refuses to.
-    /// [`Harness`](crate::testing::Harness) runs every handler in the test's process.
-    ///
-    /// ```no_run
-    /// # use reefguide_worker::prelude::*;
-    /// struct Simulate;
-    ///
-    /// impl BlockingJobHandler for Simulate {
-    ///     const JOB_TYPE: &'static str = "SIMULATE";
-    ///     // …
-    /// #   type Input = u64;
-    /// #   type Output = u64;
-    /// #   fn handle(&self, steps: u64, _: &JobContext) -> Result<u64, JobError> { Ok(steps) }
-    /// }
-    ///
-    /// #[tokio::main]
-    /// async fn main() -> ExitCode {
-    ///     Worker::builder()
-    ///         .blocking_handler(Simulate)
-    ///         .isolated(Simulate::JOB_TYPE)
-    ///         .main()
-    ///         .await
-    /// }
-    /// ```
-    pub fn isolated(mut self, job_type: impl Into<JobType>) -> Self {
-        self.registry.isolated.insert(job_type.into());
-        self
-    }
-
-    /// How the handler of a job type is tried again after a retryable error, where the options say
-    /// nothing else ([`TypeOptions::retry`](super::TypeOptions::retry)): in a worker started by
-    /// [`main`](Self::main) the operator has the last word.
-    pub fn retry(mut self, job_type: impl Into<JobType>, policy: RetryPolicy) -> Self {
-        self.retries.insert(job_type.into(), policy);
-        self
-    }
-
     /// Gives handlers a value, see [`JobContext::extension`].
     pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.extensions.insert(value);
+        self.registry = self.registry.extension(value);
         self
     }
 
@@ -210,13 +167,6 @@ impl WorkerBuilder {
         self
     }
 
-    /// The program's version, which [`main`](Self::main) tells with `--version` and gives to traces and to
-    /// Sentry; usually `env!("CARGO_PKG_VERSION")`.
-    pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.version = Some(version.into());
-        self
-    }
-
     /// Stops the worker, when it fires.
     pub fn stop(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
@@ -230,22 +180,15 @@ impl WorkerBuilder {
     pub fn build(self) -> Result<Worker, BuildError> {
         let Self {
             registry,
-            extensions,
             source,
             storage,
             inputs,
             job_types,
             mut options,
-            retries,
             health,
             metrics,
             stop,
-            version: _,
         } = self;
-        for (job_type, policy) in retries {
-            let of_type = options.types.entry(job_type).or_default();
-            of_type.retry.get_or_insert(policy);
-        }
         if let Some(duplicate) = registry.duplicates.first() {
             return Err(BuildError::DuplicateHandler(duplicate.clone()));
         }
@@ -260,15 +203,14 @@ impl WorkerBuilder {
         {
             return Err(BuildError::NoHandlerFor(unhandled.clone()));
         }
-        let mut isolated = registry.isolated.iter();
-        if let Some(unhandled) = isolated
-            .clone()
-            .find(|job_type| !registry.handles(job_type))
-        {
-            return Err(BuildError::NoHandlerToIsolate(unhandled.clone()));
-        }
-        if let (Some(job_type), None) = (isolated.next(), &registry.launcher) {
-            return Err(BuildError::Isolated(job_type.clone()));
+        for (job_type, facts) in registry.facts() {
+            if facts.isolated && registry.launcher.is_none() {
+                return Err(BuildError::Isolated(job_type.clone()));
+            }
+            // What the operator says comes first.
+            let of_type = options.types.entry(job_type.clone()).or_default();
+            of_type.retry = of_type.retry.or(facts.retry);
+            of_type.time_limit = of_type.time_limit.or(facts.time_limit);
         }
         let source = source.ok_or(BuildError::Missing("source"))?;
         let storage = storage.ok_or(BuildError::Missing("storage"))?;
@@ -306,7 +248,6 @@ impl WorkerBuilder {
             inputs,
             records,
             registry,
-            extensions,
             options,
             scratch,
             troubles: Troubles::new(&health, job_types.len()),
@@ -348,25 +289,36 @@ impl std::fmt::Debug for WorkerBuilder {
 mod tests {
     use super::*;
 
-    fn isolating(job_type: &str) -> BuildError {
-        let worker = Worker::builder()
-            .handler_fn("REEF", |_: serde_json::Value, _| async { Ok(()) })
-            .isolated(job_type);
-        worker.build().unwrap_err()
+    struct Isolated;
+
+    impl JobHandler for Isolated {
+        const JOB_TYPE: &'static str = "REEF";
+        type Input = serde_json::Value;
+        type Output = ();
+
+        fn isolated(&self) -> bool {
+            true
+        }
+
+        async fn handle(&self, _: serde_json::Value, _: &JobContext) -> Result<(), JobError> {
+            Ok(())
+        }
     }
 
     #[test]
-    fn only_a_handler_that_is_there_is_isolated() {
-        let error = isolating("REEFS");
-        assert!(
-            matches!(error, BuildError::NoHandlerToIsolate(_)),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_worker_that_could_not_start_its_program_anew_isolates_nothing() {
-        let error = isolating("REEF");
+    fn a_worker_that_could_not_start_its_program_again_isolates_nothing() {
+        let error = Worker::builder().handler(Isolated).build().unwrap_err();
         assert!(matches!(error, BuildError::Isolated(_)), "{error}");
+    }
+
+    #[test]
+    fn two_handlers_for_a_job_type_are_refused_wherever_they_were_added() {
+        let reef = |registry: Registry| {
+            registry.handler_fn("REEF", |_: serde_json::Value, _| async { Ok(()) })
+        };
+        let reefs = reef(Registry::new());
+        let worker = Worker::builder().handlers(reefs.clone()).handlers(reefs);
+        let error = worker.build().unwrap_err();
+        assert!(matches!(error, BuildError::DuplicateHandler(_)), "{error}");
     }
 }

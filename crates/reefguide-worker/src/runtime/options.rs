@@ -9,6 +9,18 @@ use crate::retry::RetryPolicy;
 use crate::storage::StorageUri;
 
 /// How a worker runs; the defaults suit a worker on ECS Fargate.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use reefguide_worker::runtime::{RunOptions, TypeOptions};
+///
+/// let options = RunOptions::default()
+///     .with_slots(4)
+///     .with_idle_timeout(None)
+///     .with_type("SIMULATE", TypeOptions::default().with_time_limit(Duration::from_secs(3600)));
+/// assert_eq!(options.slots, 4);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunOptions {
@@ -67,20 +79,67 @@ pub enum JobLogs {
     Folder(StorageUri),
 }
 
-/// How jobs of one type run; `None` is as for all types.
+/// How jobs of one type run, in place of what is said for all types or by the type's handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TypeOptions {
-    /// How many of them run at the same time, at the most; of the total number of slots.
+    /// How many of them run at the same time, at the most; of the total number of slots. `None`: as many as there
+    /// are slots.
     pub slots: Option<usize>,
     /// How long one of them may take from its claim to the end of its handler, all tries together. The
-    /// lease limits it as well.
+    /// lease limits it as well. `None`: as its [handler](crate::handler::JobHandler::time_limit) says.
     pub time_limit: Option<Duration>,
-    /// How often and how far apart its handler is tried when its error is retryable.
+    /// How often and how far apart its handler is tried when its error is retryable. `None`: as its
+    /// [handler](crate::handler::JobHandler::retry) says, or else as for all types.
     pub retry: Option<RetryPolicy>,
 }
 
+/// Methods that set one option each.
+macro_rules! with_options {
+    ($Options:ty: $($method:ident($option:ident: $Value:ty) $value:expr;)+) => {
+        impl $Options {
+            $(
+                #[doc = concat!("Sets [`", stringify!($option), "`](Self::", stringify!($option), ").")]
+                #[must_use]
+                pub fn $method(mut self, $option: $Value) -> Self {
+                    self.$option = $value;
+                    self
+                }
+            )+
+        }
+    };
+}
+
+with_options! { RunOptions:
+    with_slots(slots: usize) slots;
+    with_poll_interval(poll_interval: Duration) poll_interval;
+    with_idle_timeout(idle_timeout: Option<Duration>) idle_timeout;
+    with_shutdown_grace(shutdown_grace: Duration) shutdown_grace;
+    with_deadline_margin(deadline_margin: Duration) deadline_margin;
+    with_watch_interval(watch_interval: Option<Duration>) watch_interval;
+    with_handler_retry(handler_retry: RetryPolicy) handler_retry;
+    with_max_jobs(max_jobs: Option<usize>) max_jobs;
+    with_drain(drain: bool) drain;
+    with_records(records: Option<StorageUri>) records;
+    with_record_interval(record_interval: Duration) record_interval;
+    with_job_logs(job_logs: JobLogs) job_logs;
+    with_scratch(scratch: impl Into<PathBuf>) scratch.into();
+}
+
+with_options! { TypeOptions:
+    with_slots(slots: usize) Some(slots);
+    with_time_limit(time_limit: Duration) Some(time_limit);
+    with_retry(retry: RetryPolicy) Some(retry);
+}
+
 impl RunOptions {
+    /// Sets what is different for jobs of one type, see [`types`](Self::types).
+    #[must_use]
+    pub fn with_type(mut self, job_type: impl Into<JobType>, options: TypeOptions) -> Self {
+        self.types.insert(job_type.into(), options);
+        self
+    }
+
     pub(super) fn of(&self, job_type: &JobType) -> TypeOptions {
         self.types.get(job_type).cloned().unwrap_or_default()
     }

@@ -14,7 +14,7 @@ use super::shutdown::Shutdown;
 use super::stopped::{Counters, Stopped};
 use super::sweeper;
 use super::trouble::Troubles;
-use crate::handler::{Extensions, Registry};
+use crate::handler::Registry;
 use crate::job::JobType;
 use crate::ledger::Records;
 use crate::ledger::{Limit, Reached};
@@ -41,7 +41,6 @@ pub(super) struct Shared {
     /// `None`: none are kept.
     pub(super) records: Option<Records>,
     pub(super) registry: Registry,
-    pub(super) extensions: Extensions,
     pub(super) options: RunOptions,
     /// This run's own folder, removed with it.
     pub(super) scratch: RunFolder,
@@ -74,7 +73,7 @@ impl Worker {
     ///
     /// Stops when the builder's token fires, when there was no job for the idle time, when source or disk
     /// were in trouble for as long, or when the source refuses the worker's account. Installs no signal handlers;
-    /// [`WorkerBuilder::main`](super::WorkerBuilder::main) does.
+    /// [`reefguide_worker::run`](crate::run) does.
     ///
     /// Not cancel safe: dropped, it leaves claimed jobs without a result. Cancel the token instead.
     pub async fn run(self) -> Stopped {

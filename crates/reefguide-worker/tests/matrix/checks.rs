@@ -77,7 +77,7 @@ async fn recovered(bench: &Bench, violations: &mut Vec<Violation>) {
             violations.push(Violation::new("recorded", what));
         }
     }
-    for (record, settled) in recovery.look().await.unwrap().dead {
+    for (record, settled) in recovery.sweep().await.unwrap().dead {
         if let Err(error) = settled {
             let what = format!("job {} is not settled: {}", record.job_id, Chain(&error));
             violations.push(Violation::new("recovered", what));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reefguide_lab::{Fault, Lab, RequestRecord, Route};
+use reefguide_worker::job::JobType;
 use reefguide_worker::prelude::*;
 use reefguide_worker::runtime::{RunOptions, StopReason, TypeOptions};
 use serde_json::{Value, json};
@@ -117,6 +118,70 @@ async fn a_job_that_takes_longer_than_its_type_may_has_failed() {
     assert!(left.lock().unwrap().unwrap() <= limit);
 }
 
+/// Fails for now, as several job types, and notes how often it was called.
+struct Failing {
+    job_type: &'static str,
+    retry: Option<RetryPolicy>,
+    tries: Arc<Mutex<BTreeMap<String, u32>>>,
+}
+
+impl JobHandler for Failing {
+    const JOB_TYPE: &'static str = "FAILING";
+    type Input = Value;
+    type Output = ();
+
+    fn job_type(&self) -> JobType {
+        self.job_type.into()
+    }
+
+    fn retry(&self) -> Option<RetryPolicy> {
+        self.retry
+    }
+
+    async fn handle(&self, _: Value, ctx: &JobContext) -> Result<(), JobError> {
+        let job_type = ctx.job().job_type.to_string();
+        *self.tries.lock().unwrap().entry(job_type).or_default() = ctx.attempt();
+        Err(JobError::retryable("not yet"))
+    }
+}
+
+/// Never ends, and notes how long it may take.
+struct Endless {
+    left: Arc<Mutex<Option<Duration>>>,
+}
+
+impl JobHandler for Endless {
+    const JOB_TYPE: &'static str = "TEST";
+    type Input = Value;
+    type Output = ();
+
+    fn time_limit(&self) -> Option<Duration> {
+        Some(Duration::from_millis(300))
+    }
+
+    async fn handle(&self, _: Value, ctx: &JobContext) -> Result<(), JobError> {
+        *self.left.lock().unwrap() = ctx.remaining();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_handlers_own_time_limit_holds_unless_the_operator_sets_one() {
+    for operators in [None, Some(Duration::from_millis(100))] {
+        let rig = Rig::start().await;
+        let job = rig.submit_test(1);
+        let options = with_type(&rig, "TEST", |test| test.time_limit = operators);
+        let left = Arc::new(Mutex::new(None));
+        let handler = Endless { left: left.clone() };
+        let worker = rig.worker().await.options(options).handler(handler);
+        let worker = Running::start(worker);
+        assert_eq!(rig.ended(job).await, "FAILED");
+        assert_eq!(worker.stop().await.jobs.failed, 1);
+        let limit = operators.unwrap_or(Duration::from_millis(300));
+        assert!(left.lock().unwrap().unwrap() <= limit);
+    }
+}
+
 #[tokio::test]
 async fn a_handler_is_tried_as_often_as_the_policy_of_its_type_says() {
     let rig = Rig::with(Lab::builder().any_job_type()).await;
@@ -125,21 +190,16 @@ async fn a_handler_is_tried_as_often_as_the_policy_of_its_type_says() {
     let mut options = with_type(&rig, "OPERATOR", |own| own.retry = Some(policy(2)));
     options.handler_retry = policy(1);
     let tries = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));
-    let failing = || {
-        let tries = tries.clone();
-        move |_: Value, ctx: JobContext| {
-            let job_type = ctx.job().job_type.to_string();
-            *tries.lock().unwrap().entry(job_type).or_default() = ctx.attempt();
-            async { Err::<(), _>(JobError::retryable("not yet")) }
-        }
+    let failing = |job_type, retry| Failing {
+        job_type,
+        retry,
+        tries: tries.clone(),
     };
     let worker = rig.worker().await.options(options);
     let worker = worker
-        .handler_fn("AUTHOR", failing())
-        .handler_fn("OPERATOR", failing())
-        .handler_fn("NOBODY", failing())
-        .retry("AUTHOR", policy(4))
-        .retry("OPERATOR", policy(9));
+        .handler(failing("AUTHOR", Some(policy(4))))
+        .handler(failing("OPERATOR", Some(policy(9))))
+        .handler(failing("NOBODY", None));
     let worker = Running::start(worker);
     for job_type in ["AUTHOR", "OPERATOR", "NOBODY"] {
         let job = rig.submit(job_type, json!({}));

@@ -4,6 +4,7 @@
 
 mod attempts;
 mod between;
+mod blocking;
 mod claiming;
 mod delivering;
 #[path = "../exposition/mod.rs"]

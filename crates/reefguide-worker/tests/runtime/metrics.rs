@@ -58,7 +58,7 @@ impl Served {
     }
 
     fn source(&self) -> ReefGuideBuilder {
-        self.rig.source().metrics(&self.metrics)
+        self.rig.source().retry_observer(self.metrics.read_backs())
     }
 
     async fn scrape(&self) -> Scrape {

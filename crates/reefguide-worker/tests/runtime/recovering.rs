@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use reefguide_lab::{Fault, Lab, RequestRecord, Route};
 use reefguide_worker::job::{JobId, Outcome};
+use reefguide_worker::ledger::{Recovery, Resolution, SweepReport};
 use reefguide_worker::prelude::*;
-use reefguide_worker::runtime::{Recovery, RunOptions, Settled, WorkerBuilder};
+use reefguide_worker::runtime::{RunOptions, WorkerBuilder};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -186,10 +187,10 @@ async fn the_claim_of_a_worker_that_lives_is_left_alone() {
     let looks = |request: &RequestRecord| request.route == Route::S3List;
     answered(&rig, 20, looks).await;
     let mut recovery = Recovery::new(rig.source().build(), rig.storage().await, rig.records());
-    let look = recovery.look().await.unwrap();
+    let look = recovery.sweep().await.unwrap();
     assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 0, 1));
     answered(&rig, looks_so_far(&rig) + 5, looks).await;
-    let look = recovery.look().await.unwrap();
+    let look = recovery.sweep().await.unwrap();
     assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 1, 0));
     assert_eq!(rig.status(job), "IN_PROGRESS");
     let_go.add_permits(1);
@@ -356,14 +357,14 @@ async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_an
         .into_iter()
         .map(|(_, record)| record.unwrap().job_id);
     assert_eq!(recorded.collect::<Vec<_>>(), [JobId::from(job)]);
-    let look = recovery().look().await.unwrap();
+    let look = recovery().sweep().await.unwrap();
     assert_eq!((look.dead.len(), look.undecided), (0, 1));
     let (mut first, mut second) = (
         recovery().dead_after(Duration::ZERO),
         recovery().dead_after(Duration::ZERO),
     );
-    let (first, second) = tokio::join!(first.look(), second.look());
-    let settled = |look: reefguide_worker::runtime::Look| {
+    let (first, second) = tokio::join!(first.sweep(), second.sweep());
+    let settled = |look: SweepReport| {
         look.dead
             .into_iter()
             .map(|(_, settled)| settled.unwrap())
@@ -373,7 +374,7 @@ async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_an
     assert!(
         settled
             .iter()
-            .any(|settled| matches!(settled, Settled::Delivered(_))),
+            .any(|settled| matches!(settled, Resolution::Delivered(_))),
         "{settled:?}"
     );
     assert_eq!(rig.status(job), "FAILED");

@@ -1,12 +1,12 @@
 //! `DEPTH_SUMMARY`: reads depth soundings from storage and summarises them by region.
 //!
 //! The input is a CSV file of `region,depth` lines with a header. It may be larger than memory: it is
-//! downloaded into the scratch folder and read line by line, on a thread of its own.
+//! fetched to disk and read line by line, on the job's own thread.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reefguide_worker::prelude::*;
 
@@ -56,13 +56,12 @@ struct Summary {
 /// Summarises depth soundings.
 pub struct DepthSummary;
 
-#[async_trait]
-impl JobHandler for DepthSummary {
+impl BlockingJobHandler for DepthSummary {
     const JOB_TYPE: &'static str = "DEPTH_SUMMARY";
     type Input = Input;
     type Output = Output;
 
-    async fn handle(&self, input: Input, ctx: &JobContext) -> Result<Output, JobError> {
+    fn handle(&self, input: Input, ctx: &BlockingContext) -> Result<Output, JobError> {
         if !(1..=1000).contains(&input.bins) {
             return Err(JobError::permanent(format!(
                 "bins is {}, not 1 to 1000",
@@ -73,16 +72,9 @@ impl JobHandler for DepthSummary {
             let error = format!("export_mib is {}, not 0 to 1024", input.export_mib);
             return Err(JobError::permanent(error));
         }
-        let file = ctx.scratch().join("soundings.csv");
-        let bytes = ctx
-            .storage()
-            .download_file(&input.source, &file)
-            .await?
-            .size;
-        ctx.progress(format_args!("read {bytes} bytes from {}", input.source));
-
-        let reading = ctx.clone();
-        let regions = ctx.blocking(move || read(&file, &reading)).await?;
+        let file = ctx.fetch(&input.source)?;
+        ctx.progress(format_args!("read {}", input.source));
+        let regions = read(file.path(), ctx)?;
         let depths: Vec<f64> = regions.values().flatten().copied().collect();
         let Some(summary) = summarise(&depths) else {
             return Err(JobError::permanent(format!(
@@ -97,21 +89,13 @@ impl JobHandler for DepthSummary {
         ));
 
         let outputs = ctx.outputs();
-        outputs.write_json("summary.json", &summary).await?;
-        outputs
-            .write("histogram.csv", histogram(&depths, summary, input.bins))
-            .await?;
+        outputs.write_json("summary.json", &summary)?;
+        outputs.write("histogram.csv", histogram(&depths, summary, input.bins))?;
         for (region, depths) in &regions {
-            outputs
-                .write_json(&format!("regions/{region}.json"), &summarise(depths))
-                .await?;
+            outputs.write_json(&format!("regions/{region}.json"), &summarise(depths))?;
         }
         if input.export_mib > 0 {
-            let path = outputs.path("depths.f32")?;
-            let (exporting, mib) = (ctx.clone(), input.export_mib);
-            let exported = depths.clone();
-            ctx.blocking(move || export(&path, &exported, mib, &exporting))
-                .await?;
+            export(&outputs.path("depths.f32")?, &depths, input.export_mib, ctx)?;
         }
         Ok(Output {
             summary_path: "summary.json".into(),
@@ -122,7 +106,7 @@ impl JobHandler for DepthSummary {
 }
 
 /// The depths by region.
-fn read(file: &PathBuf, ctx: &JobContext) -> Result<BTreeMap<String, Vec<f64>>, JobError> {
+fn read(file: &Path, ctx: &JobContext) -> Result<BTreeMap<String, Vec<f64>>, JobError> {
     let mut regions = BTreeMap::<String, Vec<f64>>::new();
     for (number, line) in BufReader::new(File::open(file)?)
         .lines()
@@ -210,7 +194,7 @@ mod tests {
     const SOUNDINGS: &str = "region,depth\nheron,-4\nheron,-8\nlizard,-2\n";
 
     fn harness(csv: &str) -> Harness {
-        Harness::new(DepthSummary).object(SOURCE, csv.to_owned())
+        Harness::blocking(DepthSummary).object(SOURCE, csv.to_owned())
     }
 
     #[tokio::test]

@@ -3,11 +3,11 @@
 mod depth_summary;
 mod test;
 
-use reefguide_worker::runtime::WorkerBuilder;
+use reefguide_worker::prelude::*;
 
-/// Adds every handler to a worker.
-pub fn register(worker: WorkerBuilder) -> WorkerBuilder {
-    worker
+/// Every handler of this worker.
+pub fn registry() -> Registry {
+    Registry::new()
         .handler(test::Test)
-        .handler(depth_summary::DepthSummary)
+        .blocking(depth_summary::DepthSummary)
 }

@@ -17,7 +17,6 @@ pub struct Output {}
 /// Writes the number to a file. Unless it is 13: then it panics, to show what becomes of such a job.
 pub struct Test;
 
-#[async_trait]
 impl JobHandler for Test {
     const JOB_TYPE: &'static str = "TEST";
     type Input = Input;
@@ -39,7 +38,10 @@ mod tests {
 
     #[tokio::test]
     async fn it_writes_the_number() {
-        let finished = Harness::new(Test).run(json!({ "id": 7 })).await.unwrap();
+        let finished = Harness::handler(Test)
+            .run(json!({ "id": 7 }))
+            .await
+            .unwrap();
         assert_eq!(finished.result(), &json!({}));
         let written: serde_json::Value =
             serde_json::from_slice(&finished.output("test.json").unwrap()).unwrap();
@@ -48,7 +50,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_payload_of_another_form_is_refused_with_the_place() {
-        let error = Harness::new(Test)
+        let error = Harness::handler(Test)
             .run(json!({ "id": "one" }))
             .await
             .unwrap_err();
@@ -58,7 +60,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure() {
-        let error = Harness::new(Test)
+        let error = Harness::handler(Test)
             .run(json!({ "id": 13 }))
             .await
             .unwrap_err();

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use reefguide_worker::handler::WithheldVariables;
+use reefguide_worker::job::JobType;
 use reefguide_worker::prelude::*;
 use reefguide_worker::source::reefguide::Client;
 
@@ -81,14 +82,23 @@ pub(crate) enum Does {
     },
 }
 
-/// Does it in an isolated process.
-pub(crate) struct Crash;
+/// Does it in its own process, for two job types.
+pub(crate) struct Crash {
+    pub(crate) job_type: &'static str,
+}
 
-#[async_trait]
 impl JobHandler for Crash {
     const JOB_TYPE: &'static str = "CRASH";
     type Input = Does;
     type Output = serde_json::Value;
+
+    fn job_type(&self) -> JobType {
+        self.job_type.into()
+    }
+
+    fn isolated(&self) -> bool {
+        true
+    }
 
     async fn handle(&self, does: Does, ctx: &JobContext) -> Result<serde_json::Value, JobError> {
         crash(does, ctx).await
@@ -103,7 +113,11 @@ impl BlockingJobHandler for BlockingCrash {
     type Input = String;
     type Output = ();
 
-    fn handle(&self, name: String, _: &JobContext) -> Result<(), JobError> {
+    fn isolated(&self) -> bool {
+        true
+    }
+
+    fn handle(&self, name: String, _: &BlockingContext) -> Result<(), JobError> {
         signal(&name);
         Ok(())
     }

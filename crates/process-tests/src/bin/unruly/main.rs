@@ -5,10 +5,27 @@ mod panics;
 
 use reefguide_worker::prelude::*;
 
-/// Logs this many lines as fast as it can.
-async fn flood(lines: u64, _: JobContext) -> Result<(), JobError> {
+/// Logs so many lines as fast as it can.
+fn flood(lines: u64) {
     (0..lines).for_each(|nth| tracing::info!(nth, "flood"));
-    Ok(())
+}
+
+/// Does it in its own process.
+struct FloodApart;
+
+impl JobHandler for FloodApart {
+    const JOB_TYPE: &'static str = "FLOOD_APART";
+    type Input = u64;
+    type Output = ();
+
+    fn isolated(&self) -> bool {
+        true
+    }
+
+    async fn handle(&self, lines: u64, _: &JobContext) -> Result<(), JobError> {
+        flood(lines);
+        Ok(())
+    }
 }
 
 #[tokio::main]
@@ -19,16 +36,12 @@ async fn main() -> ExitCode {
         eprintln!("no model is there");
         return ExitCode::from(4);
     }
-    Worker::builder()
+    let crash = |job_type| crashes::Crash { job_type };
+    let handlers = Registry::new()
         .extension(crashes::Reef("Heron"))
-        .handler(crashes::Crash)
-        .isolated(crashes::Crash::JOB_TYPE)
-        .blocking_handler(crashes::BlockingCrash)
-        .isolated(crashes::BlockingCrash::JOB_TYPE)
-        .handler_fn("CLOSURE", |does, ctx| async move {
-            crashes::crash(does, &ctx).await
-        })
-        .isolated("CLOSURE")
+        .handler(crash(crashes::Crash::JOB_TYPE))
+        .handler(crash("CRASH_TOO"))
+        .blocking(crashes::BlockingCrash)
         .handler_fn("PLAIN", |does, ctx| async move {
             crashes::crash(does, &ctx).await
         })
@@ -36,11 +49,12 @@ async fn main() -> ExitCode {
             std::thread::sleep(std::time::Duration::from_secs(600));
             Ok(())
         })
-        .handler_fn("FLOOD", flood)
-        .handler_fn("FLOOD_APART", flood)
-        .isolated("FLOOD_APART")
+        .handler_fn("FLOOD", |lines, _| async move {
+            flood(lines);
+            Ok(())
+        })
+        .handler(FloodApart)
         .handler(panics::Panic)
-        .blocking_handler(panics::BlockingPanic)
-        .main()
-        .await
+        .blocking(panics::BlockingPanic);
+    reefguide_worker::run(handlers).await
 }

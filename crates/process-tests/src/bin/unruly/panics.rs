@@ -33,7 +33,6 @@ impl Drop for Bomb {
 
 pub(crate) struct Panic;
 
-#[async_trait]
 impl JobHandler for Panic {
     const JOB_TYPE: &'static str = "PANIC";
     type Input = Where;
@@ -79,7 +78,7 @@ impl BlockingJobHandler for BlockingPanic {
     type Input = serde_json::Value;
     type Output = ();
 
-    fn handle(&self, _: serde_json::Value, _: &JobContext) -> Result<(), JobError> {
+    fn handle(&self, _: serde_json::Value, _: &BlockingContext) -> Result<(), JobError> {
         panic!("no depth in a blocking handler")
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_transport::Chain;
+use reefguide_client::{ApiError, Client};
 use reefguide_jobs::job::{JobId, JobStatus, Outcome};
 use reefguide_jobs::ledger::{ClaimRecord, Recovery};
-use reefguide_client::{ApiError, Client};
+use reefguide_transport::Chain;
 
 use super::finding::{Finding, Why, is_older};
 use crate::error::CliError;

@@ -5,11 +5,9 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reefguide_transport::Chain;
 use reefguide_client::job::{JobId, JobStatus, JobType};
-use reefguide_client::{
-    ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord,
-};
+use reefguide_client::{ApiError, AssignmentRecord, Client, JobDetails, JobFilter, JobRecord};
+use reefguide_transport::Chain;
 
 use super::finding::{Finding, Why, is_older};
 use crate::output::Output;

@@ -8,8 +8,8 @@ mod repair;
 use std::time::Duration;
 
 use clap::Args;
-use reefguide_jobs::ledger::Recovery;
 use reefguide_client::Client;
+use reefguide_jobs::ledger::Recovery;
 use reefguide_jobs::source::reefguide::ReefGuide;
 use reefguide_storage::{S3Credentials, S3Options, Storage, StorageUri};
 use secrecy::SecretString;

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reefguide_transport::Chain;
+use reefguide_client::{ApiError, Client};
 use reefguide_jobs::job::{JobId, JobStatus, Outcome};
 use reefguide_jobs::ledger::{ClaimRecord, Recovery, Resolution};
-use reefguide_client::{ApiError, Client};
+use reefguide_transport::Chain;
 use serde::Serialize;
 
 use super::finding::{Diagnosis, Finding, Why};

@@ -2,10 +2,8 @@
 
 use std::io::Write as _;
 
-use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client, listen, scratch_problem,
-    storage,
-};
+use super::invocation::{Invocation, client, listen, storage};
+use super::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use crate::app::Exit;
 use crate::app::config::Config;
 use crate::app::ecs::TaskIdentity;
@@ -13,7 +11,7 @@ use crate::app::stdout::{StdoutError, answer};
 use crate::source::reefguide::Client;
 use crate::storage::{InputCache, Storage, StorageUri};
 
-impl Program {
+impl Invocation {
     pub(super) async fn check(self) -> Result<Exit, Problem> {
         listen()?;
         let mut report = Report { exit: Exit::Done };

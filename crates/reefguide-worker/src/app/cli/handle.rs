@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Problem, Program, listen, path_parser, scratch_problem, storage_in, telemetry_options, warn,
-};
+use super::files::path_parser;
+use super::invocation::{Invocation, listen, storage_in, telemetry_options, warn};
+use super::problem::{Problem, scratch_problem};
 use crate::app::Bar;
 use crate::app::Exit;
 use crate::app::paths::folder_obstacle;
@@ -40,11 +40,11 @@ pub(super) struct Handle {
     storage_dir: Option<PathBuf>,
 }
 
-impl Program {
+impl Invocation {
     pub(super) async fn handle(self, handle: Handle) -> Result<Exit, Problem> {
         let signals = listen()?;
         let job_type = JobType::from(&handle.job_type);
-        if !self.builder.registry.handles(&job_type) {
+        if !self.handlers.handles(&job_type) {
             return Err(self.unhandled(&handle.job_type));
         }
         let config = self.load_without_api()?;
@@ -75,7 +75,7 @@ impl Program {
         });
         signals.stop_first(stop.clone());
 
-        let mut registry = self.builder.registry.clone();
+        let mut registry = self.handlers.clone();
         if let (Some(launcher), Some(folder)) = (&mut registry.launcher, &handle.storage_dir) {
             launcher.arg("--storage-dir");
             launcher.arg(folder);

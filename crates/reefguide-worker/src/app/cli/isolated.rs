@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Problem, Program, storage_in, telemetry_options};
+use super::invocation::{Invocation, storage_in, telemetry_options};
+use super::problem::Problem;
 use crate::app::Exit;
 use crate::app::Signal;
 use crate::app::reporting::Reporting;
@@ -24,7 +25,7 @@ use crate::trace;
 /// How long it may take to send traces: less than the worker lets the process linger.
 const FLUSH: Duration = Duration::from_millis(800);
 
-impl Program {
+impl Invocation {
     /// How to start a process for [`isolated`](Self::isolated), with the same settings.
     pub(super) fn launcher(&self, name: Option<&OsString>) -> io::Result<Launcher> {
         let files = &self.files;
@@ -78,7 +79,7 @@ impl Program {
             ended: None,
         };
         begin();
-        let calling = call(&self.builder.registry, parts, limit, COOPERATION / 2);
+        let calling = call(&self.handlers, parts, limit, COOPERATION / 2);
         answer(calling.instrument(span).await);
         reporting.flush(FLUSH).await;
         Ok(Exit::Done)

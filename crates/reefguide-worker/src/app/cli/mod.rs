@@ -1,36 +1,30 @@
 //! The worker's command line: `run` (the default), `handle`, `schema`, `check`, `healthcheck`.
 
 mod check;
+mod files;
 mod handle;
+mod invocation;
 mod isolated;
 mod problem;
 mod run;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use self::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
+use self::files::Files;
+use self::invocation::{Invocation, listen};
+use self::problem::Problem;
 use super::Exit;
-use super::config::{Config, ConfigError, ConfigSources, Variable};
-use super::reporting::{Reporting, Service};
-use super::signals::{self, Signals};
+use super::config::{Config, Variable};
+use super::health;
+use super::reporting::Service;
 use super::stdout::{answer, written};
-use super::telemetry::{self, TelemetryOptions};
-use super::{health, paths, process_memory};
 use crate::Chain;
-use crate::handler::{Extensions, WithheldVariables};
-use crate::job::JobType;
-use crate::log_queue;
-use crate::runtime::{JobLogs, WorkerBuilder, thread_is_lost};
-use crate::source::reefguide::{ApiError, Client, ClientBuilder};
-use crate::storage::{S3Options, Storage};
+use crate::handler::{Extensions, Registry, WithheldVariables};
 
 /// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
 #[derive(Debug, Parser)]
@@ -44,31 +38,6 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     files: Files,
-}
-
-/// How long the program may take to end after [`main`](WorkerBuilder::main), if a handler blocks a thread of it.
-const RUNTIME_END: Duration = Duration::from_secs(1);
-
-#[derive(Args, Clone, Debug)]
-struct Files {
-    /// File with settings; it need not exist.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "worker.toml",
-        value_parser = path_parser()
-    )]
-    config: PathBuf,
-    /// File with environment variables; it need not exist.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = ".env",
-        value_parser = path_parser()
-    )]
-    env_file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,32 +67,13 @@ enum Command {
     },
 }
 
-impl WorkerBuilder {
-    /// A whole program: reads arguments and configuration, sets up logging and signals, connects to
-    /// the ReefGuide API and to S3, and runs.
-    ///
-    /// Before anything else the process is [protected](process_memory) from being read by other processes of its user.
-    ///
-    /// What the process returns is documented at [`Exit`]. `source`, `storage`, `options` and the like
-    /// that were given to the builder before are replaced by what the configuration says.
-    pub async fn main(self) -> ExitCode {
-        process_memory::protect();
-        let exit = Box::pin(dispatch(self, std::env::args_os())).await;
-        log_queue::flush(log_queue::LAST_LINES);
-        if thread_is_lost() {
-            let code = exit.code().into();
-            std::thread::spawn(move || {
-                std::thread::sleep(RUNTIME_END);
-                std::process::exit(code)
-            });
-        }
-        exit.into()
-    }
-}
-
-async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) -> Exit {
-    let args: Vec<OsString> = args.collect();
-    let cli = match parse(&args, builder.version.as_deref()) {
+/// Does what the arguments say.
+pub(super) async fn dispatch(
+    handlers: Registry,
+    version: Option<String>,
+    args: &[OsString],
+) -> Exit {
+    let cli = match parse(args, version.as_deref()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" that belong on stdout; clap knows.
@@ -135,19 +85,19 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             };
         }
     };
-    let withheld = withheld(&builder.extensions);
+    let withheld = withheld(&handlers.extensions);
     let service = Service {
-        name: name(&args),
-        version: builder.version.clone(),
+        name: name(args),
+        version,
     };
-    let mut program = Program {
-        builder: builder.extension(withheld),
+    let mut program = Invocation {
+        handlers: handlers.extension(withheld),
         files: cli.files,
         service,
     };
     let command = cli.command.unwrap_or(Command::Run(run::Run::default()));
     if !matches!(command, Command::Isolated { .. }) {
-        program.builder.registry.launcher = program.launcher(args.first()).ok();
+        program.handlers.launcher = program.launcher(args.first()).ok();
     }
     let is_run = matches!(command, Command::Run(_));
     let done = match command {
@@ -166,14 +116,6 @@ async fn dispatch(builder: WorkerBuilder, args: impl Iterator<Item = OsString>) 
             return exit;
         }
         problem.told()
-    })
-}
-
-/// Reads a path, which shells leave as it is behind a `=`: `--output-dir=~/out`.
-fn path_parser() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().try_map(|path| {
-        let path = PathBuf::from(path);
-        paths::refuse_tilde(&path).map(|()| path)
     })
 }
 
@@ -224,62 +166,10 @@ fn withheld(extensions: &Extensions) -> WithheldVariables {
     named.chain(secrets.map(|variable| variable.name)).collect()
 }
 
-/// The handlers, and where settings come from.
-struct Program {
-    builder: WorkerBuilder,
-    files: Files,
-    service: Service,
-}
-
-impl Program {
-    fn sources(&self) -> ConfigSources {
-        ConfigSources {
-            toml: Some(self.files.config.clone()),
-            env_file: Some(self.files.env_file.clone()),
-            ..ConfigSources::standard()
-        }
-    }
-
-    fn load(&self, sources: &ConfigSources) -> Result<Config, ConfigError> {
-        Config::load(sources, &self.handled())
-    }
-
-    /// The configuration for commands that need no API; its account may be missing.
-    fn load_without_api(&self) -> Result<Config, ConfigError> {
-        let sources = self.sources();
-        self.load(&sources).or_else(|_| {
-            let mut sources = sources;
-            let unused = [
-                ("API_ENDPOINT", "http://unused.invalid"),
-                ("WORKER_USERNAME", "unused"),
-                ("WORKER_PASSWORD", "unused"),
-            ];
-            sources
-                .env
-                .extend(unused.map(|(name, value)| (name.into(), value.into())));
-            self.load(&sources)
-        })
-    }
-
-    /// What handlers are given.
-    fn extensions(&self, config: &Config) -> Extensions {
-        let mut extensions = self.builder.extensions.clone();
-        // Only a client that has an API: the configuration may be without.
-        let with_api = self.load(&self.sources()).ok();
-        match with_api.as_ref().map(client) {
-            Some(Ok(client)) => extensions.insert(client),
-            Some(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), "handlers get no client of the API");
-            }
-            None => {}
-        }
-        extensions.insert(config.clone());
-        extensions
-    }
-
+impl Invocation {
     fn schema(&self, job_type: Option<&str>) -> Result<Exit, Problem> {
         listen()?;
-        let mut schemas = self.builder.registry.schemas();
+        let mut schemas = self.handlers.schemas();
         if let Some(job_type) = job_type {
             schemas.retain(|handled, _| handled.as_str() == job_type);
             if schemas.is_empty() {
@@ -307,100 +197,6 @@ impl Program {
             Err(error) => Err(Problem::new(Exit::Failed, Chain(&error).to_string())),
         }
     }
-
-    fn handled(&self) -> Vec<&str> {
-        self.builder
-            .registry
-            .job_types()
-            .map(JobType::as_str)
-            .collect()
-    }
-
-    fn unhandled(&self, job_type: &str) -> Problem {
-        let message = format!(
-            "no handler for job type {job_type}; there are: {}",
-            self.handled().join(", ")
-        );
-        Problem::new(Exit::Usage, message)
-    }
-}
-
-/// The first signal ends the process, until there is something to stop. Without this, none ends the first process of a
-/// container.
-fn listen() -> Result<Signals, Problem> {
-    signals::listen()
-        .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))
-}
-
-fn start_logging(config: &Config, service: &Service) -> Result<Reporting, Problem> {
-    let reporting = Reporting::all(config, service)?;
-    let terminal = std::io::stderr().is_terminal();
-    let options = telemetry_options(config);
-    telemetry::init_to(&options, log_queue::stderr, terminal, &reporting)?;
-    reporting.announce(config);
-    if !process_memory::is_protected() {
-        tracing::warn!(
-            "programs of handlers can read this process's environment, with its secrets"
-        );
-    }
-    warn(config);
-    Ok(reporting)
-}
-
-/// Logs what looks wrong in the configuration.
-fn warn(config: &Config) {
-    for found in config.warnings() {
-        tracing::warn!(
-            setting = found.subject,
-            found = found.found,
-            remedy = found.remedy,
-            "setting looks wrong"
-        );
-    }
-}
-
-fn telemetry_options(config: &Config) -> TelemetryOptions {
-    TelemetryOptions {
-        format: config.log_format,
-        filter: config.log_filter().to_owned(),
-        job_logs: config.job_logs != JobLogs::Off,
-    }
-}
-
-fn client(config: &Config) -> Result<Client, ApiError> {
-    client_builder(config).build()
-}
-
-fn client_builder(config: &Config) -> ClientBuilder {
-    Client::builder(
-        &config.api_endpoint,
-        &config.worker_username,
-        config.worker_password.clone(),
-    )
-    .timeout(config.api_timeout)
-    .user_agent(concat!(
-        env!("CARGO_PKG_NAME"),
-        "/",
-        env!("CARGO_PKG_VERSION")
-    ))
-}
-
-async fn storage(config: &Config) -> Storage {
-    let options = S3Options::default()
-        .with_endpoint(config.s3_endpoint.clone())
-        .with_region(config.aws_region.clone())
-        .with_credentials(config.s3_credentials())
-        .with_encryption(config.s3_encryption())
-        .with_storage_class(config.s3_storage_class);
-    Box::pin(Storage::s3(options)).await
-}
-
-/// A folder in place of S3, if there is one.
-async fn storage_in(folder: Option<PathBuf>, config: &Config) -> Storage {
-    match folder {
-        Some(folder) => Storage::folder(folder),
-        None => storage(config).await,
-    }
 }
 
 #[cfg(test)]
@@ -410,8 +206,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::handler::{self, JobContext};
-    use crate::runtime::Worker;
+    use crate::handler::{JobContext, Program};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -427,15 +222,17 @@ mod tests {
         if std::env::var_os(CHILD).is_none() {
             return;
         }
-        let builder = Worker::builder()
+        let handlers = Registry::new()
             .extension(WithheldVariables::from_iter(["TIDE_PASSWORD"]))
             .handler_fn("ENV", |input: Value, ctx: JobContext| async move {
-                let program = handler::Program::new("sh");
+                let program = Program::new("sh");
                 let program = program.args(["-c", "env >\"$JOB_OUTPUT_DIR/env\""]);
                 program.run::<_, Value>(&input, &ctx).await
             });
         let args = "worker handle ENV --input - --output-dir out".split(' ');
-        assert_eq!(dispatch(builder, args.map(OsString::from)).await.code(), 0);
+        let args: Vec<_> = args.map(OsString::from).collect();
+        let exit = dispatch(handlers, None, &args).await;
+        assert_eq!(exit.code(), 0);
     }
 
     #[test]

@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    Problem, Program, api_problem, bucket_problem, cache_problem, client_builder, listen,
-    scratch_problem, start_logging, storage,
-};
+use super::invocation::{Invocation, client_builder, listen, start_logging, storage};
+use super::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use crate::Chain;
 use crate::app::Exit;
 use crate::app::config::Config;
@@ -42,7 +40,7 @@ pub(super) struct Run {
     drain: bool,
 }
 
-impl Program {
+impl Invocation {
     pub(super) async fn run(self, run: Run) -> Result<Exit, Problem> {
         let (signals, stop) = (listen()?, CancellationToken::new());
         signals.clean_up_with(kill_all);
@@ -71,7 +69,6 @@ impl Program {
         signals: &Signals,
         stop: CancellationToken,
     ) -> Result<(Worker, impl Sized + use<>), Problem> {
-        let builder = self.builder;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             api_endpoint = config.api_endpoint,
@@ -90,7 +87,7 @@ impl Program {
         let health = Health::new(config.max_concurrent_jobs);
         let metrics = Metrics::new();
         let monitor = monitor(config.port, &health, &metrics)?;
-        let mut builder = builder;
+        let mut builder = Worker::builder();
         if let Some(cache) = config.input_cache() {
             let prepared = cache.prepare().await;
             prepared.map_err(|error| cache_problem(&cache, &error))?;
@@ -111,11 +108,13 @@ impl Program {
         let source = ReefGuide::builder(client.clone())
             .task(task.task_arn, task.cluster_arn)
             .settle(config.claim_settle)
-            .retry_observer(metrics.retry_observer(Operation::ReadBack))
+            .retry_observer(metrics.read_backs())
             .build();
+        let mut handlers = self.handlers;
+        handlers.extensions.supply(client);
+        handlers.extensions.supply(config.clone());
         let worker = builder
-            .extension(client)
-            .extension(config.clone())
+            .handlers(handlers)
             .source(source)
             .storage(storage)
             .job_types(config.job_types.iter().cloned())

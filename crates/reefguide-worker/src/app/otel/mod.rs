@@ -64,6 +64,24 @@ impl TraceOptions {
         }
     }
 
+    /// Sets [`headers`](Self::headers).
+    #[must_use]
+    pub fn with_headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// Sets [`sampler`](Self::sampler).
+    #[must_use]
+    pub fn with_sampler(self, sampler: Sampler) -> Self {
+        Self { sampler, ..self }
+    }
+
+    /// Sets [`resource`](Self::resource).
+    #[must_use]
+    pub fn with_resource(self, resource: Vec<(String, String)>) -> Self {
+        Self { resource, ..self }
+    }
+
     /// As configured, for a program with this name and version; `None` without an endpoint.
     pub(super) fn configured(config: &Config, name: &str, version: Option<&str>) -> Option<Self> {
         let mut resource = vec![

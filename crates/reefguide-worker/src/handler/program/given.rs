@@ -15,22 +15,17 @@ use crate::scratch;
 use crate::trace;
 
 /// Names of environment variables that a [`Program`] does not inherit, given to the worker as an
-/// [`extension`](crate::runtime::WorkerBuilder::extension).
+/// [`extension`](crate::handler::Registry::extension).
 ///
 /// A program, every library in it, and the log it writes must not see the worker's password. A worker
-/// started by [`main`](crate::runtime::WorkerBuilder::main) withholds the secrets of its
-/// configuration, together with those named here.
+/// started by [`run`](crate::run) withholds the secrets of its configuration, together with those named here.
 ///
-/// ```no_run
+/// ```
 /// use reefguide_worker::handler::WithheldVariables;
 /// use reefguide_worker::prelude::*;
 ///
-/// # #[tokio::main]
-/// # async fn main() -> ExitCode {
-/// Worker::builder()
-///     .extension(WithheldVariables::from_iter(["TIDE_DATABASE_PASSWORD"]))
-/// #   .main().await
-/// # }
+/// let handlers = Registry::new()
+///     .extension(WithheldVariables::from_iter(["TIDE_DATABASE_PASSWORD"]));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WithheldVariables(Vec<String>);

@@ -40,7 +40,6 @@ use crate::finite;
 ///
 /// struct CoralCount;
 ///
-/// #[async_trait]
 /// impl JobHandler for CoralCount {
 ///     const JOB_TYPE: &'static str = "CORAL_COUNT";
 ///     type Input = Input;

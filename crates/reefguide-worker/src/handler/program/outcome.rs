@@ -13,7 +13,7 @@ use super::Program;
 use crate::finite::not_json;
 use crate::handler::JobError;
 use crate::handler::process::{Tail, ended_by};
-use crate::handler::registry::fitting;
+use crate::handler::values::deserialize_at;
 use crate::text;
 
 /// The largest result that is read.
@@ -57,7 +57,7 @@ impl Program {
         let what = format!("result of {self}");
         let metadata = match fs::symlink_metadata(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let empty = fitting(
+                let empty = deserialize_at(
                     json!({}),
                     &format!("{what}, which is `{{}}` as it wrote none,"),
                     "output",
@@ -84,6 +84,6 @@ impl Program {
         let result = text::json(&bytes).map_err(|error| {
             JobError::permanent(format!("{what} is {}", not_json(&bytes, &error)))
         })?;
-        fitting(result, &what, "output")
+        deserialize_at(result, &what, "output")
     }
 }

@@ -307,9 +307,9 @@ impl Metrics {
         self.0.retries.get_or_create_owned(&labels)
     }
 
-    /// What counts retries of `operation`.
-    pub(crate) fn retry_observer(&self, operation: Operation) -> Retries {
-        Retries(self.retries(operation))
+    /// What counts jobs that are read back again.
+    pub fn read_backs(&self) -> impl RetryObserver + use<> {
+        Retries(self.retries(Operation::ReadBack))
     }
 
     /// What counts what a storage does.
@@ -318,7 +318,7 @@ impl Metrics {
         StorageObservers {
             uploads: transferred(Direction::Upload),
             downloads: transferred(Direction::Download),
-            retries: Arc::new(self.retry_observer(Operation::Storage)),
+            retries: Arc::new(Retries(self.retries(Operation::Storage))),
         }
     }
 
@@ -329,7 +329,7 @@ impl Metrics {
 
 /// Counts retries of one operation.
 #[derive(Debug)]
-pub(crate) struct Retries(Counter);
+struct Retries(Counter);
 
 impl RetryObserver for Retries {
     fn tried_again(&self, times: u64) {

@@ -38,10 +38,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_writes_the_number() {
-        let finished = Harness::handler(Test)
-            .run(json!({ "id": 7 }))
-            .await
-            .unwrap();
+        let payload = json!({ "id": 7 });
+        let finished = Harness::handler(Test).run(payload).await.unwrap();
         assert_eq!(finished.result(), &json!({}));
         let written: serde_json::Value =
             serde_json::from_slice(&finished.output("test.json").unwrap()).unwrap();
@@ -50,20 +48,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_payload_of_another_form_is_refused_with_the_place() {
-        let error = Harness::handler(Test)
-            .run(json!({ "id": "one" }))
-            .await
-            .unwrap_err();
+        let payload = json!({ "id": "one" });
+        let error = Harness::handler(Test).run(payload).await.unwrap_err();
         assert!(error.to_string().contains("`id`"), "{error}");
         assert!(!error.is_retryable());
     }
 
     #[tokio::test]
     async fn a_panic_is_a_failure() {
-        let error = Harness::handler(Test)
-            .run(json!({ "id": 13 }))
-            .await
-            .unwrap_err();
+        let payload = json!({ "id": 13 });
+        let error = Harness::handler(Test).run(payload).await.unwrap_err();
         assert_eq!(error.to_string(), "handler panicked: 13 brings bad luck");
     }
 }

@@ -221,7 +221,6 @@ impl JsonSchema for StorageUri {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object_path::tests::paths;
     use proptest::prelude::*;
 
     #[test]
@@ -285,6 +284,17 @@ mod tests {
         let uri: StorageUri = format!("s3://reef/{}", "p".repeat(1000)).parse().unwrap();
         assert!(uri.join(&"a".repeat(23)).is_ok());
         assert!(uri.join(&"a".repeat(24)).is_err());
+    }
+
+    /// Paths of which many are almost right.
+    fn paths() -> impl Strategy<Value = String> {
+        let name = prop_oneof![
+            Just("..".to_owned()),
+            Just(".".to_owned()),
+            "\\PC{0,3}",
+            "[a-z./\\\\]{1,3}",
+        ];
+        proptest::collection::vec(name, 1..5).prop_map(|names| names.join("/"))
     }
 
     proptest! {

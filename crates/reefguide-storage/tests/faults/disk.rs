@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use reefguide_storage::{Storage, StorageError, StorageUri, TransferProgress};
+use reefguide_transport::atomic_file::FileSystemError;
 use tokio::time::timeout;
 
 use crate::bench::{Bench, LARGE, PATIENCE};

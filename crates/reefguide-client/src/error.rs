@@ -333,8 +333,3 @@ impl ApiError {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-}

@@ -132,7 +132,7 @@ fn problem(path: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -157,7 +157,7 @@ pub mod tests {
     }
 
     /// Paths of which many are almost right.
-    pub fn paths() -> impl Strategy<Value = String> {
+    fn paths() -> impl Strategy<Value = String> {
         let name = prop_oneof![
             Just("..".to_owned()),
             Just(".".to_owned()),

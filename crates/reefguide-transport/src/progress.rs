@@ -13,25 +13,15 @@ pub trait TransferObserver: Debug + Send + Sync {
     fn done(&self);
 }
 
-/// Counts what is moved by every [`Storage`](super::Storage) that is [tracked](super::Storage::tracked)
-/// by it, also by several at a time. A clone shares the counts.
+/// Counts what transfers move, several at a time, too. A clone shares the counts.
 ///
 /// ```
-/// # use reefguide_transport::{Storage, StorageError, StorageUri, TransferProgress};
-/// # async fn fetch(storage: &Storage, from: &StorageUri, to: &std::path::Path) -> Result<(), StorageError> {
+/// use reefguide_transport::TransferProgress;
+///
 /// let progress = TransferProgress::default();
-/// let downloading = storage.tracked(&progress);
-/// let show = async {
-///     loop {
-///         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-///         println!("{}", progress.now());
-///     }
-/// };
-/// tokio::select! {
-///     done = downloading.download_folder(from, to) => done.map(drop),
-///     () = show => Ok(()),
-/// }
-/// # }
+/// progress.found(500 << 20);
+/// progress.moved(12 << 20);
+/// assert_eq!(progress.now().to_string(), "0 of 1 files, 12 of 500 MiB");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct TransferProgress {

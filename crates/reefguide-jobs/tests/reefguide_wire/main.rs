@@ -105,7 +105,7 @@ async fn it_logs_in_once_and_sends_the_token_with_every_call() {
                 .header("content-type", "application/json")
                 .header(
                     "user-agent",
-                    concat!("reefguide-worker/", env!("CARGO_PKG_VERSION")),
+                    concat!("reefguide-client/", env!("CARGO_PKG_VERSION")),
                 )
                 .json_body(json!({ "email": EMAIL, "password": "password" }));
             then.status(200)

@@ -21,7 +21,7 @@ use crate::tried::failure;
 /// Whether a request was made without most of the SDK.
 fn is_direct(asked: &Asked) -> bool {
     let agent = asked.header("user-agent").unwrap();
-    agent == concat!("reefguide-worker/", env!("CARGO_PKG_VERSION"))
+    agent == concat!("reefguide-storage/", env!("CARGO_PKG_VERSION"))
 }
 
 /// What a request says, without what each one says differently or the SDK says of itself.

@@ -5,10 +5,19 @@ use std::process::Command;
 
 use crate::tools::{root, run};
 
-const CRATES: [&str; 2] = ["reefguide-lab", "reefguide-worker"];
+const CRATES: [&str; 8] = [
+    "reefguide-cli",
+    "reefguide-client",
+    "reefguide-jobs",
+    "reefguide-lab",
+    "reefguide-storage",
+    "reefguide-terminal",
+    "reefguide-transport",
+    "reefguide-worker",
+];
 
 /// The crates as they would be published, unpacked, by name. A worker that is built from them verifies them.
-pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 2] {
+pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 8] {
     let mut publish = Command::new("cargo");
     publish
         .args([

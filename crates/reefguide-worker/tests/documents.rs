@@ -1,4 +1,4 @@
-//! What READMEs and book say against the code, where compiling their examples does not tell.
+//! What the READMEs and the book say, compared with the code, where compiling their examples is not enough.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -23,7 +23,7 @@ const PROMISES: &str = include_str!("../../../docs/src/explanation/promises.md")
 const SETTINGS: &str = include_str!("../../../docs/src/reference/settings.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");
 
-/// What stands between two marks.
+/// The text between two marks.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
     Some(text.split_once(begin)?.1.split_once(end)?.0)
 }
@@ -43,12 +43,12 @@ fn table_of_settings() -> String {
 }
 
 #[test]
-fn the_table_of_settings_is_that_of_the_code() {
+fn the_table_of_settings_matches_the_code() {
     let found = between(SETTINGS, "<!-- settings -->\n", "<!-- end of settings -->").unwrap();
     let table = table_of_settings();
     assert!(
         found == table,
-        "docs/src/reference/settings.md is out of date; between its marks must stand:\n\n{table}"
+        "docs/src/reference/settings.md is out of date; it must have this between its marks:\n\n{table}"
     );
 }
 
@@ -250,9 +250,19 @@ fn the_book_has_every_exit_code() {
     assert_eq!(codes, exits.map(|exit| exit.code().to_string()));
 }
 
-/// The text of every test of this crate, and of the programs that run a worker as a process.
+/// The text of every test of the crates that a worker is made of, and of the programs that run one as a process.
 fn tests() -> String {
-    sources(&["src", "tests", "../process-tests/tests"]).concat()
+    sources(&[
+        "src",
+        "tests",
+        "../process-tests/tests",
+        "../reefguide-client/src",
+        "../reefguide-jobs/src",
+        "../reefguide-jobs/tests",
+        "../reefguide-storage/src",
+        "../reefguide-storage/tests",
+    ])
+    .concat()
 }
 
 #[test]

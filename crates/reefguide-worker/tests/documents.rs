@@ -299,6 +299,67 @@ fn pages() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The code within the sentences of a page, without its examples.
+fn inline_code(page: &str) -> Vec<String> {
+    let prose: String = page.split("```").step_by(2).collect();
+    let spans = prose.split('`').skip(1).step_by(2);
+    spans
+        .map(|span| span.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// Whether it can only be a message: three words or more, and no command.
+fn is_message(code: &str) -> bool {
+    const COMMANDS: [&str; 8] = [
+        "COPY",
+        "MIT",
+        "cargo",
+        "docker",
+        "git",
+        "just",
+        "reefguide",
+        "worker",
+    ];
+    let words: Vec<_> = code.split(' ').collect();
+    let is_word = |word: &&str| {
+        word.chars()
+            .all(|character| character.is_alphanumeric() || "',;:.-".contains(character))
+    };
+    words.len() > 2 && words.iter().all(is_word) && !COMMANDS.contains(&words[0])
+}
+
+#[test]
+fn every_message_that_the_book_quotes_is_in_the_code() {
+    let sources = sources(&["../"]);
+    // A string may be continued on the next line.
+    let sources: Vec<String> = sources
+        .iter()
+        .map(|source| {
+            let mut lines = source.split("\\\n");
+            let first = lines.next().unwrap_or_default().to_owned();
+            lines.fold(first, |text, line| text + line.trim_start())
+        })
+        .collect();
+    let mut quoted = 0;
+    // That page quotes the real API.
+    let pages = pages()
+        .into_iter()
+        .filter(|(page, _)| page != "reference/api-contract.md");
+    for (page, text) in pages {
+        for message in inline_code(&text) {
+            if !is_message(&message) {
+                continue;
+            }
+            quoted += 1;
+            assert!(
+                sources.iter().any(|source| source.contains(&message)),
+                "docs/src/{page} quotes `{message}`, which no source has"
+            );
+        }
+    }
+    assert!(quoted > 40, "{quoted} messages were found");
+}
+
 #[test]
 fn every_page_is_in_the_summary() {
     let pages = pages();

@@ -1,4 +1,4 @@
-//! What READMEs and book say against the code, where compiling their examples does not tell.
+//! What the READMEs and the book say, compared with the code, where compiling their examples is not enough.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -23,7 +23,7 @@ const PROMISES: &str = include_str!("../../../docs/src/explanation/promises.md")
 const SETTINGS: &str = include_str!("../../../docs/src/reference/settings.md");
 const ENV_DIST: &str = include_str!("../../../template/.env.dist");
 
-/// What stands between two marks.
+/// The text between two marks.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
     Some(text.split_once(begin)?.1.split_once(end)?.0)
 }
@@ -43,12 +43,12 @@ fn table_of_settings() -> String {
 }
 
 #[test]
-fn the_table_of_settings_is_that_of_the_code() {
+fn the_table_of_settings_matches_the_code() {
     let found = between(SETTINGS, "<!-- settings -->\n", "<!-- end of settings -->").unwrap();
     let table = table_of_settings();
     assert!(
         found == table,
-        "docs/src/reference/settings.md is out of date; between its marks must stand:\n\n{table}"
+        "docs/src/reference/settings.md is out of date; it must have this between its marks:\n\n{table}"
     );
 }
 
@@ -250,9 +250,19 @@ fn the_book_has_every_exit_code() {
     assert_eq!(codes, exits.map(|exit| exit.code().to_string()));
 }
 
-/// The text of every test of this crate, and of the programs that run a worker as a process.
+/// The text of every test of the crates that a worker is made of, and of the programs that run one as a process.
 fn tests() -> String {
-    sources(&["src", "tests", "../process-tests/tests"]).concat()
+    sources(&[
+        "src",
+        "tests",
+        "../process-tests/tests",
+        "../reefguide-client/src",
+        "../reefguide-jobs/src",
+        "../reefguide-jobs/tests",
+        "../reefguide-storage/src",
+        "../reefguide-storage/tests",
+    ])
+    .concat()
 }
 
 #[test]
@@ -287,6 +297,70 @@ fn pages() -> Vec<(String, String)> {
         })
         .filter(|(path, _)| path != "SUMMARY.md")
         .collect()
+}
+
+/// The code within the sentences of a page, without its examples.
+fn inline_code(page: &str) -> Vec<String> {
+    let prose: String = page.split("```").step_by(2).collect();
+    let spans = prose.split('`').skip(1).step_by(2);
+    spans
+        .map(|span| span.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// Whether it can only be a message: three words or more, and no command.
+fn is_message(code: &str) -> bool {
+    const COMMANDS: [&str; 8] = [
+        "COPY",
+        "MIT",
+        "cargo",
+        "docker",
+        "git",
+        "just",
+        "reefguide",
+        "worker",
+    ];
+    let words: Vec<_> = code.split(' ').collect();
+    let is_word = |word: &&str| {
+        word.chars()
+            .all(|character| character.is_alphanumeric() || "',;:.-".contains(character))
+    };
+    words.len() > 2 && words.iter().all(is_word) && !COMMANDS.contains(&words[0])
+}
+
+#[test]
+fn every_message_that_the_book_quotes_is_in_the_code() {
+    let sources = sources(&["../"]);
+    // A string may be continued on the next line.
+    let sources: Vec<String> = sources
+        .iter()
+        .map(|source| {
+            let mut lines = source.split("\\\n");
+            let first = lines.next().unwrap_or_default().to_owned();
+            lines.fold(first, |text, line| text + line.trim_start())
+        })
+        .collect();
+    // That page quotes the real API.
+    let pages = pages()
+        .into_iter()
+        .filter(|(page, _)| page != "reference/api-contract.md");
+    let quoted: Vec<_> = pages
+        .flat_map(|(page, text)| {
+            inline_code(&text)
+                .into_iter()
+                .map(move |code| (page.clone(), code))
+        })
+        .filter(|(_, code)| is_message(code))
+        .collect();
+    let missing: Vec<_> = quoted
+        .iter()
+        .filter(|(_, message)| !sources.iter().any(|source| source.contains(message)))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "pages in docs/src quote messages that no source has: {missing:#?}"
+    );
+    assert!(quoted.len() > 40, "{} messages were found", quoted.len());
 }
 
 #[test]

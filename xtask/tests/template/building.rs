@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::tools::{root, run};
 use crate::worker::{Answers, NAME, Worker};
 
-/// The target folder of all workers, so that their common dependencies are built once.
+/// The target folder that all workers share, so that their common dependencies are built once.
 pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers")
 }
@@ -23,7 +23,7 @@ struct Project {
 impl Project {
     fn new(answers: &Answers) -> Self {
         let worker = Worker::generate(answers);
-        // With the versions of the workspace, which are tested and already downloaded.
+        // The workspace's versions are tested and already downloaded.
         std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
         Self { worker }
     }
@@ -130,7 +130,7 @@ fn a_cpu_worker_is_built_from_packages_and_takes_handlers_of_every_style() {
         .with("sdk", "crates.io")
         .with("handler_style", "cpu");
     let project = Project::new(&answers);
-    // As if they were on crates.io.
+    // The packages stand in for released ones.
     let mut patch = "[patch.crates-io]\n".to_owned();
     for (name, folder) in packaged(packages.path()) {
         writeln!(patch, "{name}.path = {:?}", folder.to_str().unwrap()).unwrap();

@@ -1,14 +1,23 @@
-//! The packages for crates.io.
+//! The packages that a release publishes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::tools::{root, run};
 
-const CRATES: [&str; 2] = ["reefguide-lab", "reefguide-worker"];
+/// The crates that a worker is built from.
+const CRATES: [&str; 7] = [
+    "reefguide-client",
+    "reefguide-jobs",
+    "reefguide-lab",
+    "reefguide-storage",
+    "reefguide-terminal",
+    "reefguide-transport",
+    "reefguide-worker",
+];
 
-/// The crates as they would be published, unpacked, by name. A worker that is built from them verifies them.
-pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 2] {
+/// The packages as they would be published, unpacked, by name. Building a worker from them verifies them.
+pub(crate) fn packaged(into: &Path) -> [(&'static str, PathBuf); 7] {
     let mut publish = Command::new("cargo");
     publish
         .args([

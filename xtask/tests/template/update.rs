@@ -1,4 +1,4 @@
-//! A worker of an older template is brought to a newer one by the example that it came with.
+//! Workers of an older template, updated by the example that they came with.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::tools::{root, run, try_run};
 use crate::worker::{Answers, NAME, Worker};
 
-/// The template as it might have been a release ago, at v0.0.9, and as it is, at v0.1.0.
+/// A repository with an older template, tagged v0.0.9, and the current one, tagged v0.1.0.
 fn two_releases() -> Repository {
     let repository = Repository::of_the_working_tree();
     let current = |file: &str| std::fs::read_to_string(repository.file(file)).unwrap();
@@ -64,7 +64,7 @@ static UPDATE: LazyLock<PathBuf> = LazyLock::new(|| {
     root().join("target/debug/examples/update")
 });
 
-/// A worker of the old release, to which its author has done some work.
+/// A worker of the old release that its author has edited.
 struct Fixture {
     repository: Repository,
     worker: Worker,
@@ -126,7 +126,7 @@ impl Fixture {
         command
     }
 
-    /// Updates to the new release; however that ends, it leaves no temporary file.
+    /// Updates to the new release. The update removes its temporary files, even if it fails.
     fn update(&self) -> Result<String, String> {
         self.run(&mut self.command("v0.1.0"))
     }
@@ -138,7 +138,7 @@ impl Fixture {
         said
     }
 
-    /// What an update complains about that changes nothing.
+    /// The error of an update that changes nothing.
     fn refused(&self, command: &mut Command) -> String {
         let said = self.run(command).unwrap_err();
         assert_eq!(self.worker.git(&["status", "--porcelain"]), "");
@@ -148,7 +148,7 @@ impl Fixture {
 }
 
 #[test]
-fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
+fn an_update_applies_the_new_template_and_keeps_the_authors_work() {
     let fixture = Fixture::new();
     let worker = &fixture.worker;
     let handlers = ["mod", "mean_depth", "coral_count"]
@@ -180,7 +180,7 @@ fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
 }
 
 #[test]
-fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
+fn lines_that_both_author_and_template_changed_are_a_conflict_to_resolve() {
     let fixture = Fixture::new();
     let worker = &fixture.worker;
     let main = worker.text("src/main.rs");
@@ -231,7 +231,7 @@ fn without_cargo_generate_the_command_that_installs_it_is_named() {
 }
 
 #[test]
-fn an_update_waits_for_a_clean_tree() {
+fn an_update_needs_a_clean_tree() {
     let fixture = Fixture::new();
     fixture.worker.write("notes.txt", "mine\n");
     let said = fixture.update().unwrap_err();

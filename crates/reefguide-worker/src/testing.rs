@@ -112,7 +112,8 @@ impl Harness {
         self
     }
 
-    /// Ends the attempt after `limit`. There is no limit by default.
+    /// Ends the attempt after `limit`. There is no limit by default: the harness does not apply the handler's own
+    /// [`time_limit`](JobHandler::time_limit), nor does it retry.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self

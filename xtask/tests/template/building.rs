@@ -43,12 +43,12 @@ impl Project {
     fn check(&self) -> String {
         run(&mut self.cargo(&["fmt", "--check"]));
         run(&mut self.cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]));
-        let said = run(&mut self.cargo(&["test", "--quiet", "--", "--format=pretty"]));
+        let output = run(&mut self.cargo(&["test", "--quiet", "--", "--format=pretty"]));
         assert!(
-            said.contains("test every_sample_payload_succeeds ... ok"),
-            "{said}"
+            output.contains("test every_sample_payload_succeeds ... ok"),
+            "{output}"
         );
-        said
+        output
     }
 }
 
@@ -112,9 +112,9 @@ fn an_async_worker_is_built_from_a_clone_and_runs_a_job_of_a_lab() {
         .args(["--lab", &endpoint("API_ENDPOINT")])
         .output()
         .unwrap();
-    let said = String::from_utf8(submit.stdout).unwrap();
-    assert!(submit.status.success(), "{said}");
-    assert!(said.contains(r#""status": "SUCCEEDED""#), "{said}");
+    let output = String::from_utf8(submit.stdout).unwrap();
+    assert!(submit.status.success(), "{output}");
+    assert!(output.contains(r#""status": "SUCCEEDED""#), "{output}");
     assert!(worker.stop() && lab.stop());
 
     run(program(NAME)
@@ -144,10 +144,10 @@ fn a_cpu_worker_is_built_from_packages_and_takes_handlers_of_every_style() {
     ] {
         project.worker.add_handler(job_type, style).unwrap();
     }
-    let said = project.check();
+    let output = project.check();
     for module in ["mean_depth", "waiting", "match_job", "script"] {
         let test = format!("test handlers::{module}::tests::numbers");
-        assert!(said.contains(&test), "no {test}:\n{said}");
+        assert!(output.contains(&test), "no {test}:\n{output}");
     }
     let schemas = run(Command::new(target().join("debug").join(NAME)).arg("schema"));
     for job_type in ["MEAN_DEPTH", "WAITING", "MATCH", "SCRIPT"] {

@@ -11,8 +11,8 @@ fn handlers_are_added_with_payload_and_registration() {
     let before = worker.files();
     worker.add_handler("CORAL_COUNT", "cpu").unwrap();
     worker.add_handler("BLEACHING", "async").unwrap();
-    let said = worker.add_handler("MATCH", "program").unwrap();
-    assert!(said.contains("the image lacks the program"), "{said}");
+    let output = worker.add_handler("MATCH", "program").unwrap();
+    assert!(output.contains("the image lacks the program"), "{output}");
 
     let mut added = worker.files();
     added.retain(|file| !before.contains(file));
@@ -52,9 +52,9 @@ fn a_handler_that_cannot_be_added_leaves_the_worker_as_it_was() {
     let worker = Worker::generate(&Answers::new());
     let refused = |job_type: &str| {
         let before = contents(&worker);
-        let said = worker.add_handler(job_type, "cpu").unwrap_err();
+        let output = worker.add_handler(job_type, "cpu").unwrap_err();
         assert_eq!(contents(&worker), before);
-        let reason = said.lines().find(|line| line.starts_with('⛔')).unwrap();
+        let reason = output.lines().find(|line| line.starts_with('⛔')).unwrap();
         let (_, reason) = reason.split_once(" error: ").unwrap_or(("", reason));
         let (reason, _) = reason.split_once(" (line ").unwrap_or((reason, ""));
         reason.replace(worker.path.to_str().unwrap(), "[worker]")
@@ -76,8 +76,8 @@ fn without_permission_to_run_its_command_nothing_is_added() {
         .args(["--path", root().to_str().unwrap(), "template-handler"])
         .args(["--name", "handler", "--define", "job_type=CORAL_COUNT"])
         .current_dir(&worker.path);
-    let said = try_run(&mut command).unwrap_err();
-    assert!(said.contains("--allow-commands"), "{said}");
+    let output = try_run(&mut command).unwrap_err();
+    assert!(output.contains("--allow-commands"), "{output}");
     assert_eq!(contents(&worker), before);
 }
 

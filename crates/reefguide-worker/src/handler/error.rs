@@ -122,7 +122,7 @@ impl JobError {
 
     /// The worker could not start the handler's work: there was no room for a process, or a program is not there. The
     /// job is not to blame, so the worker keeps trying for as long as the job has time.
-    pub(crate) fn workers(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn not_started(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::retryable(source).because(Cause::Worker)
     }
 

@@ -44,17 +44,17 @@ async fn cancelled(script: &str) -> (Option<String>, Vec<String>) {
 #[tokio::test]
 async fn a_cancelled_program_may_clean_up() {
     let script = "trap 'echo clean >&9; exit 1' TERM; echo begun >&9; sleep 600 & wait";
-    let (error, said) = cancelled(script).await;
+    let (error, lines) = cancelled(script).await;
     assert_eq!(error.unwrap(), "cancelled");
-    assert_eq!(said, ["clean"]);
+    assert_eq!(lines, ["clean"]);
 }
 
 #[tokio::test]
 async fn a_cancelled_program_that_ignores_the_signal_is_killed_with_everything_it_started() {
     let script = "trap '' TERM; (trap '' TERM; sleep 600) & echo begun >&9; sleep 600";
-    let (error, said) = cancelled(script).await;
+    let (error, lines) = cancelled(script).await;
     assert_eq!(error.unwrap(), "cancelled");
-    assert!(said.is_empty(), "{said:?}");
+    assert!(lines.is_empty(), "{lines:?}");
 }
 
 #[tokio::test]
@@ -75,8 +75,8 @@ async fn a_dropped_run_kills_the_program_and_everything_it_started() {
     assert_eq!(witness.says().await, "begun");
     drop_it.cancel();
     assert_eq!(in_time(run).await.unwrap().unwrap().result(), true);
-    let said = witness.gone().await;
-    assert!(said.is_empty(), "{said:?}");
+    let lines = witness.gone().await;
+    assert!(lines.is_empty(), "{lines:?}");
 }
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use crate::fails;
 
 #[tokio::test]
 async fn the_exit_code_decides_and_the_error_quotes_the_last_lines_of_stderr() {
-    let mut said = Vec::new();
+    let mut errors = Vec::new();
     for script in [
         "echo 'reading tiles' >&2; echo 'no tile 7' >&2; exit 3",
         "echo 'licence server busy' >&2; exit 75",
@@ -14,9 +14,9 @@ async fn the_exit_code_decides_and_the_error_quotes_the_last_lines_of_stderr() {
         "exit 137",
         "seq 100 >&2; exit 4",
     ] {
-        said.push(format!("{script}\n    {:?}", fails(script).await));
+        errors.push(format!("{script}\n    {:?}", fails(script).await));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(errors.join("\n"));
 }
 
 #[tokio::test]

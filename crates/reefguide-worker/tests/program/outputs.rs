@@ -45,7 +45,7 @@ async fn the_result_is_read_as_the_handlers_output() {
 
 #[tokio::test]
 async fn a_result_that_is_wrong_fails_the_job_with_the_place() {
-    let mut said = Vec::new();
+    let mut errors = Vec::new();
     for script in [
         "exit 0",
         r#"echo '{"corals":[1,"two"]}' >"$JOB_RESULT""#,
@@ -56,7 +56,7 @@ async fn a_result_that_is_wrong_fails_the_job_with_the_place() {
         r#"head -c 17000000 /dev/zero >"$JOB_RESULT""#,
     ] {
         let error = in_time(harness_for::<Counts>(sh(script)).run(json!({}))).await;
-        said.push(format!("{script}\n    {:?}", error.unwrap_err()));
+        errors.push(format!("{script}\n    {:?}", error.unwrap_err()));
     }
-    insta::assert_snapshot!(said.join("\n"));
+    insta::assert_snapshot!(errors.join("\n"));
 }

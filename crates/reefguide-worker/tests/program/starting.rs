@@ -22,12 +22,13 @@ fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
 
 /// The errors of programs, without what differs between runs.
 async fn failures(folder: &Path, programs: impl IntoIterator<Item = PathBuf>) -> String {
-    let mut said = Vec::new();
+    let mut errors = Vec::new();
     for program in programs {
         let error = in_time(harness(Program::new(program)).run(json!({}))).await;
-        said.push(format!("{:?}", error.unwrap_err()));
+        errors.push(format!("{:?}", error.unwrap_err()));
     }
-    said.join("\n")
+    errors
+        .join("\n")
         .replace(folder.to_str().unwrap(), "[folder]")
 }
 
@@ -54,9 +55,9 @@ async fn a_program_that_cannot_be_started_is_named_with_a_remedy() {
         plain.join("below"),
         plain,
     ];
-    let said = failures(folder.path(), programs).await;
+    let errors = failures(folder.path(), programs).await;
     insta::with_settings!({ filters => MACHINE.to_vec(), omit_expression => true }, {
-        insta::assert_snapshot!(said);
+        insta::assert_snapshot!(errors);
     });
 }
 
@@ -82,9 +83,9 @@ async fn the_reason_why_a_script_cannot_start_is_named() {
         file("empty", ""),
         file("elsewhere", "\\177ELF\\1\\2\\1aaaaaaaaaaaaaaaaa"),
     ];
-    let said = failures(folder.path(), programs).await;
+    let errors = failures(folder.path(), programs).await;
     insta::with_settings!({ filters => MACHINE.to_vec(), omit_expression => true }, {
-        insta::assert_snapshot!(said);
+        insta::assert_snapshot!(errors);
     });
 }
 
@@ -92,10 +93,10 @@ async fn the_reason_why_a_script_cannot_start_is_named() {
 async fn a_script_that_fails_by_itself_gets_no_hint() {
     let folder = tempfile::tempdir().unwrap();
     let file = script(folder.path(), "fails", "#!/usr/bin/env sh\\nexit 127\\n");
-    let said = failures(folder.path(), [file]).await;
+    let errors = failures(folder.path(), [file]).await;
     assert!(
-        said.ends_with("exit code 127; it wrote nothing to stderr)"),
-        "{said}"
+        errors.ends_with("exit code 127; it wrote nothing to stderr)"),
+        "{errors}"
     );
 }
 

@@ -61,13 +61,13 @@ impl Launcher {
         let request =
             JobRequest::line(ctx).map_err(|error| JobError::from(error).context(preparing))?;
         let (mut socket, theirs) =
-            sockets().map_err(|error| JobError::workers(error).context(preparing))?;
+            sockets().map_err(|error| JobError::not_started(error).context(preparing))?;
         let (messages, mut requests) = socket.split();
 
         let kills = memory::kills();
         let mut group = self.start(theirs).map_err(|error| {
             // The system may have room for another process later.
-            JobError::workers(error).context("starting a process for the handler")
+            JobError::not_started(error).context("starting a process for the handler")
         })?;
         // Dropped after the group, because a process that is killed no longer ends the groups that it has started.
         let (monitor, mut group) = (ChildMonitor::new(group.leader().id()), group);

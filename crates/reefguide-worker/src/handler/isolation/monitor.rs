@@ -146,7 +146,7 @@ impl ChildMonitor {
             let reason = format!("isolated handler {end} before {before}{memory}{lines}");
             return Err(match state.started {
                 true => JobError::permanent(reason),
-                false => JobError::workers(reason),
+                false => JobError::not_started(reason),
             });
         };
         if let Some(end) = end.filter(|_| !status.is_some_and(|status| status.success())) {

@@ -29,7 +29,7 @@ while read -r what id; do
   esac
 done
 for id; do kill -s KILL -- "-$id"; done
-for look in 1 2 3; do
+for round in 1 2 3; do
   for marked in $(grep -ls "$mark" /proc/[0-9]*/environ); do
     marked=${marked#/proc/}
     kill -s KILL "${marked%/environ}"

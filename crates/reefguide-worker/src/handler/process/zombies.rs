@@ -96,12 +96,12 @@ mod tests {
     const FIRST: &str = "REEFGUIDE_WORKER_TEST_FIRST";
 
     async fn until(what: impl Fn() -> bool) {
-        let looking = async {
+        let checking = async {
             while !what() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), looking);
+        let in_time = tokio::time::timeout(Duration::from_secs(20), checking);
         in_time.await.unwrap();
     }
 

@@ -163,11 +163,11 @@ impl Program {
             .map_err(|error| JobError::permanent(format!("input of {self} {error}")))?;
         let input = serde_json::to_vec(input)
             .map_err(|error| JobError::from(error).context(preparing()))?;
-        let not_prepared = |error: io::Error| JobError::workers(error).context(preparing());
+        let not_prepared = |error: io::Error| JobError::not_started(error).context(preparing());
         let search_path = self.search_path().map_err(not_prepared)?;
         let file = search_path
             .find(&self.program)
-            .map_err(|error| JobError::workers(format!("cannot start {self}: {error}")))?;
+            .map_err(|error| JobError::not_started(format!("cannot start {self}: {error}")))?;
         let prepare = || {
             let folder = RunFolder::create(ctx, &input)?;
             let command = self.command(&file, &search_path, &folder, ctx)?;
@@ -206,7 +206,7 @@ impl Program {
             // The arguments may come from the job.
             ArgumentListTooLong | InvalidFilename | InvalidInput => JobError::permanent(error),
             // No room for another process, or no such program: later there may be.
-            _ => JobError::workers(error),
+            _ => JobError::not_started(error),
         }
     }
 

@@ -33,7 +33,7 @@
 //! # }
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,6 +51,9 @@ use crate::ledger::{Limit, Reached};
 use crate::runtime::{COOPERATION, call, temporary_folder};
 use crate::scratch::Folder;
 use crate::storage::{Outputs, Storage, StorageUri};
+
+/// The folder of the output files, in that of an attempt.
+const OUTPUTS: &str = "outputs";
 
 /// Runs one handler, as a worker does.
 #[derive(Debug)]
@@ -132,11 +135,12 @@ impl Harness {
     /// stored.
     pub async fn run(&self, payload: impl Serialize) -> Result<Finished, JobError> {
         let folder = Folder::new_in(&temporary_folder(), "harness-")?;
-        let paths = Paths(folder.path());
-        for path in [paths.scratch(), paths.outputs(), paths.objects()] {
+        let [scratch, outputs, objects] =
+            ["scratch", OUTPUTS, "objects"].map(|name| folder.path().join(name));
+        for path in [&scratch, &outputs, &objects] {
             std::fs::create_dir(path)?;
         }
-        let storage = Storage::folder(paths.objects());
+        let storage = Storage::folder(objects);
         for (uri, contents) in &self.objects {
             storage
                 .upload_bytes(contents.clone(), &uri.parse::<StorageUri>()?)
@@ -158,8 +162,8 @@ impl Harness {
                 expires_at: None,
             },
             attempt: 1,
-            scratch: paths.scratch(),
-            outputs: Outputs::new(paths.outputs()),
+            scratch,
+            outputs: Outputs::new(outputs),
             storage,
             inputs: None,
             extensions: self.registry.extensions.clone(),
@@ -176,22 +180,6 @@ impl Harness {
     }
 }
 
-struct Paths<'a>(&'a Path);
-
-impl Paths<'_> {
-    fn scratch(&self) -> PathBuf {
-        self.0.join("scratch")
-    }
-
-    fn outputs(&self) -> PathBuf {
-        self.0.join("outputs")
-    }
-
-    fn objects(&self) -> PathBuf {
-        self.0.join("objects")
-    }
-}
-
 impl Finished {
     /// The result.
     pub fn result(&self) -> &Value {
@@ -200,7 +188,7 @@ impl Finished {
 
     /// The folder with the output files. It is removed when this value is dropped.
     pub fn outputs(&self) -> PathBuf {
-        Paths(self.folder.path()).outputs()
+        self.folder.path().join(OUTPUTS)
     }
 
     /// The contents of one output file.

@@ -1,4 +1,4 @@
-//! A worker made with reefguide-worker: one trivial job type and one that does real work.
+//! An example: one trivial job type and one that does real work.
 //!
 //! `cargo run -- --help` lists the commands of the program.
 

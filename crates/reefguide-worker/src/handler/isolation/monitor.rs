@@ -59,7 +59,7 @@ impl ChildMonitor {
     }
 
     fn receive(&self, line: &str) -> io::Result<()> {
-        let result = match serde_json::from_str(line)? {
+        match serde_json::from_str(line)? {
             ChildMessage::Log(lines) => {
                 // Lines with colours go to a terminal, where people see them. An error does not quote them.
                 let plain = lines.lines().filter(|line| !line.contains('\u{1b}'));
@@ -69,31 +69,28 @@ impl ChildMonitor {
                 }
                 // The process has formatted them already.
                 let _ = log_queue::stderr().write_all(lines.as_bytes());
-                return Ok(());
             }
-            ChildMessage::Group { id, runs } => {
-                self.state().groups.set_running(id, runs);
-                return Ok(());
-            }
-            ChildMessage::Started => {
-                self.state().started = true;
-                return Ok(());
-            }
-            ChildMessage::Returned(result) => Ok(result),
+            ChildMessage::Group { id, runs } => self.state().groups.set_running(id, runs),
+            ChildMessage::Started => self.state().started = true,
+            ChildMessage::Returned(result) => self.set_result(Ok(result)),
             ChildMessage::Failed {
                 retryable,
                 cause,
                 reason,
-            } => Err(if retryable {
-                JobError::retryable(reason)
-            } else {
-                JobError::permanent(reason)
+            } => {
+                let error = match retryable {
+                    true => JobError::retryable(reason),
+                    false => JobError::permanent(reason),
+                };
+                self.set_result(Err(error.because(cause)));
             }
-            .because(cause)),
-        };
+        }
+        Ok(())
+    }
+
+    fn set_result(&self, result: Result<Value, JobError>) {
         self.state().result = Some(result);
         self.has_result.notify_one();
-        Ok(())
     }
 
     /// Keeps a log line, for an error to quote.
@@ -133,8 +130,8 @@ impl ChildMonitor {
             let Some(end) = end else {
                 return Err(JobError::permanent("cancelled"));
             };
-            let memory = peak_mib.map(|mib| format!(", peak memory {mib} MiB"));
-            let memory = memory.unwrap_or_default();
+            let memory =
+                peak_mib.map_or_else(String::new, |mib| format!(", peak memory {mib} MiB"));
             let lines = state.tail.quoted();
             let lines = lines.map_or("; it logged nothing".into(), |lines| {
                 format!("; last log lines: {lines}")

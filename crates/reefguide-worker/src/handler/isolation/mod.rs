@@ -69,7 +69,8 @@ impl Launcher {
             // The system may have room for another process later.
             JobError::not_started(error).context("starting a process for the handler")
         })?;
-        // Dropped after the group, because a process that is killed no longer ends the groups that it has started.
+        // Declared before the group and so dropped after it: the process is gone before the groups that it started are
+        // killed.
         let (monitor, mut group) = (ChildMonitor::new(group.leader().id()), group);
         let leader = group.leader();
         tracing::info!(pid = leader.id(), "isolated handler started");

@@ -190,18 +190,18 @@ impl Program {
     fn not_started(&self, file: &Path, error: &io::Error) -> JobError {
         use io::ErrorKind::{ArgumentListTooLong, InvalidFilename, InvalidInput};
 
-        let found = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        let reason = match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC) => why_not_executable(file),
             _ => None,
         };
-        let found = found.map_or_else(
+        let reason = reason.map_or_else(
             || error.to_string(),
             |reason| match file == Path::new(&self.program) {
                 true => format!("it {reason}"),
                 false => format!("{} {reason}", file.display()),
             },
         );
-        let (kind, error) = (error.kind(), format!("cannot start {self}: {found}"));
+        let (kind, error) = (error.kind(), format!("cannot start {self}: {reason}"));
         match kind {
             // The arguments may come from the job.
             ArgumentListTooLong | InvalidFilename | InvalidInput => JobError::permanent(error),

@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 #
-# Any worker of this repository: docker build --build-arg WORKER=example-worker --tag example-worker .
+# The image of a worker in this repository: docker build --build-arg WORKER=example-worker --tag example-worker .
 
 ARG WORKER=example-worker
 
@@ -8,7 +8,7 @@ FROM rust:1.95-slim-bookworm AS build
 ARG WORKER
 WORKDIR /src
 COPY . .
-# What was downloaded and compiled is kept for the next build.
+# The caches keep downloads and compiled crates for the next build.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --package "$WORKER" --bin "$WORKER" \
@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="$WORKER" \
 COPY --from=build /usr/local/bin/worker /usr/local/bin/worker
 ENV PORT=8080
 EXPOSE 8080
-# Scratch files; all else may be read-only.
+# For scratch files. The rest of the file system can be read-only.
 VOLUME ["/tmp"]
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=90s CMD ["/usr/local/bin/worker", "healthcheck"]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Adds a handler to a worker's list, src/handlers/mod.rs:  register.sh FOLDER JOB_TYPE MODULE TYPE METHOD STYLE
+# Registers a handler in a worker's src/handlers/mod.rs:  register.sh FOLDER JOB_TYPE MODULE TYPE METHOD STYLE
 set -eu
 folder=$1 job_type=$2 module=$3 type=$4 method=$5 style=$6
 
@@ -9,12 +9,12 @@ refuse() {
 }
 
 cd "$folder/src/handlers" 2>/dev/null && [ -f mod.rs ] ||
-    refuse "$folder is no worker, as it has no src/handlers/mod.rs: run cargo generate in the worker's folder"
+    refuse "$folder is not a worker: it has no src/handlers/mod.rs. Run cargo generate in the worker's folder"
 for file in "src/handlers/$module.rs" "payloads/$job_type.json" "programs/$module.py"; do
     [ ! -e "$folder/$file" ] || refuse "$file exists: choose another job type, or edit that file"
 done
 
-# The module is declared beside the others; the handler is appended to what `registry` returns.
+# Declares the module after the first one, and appends the handler to the value that `registry` returns.
 list=$(awk -v module="$module" -v type="$type" -v method="$method" '
     { if (/fn registry\(/) inside = 1 }
     inside && /^}/ { print "        ." method "(" module "::" type ")"; inside = 0; registered = 1 }
@@ -24,9 +24,9 @@ list=$(awk -v module="$module" -v type="$type" -v method="$method" '
 ' mod.rs) ||
     refuse "src/handlers/mod.rs has no \`mod …;\` or no \`fn registry(…)\`: add the handler by hand"
 if command -v rustfmt >/dev/null; then
-    list=$(echo "$list" | rustfmt --edition 2024) || refuse "src/handlers/mod.rs cannot be formatted: mend it first"
+    list=$(echo "$list" | rustfmt --edition 2024) || refuse "rustfmt cannot format src/handlers/mod.rs: correct it first"
 fi
 printf '%s\n' "$list" >mod.rs
 if [ -e "$folder/Dockerfile" ] && [ "$style" = program ] && ! grep -q programs "$folder/Dockerfile"; then
-    echo "the container lacks the program: in Dockerfile take an image with its interpreter and COPY programs programs, and in .dockerignore allow !programs/"
+    echo "the image lacks the program: in the Dockerfile choose a base image with its interpreter and add `COPY programs programs`, and in .dockerignore add `!programs/`"
 fi

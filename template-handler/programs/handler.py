@@ -1,11 +1,13 @@
-"""Averages numbers: what a worker's program is given, and what it gives back.
+"""Averages numbers, and shows what a worker's program receives and returns.
 
-The payload is on stdin and in the file JOB_INPUT. Files in the folder JOB_OUTPUT_DIR are stored, and what is written to
-JOB_RESULT becomes the job's result. What is printed goes to the job's log. Exit with 0 for success, 75 to have the job
-tried again, anything else to fail it; the last lines on stderr say why.
+The payload is on stdin and in the file JOB_INPUT. The worker stores the files in the folder JOB_OUTPUT_DIR, and the JSON
+in the file JOB_RESULT becomes the job's result. The job's log has the lines on stdout and stderr. Exit with 0 for
+success, with 75 to ask for another attempt, and with any other code to fail the job; the error quotes the last lines of
+stderr.
 
-On its own:  echo '{"values": [1, 2]}' > /tmp/in.json
-             JOB_INPUT=/tmp/in.json JOB_OUTPUT_DIR=/tmp JOB_RESULT=/tmp/result.json python3 THIS_FILE
+To run it alone:
+  echo '{"values": [1, 2]}' > /tmp/in.json
+  JOB_INPUT=/tmp/in.json JOB_OUTPUT_DIR=/tmp JOB_RESULT=/tmp/result.json python3 THIS_FILE
 """
 
 import json

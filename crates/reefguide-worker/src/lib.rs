@@ -1,19 +1,19 @@
-// The README is read where links into the API do not work: those that do are here.
+// Links into the API do not work in the README on GitHub, so they are here.
 #![doc = include_str!("../README.md")]
 //!
-//! ## The rooms
+//! ## Modules
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! | --- | --- |
-//! | [`handler`] | [`JobHandler`](handler::JobHandler) and [its kin](handler::BlockingJobHandler), [errors](handler::JobError), [the context](handler::JobContext), the registry, [programs](handler::Program) in other languages |
+//! | [`handler`] | [`JobHandler`](handler::JobHandler) and [`BlockingJobHandler`](handler::BlockingJobHandler), [errors](handler::JobError), [the context](handler::JobContext), the registry, [programs](handler::Program) in other languages |
 //! | [`testing`] | the [harness](testing::Harness) for handlers |
-//! | [`storage`] | URIs, S3 and folders, the [cache of inputs](storage::InputCache), [outputs](storage::Outputs) and their publication |
-//! | [`job`] | the words: job, assignment, claim, outcome |
+//! | [`storage`] | storage URIs, S3 and folders, the [cache of inputs](storage::InputCache), [outputs](storage::Outputs) and their publication |
+//! | [`job`] | job, assignment, claim, outcome |
 //! | [`source`] | where jobs come from; [`source::reefguide`] is the API's client and the claim fence |
-//! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [why it stops](runtime::StopReason) |
-//! | [`address`], [`text`] | what people write: addresses of servers; text and JSON in files |
-//! | [`observe`] | what a worker says of itself |
-//! | [`app`] | configuration, logging, traces and Sentry, health, ECS, signals, [exit codes](app::Exit), the command line |
+//! | [`runtime`] | the [worker](runtime::Worker) and [its builder](runtime::WorkerBuilder), slots, deadlines, delivery, [stop reasons](runtime::StopReason) |
+//! | [`address`], [`text`] | addresses of servers, and text and JSON files, as people write them |
+//! | [`observe`] | metrics, health and job logs |
+//! | [`app`] | [`run`]: the command line, configuration, logging, traces, Sentry, the health server, ECS, signals and [exit codes](app::Exit) |
 
 pub mod app;
 #[cfg(doctest)]

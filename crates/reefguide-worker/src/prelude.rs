@@ -1,4 +1,4 @@
-//! What a handler file needs, in one line: `use reefguide_worker::prelude::*;`.
+//! Everything that a handler file needs: `use reefguide_worker::prelude::*;`.
 
 pub use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Running a handler in a unit test: a payload in, a result and output files out. No server, no
-//! network; what the handler reads from storage is put there before.
+//! A harness to run a handler in a unit test: pass a payload, and get the result and the output files. It needs no
+//! server and no network: add the objects that the handler reads from storage to the harness.
 //!
 //! ```
 //! use reefguide_worker::prelude::*;
@@ -33,7 +33,7 @@
 //! # }
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,7 +52,10 @@ use crate::runtime::{COOPERATION, call, temporary_folder};
 use crate::scratch::Folder;
 use crate::storage::{Outputs, Storage, StorageUri};
 
-/// Runs one handler, as the worker would.
+/// The folder of the output files, in that of an attempt.
+const OUTPUTS: &str = "outputs";
+
+/// Runs one handler, as a worker does.
 #[derive(Debug)]
 #[must_use]
 pub struct Harness {
@@ -62,7 +65,7 @@ pub struct Harness {
     cancellation: CancellationToken,
 }
 
-/// What a handler did.
+/// The result and the outputs of a handler.
 #[derive(Debug)]
 pub struct Finished {
     result: Value,
@@ -70,17 +73,17 @@ pub struct Finished {
 }
 
 impl Harness {
-    /// For a handler; see [`Registry::handler`].
+    /// A harness for a handler, see [`Registry::handler`].
     pub fn handler<H: JobHandler>(handler: H) -> Self {
         Self::of(Registry::new().handler(handler))
     }
 
-    /// For a handler that computes; see [`Registry::blocking`].
+    /// A harness for a handler that computes, see [`Registry::blocking`].
     pub fn blocking<H: BlockingJobHandler>(handler: H) -> Self {
         Self::of(Registry::new().blocking(handler))
     }
 
-    /// For a closure; see [`Registry::handler_fn`].
+    /// A harness for a closure, see [`Registry::handler_fn`].
     pub fn handler_fn<I, O, F, Fut>(job_type: impl Into<JobType>, handler: F) -> Self
     where
         I: JobInput,
@@ -100,7 +103,7 @@ impl Harness {
         }
     }
 
-    /// Gives the handler a value, as [`JobContext::extension`] returns it.
+    /// Adds a value that [`JobContext::extension`] returns.
     pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.registry = self.registry.extension(value);
         self
@@ -112,7 +115,8 @@ impl Harness {
         self
     }
 
-    /// Ends the attempt after this long; never by default.
+    /// Ends the attempt after `limit`. There is no limit by default: the harness does not apply the handler's own
+    /// [`time_limit`](JobHandler::time_limit), nor does it retry.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
         self
@@ -124,18 +128,19 @@ impl Harness {
         self
     }
 
-    /// Runs the handler on a payload, once: an error that is retryable is returned like any other.
+    /// Runs the handler once on a payload. A retryable error is returned like any other.
     ///
     /// # Errors
-    /// What the handler returns, a payload that does not fit its input, a panic in it, an object that
-    /// could not be put.
+    /// The error of the handler, also if it panicked or the payload does not fit its input; an object that could not be
+    /// stored.
     pub async fn run(&self, payload: impl Serialize) -> Result<Finished, JobError> {
         let folder = Folder::new_in(&temporary_folder(), "harness-")?;
-        let paths = Paths(folder.path());
-        for path in [paths.scratch(), paths.outputs(), paths.objects()] {
+        let [scratch, outputs, objects] =
+            ["scratch", OUTPUTS, "objects"].map(|name| folder.path().join(name));
+        for path in [&scratch, &outputs, &objects] {
             std::fs::create_dir(path)?;
         }
-        let storage = Storage::folder(paths.objects());
+        let storage = Storage::folder(objects);
         for (uri, contents) in &self.objects {
             storage
                 .upload_bytes(contents.clone(), &uri.parse::<StorageUri>()?)
@@ -157,8 +162,8 @@ impl Harness {
                 expires_at: None,
             },
             attempt: 1,
-            scratch: paths.scratch(),
-            outputs: Outputs::new(paths.outputs()),
+            scratch,
+            outputs: Outputs::new(outputs),
             storage,
             inputs: None,
             extensions: self.registry.extensions.clone(),
@@ -175,37 +180,21 @@ impl Harness {
     }
 }
 
-struct Paths<'a>(&'a Path);
-
-impl Paths<'_> {
-    fn scratch(&self) -> PathBuf {
-        self.0.join("scratch")
-    }
-
-    fn outputs(&self) -> PathBuf {
-        self.0.join("outputs")
-    }
-
-    fn objects(&self) -> PathBuf {
-        self.0.join("objects")
-    }
-}
-
 impl Finished {
     /// The result.
     pub fn result(&self) -> &Value {
         &self.result
     }
 
-    /// The folder with the output files. It is removed with this value.
+    /// The folder with the output files. It is removed when this value is dropped.
     pub fn outputs(&self) -> PathBuf {
-        Paths(self.folder.path()).outputs()
+        self.folder.path().join(OUTPUTS)
     }
 
     /// The contents of one output file.
     ///
     /// # Errors
-    /// When there is no such file.
+    /// If there is no such file.
     pub fn output(&self, path: &str) -> std::io::Result<Vec<u8>> {
         std::fs::read(self.outputs().join(path))
     }

@@ -1,6 +1,6 @@
-//! The lab, at the version that this worker is built with: the job API and an S3 server on this machine.
+//! The lab: the job API and an S3 server on this machine, in the version that the worker is built with.
 //!
-//! `cargo run --example lab -- --help` says what it can do.
+//! `cargo run --example lab -- --help` lists its commands.
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {

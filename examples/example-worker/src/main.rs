@@ -1,6 +1,6 @@
-//! A worker made with reefguide-worker: one trivial job type and one that does real work.
+//! An example: one trivial job type and one that does real work.
 //!
-//! `cargo run -- --help` says what the program can do.
+//! `cargo run -- --help` lists the commands of the program.
 
 mod handlers;
 

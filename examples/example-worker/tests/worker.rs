@@ -1,4 +1,4 @@
-//! The worker as a deployment has it: the program itself, against the job API and the S3 server of the lab.
+//! Runs the worker as a deployment does: the program itself, against the job API and the S3 server of the lab.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use reefguide_lab::Lab;
 use tokio::process::Command;
 
-/// The payloads are in `payloads/`, each in a file named for its job type.
+/// The payloads are the files in `payloads/`, each named after its job type.
 #[tokio::test]
 async fn every_sample_payload_succeeds() {
     let lab = Lab::builder().any_job_type().start().await.unwrap();
@@ -18,7 +18,7 @@ async fn every_sample_payload_succeeds() {
         jobs.push((lab.submit(&job_type, payload).unwrap(), job_type));
     }
 
-    // It leaves when no job has come for a second.
+    // It stops after one second without a job.
     let worker = Command::new(env!("CARGO_BIN_EXE_example-worker"))
         .args(["--env-file", "none", "--config", "none"])
         .envs(lab.env())
@@ -26,7 +26,7 @@ async fn every_sample_payload_succeeds() {
         .kill_on_drop(true)
         .status();
     let ended = tokio::time::timeout(Duration::from_secs(120), worker).await;
-    assert!(ended.expect("it ends").unwrap().success());
+    assert!(ended.expect("the worker stops").unwrap().success());
 
     assert!(!jobs.is_empty());
     for (id, job_type) in jobs {

@@ -3,10 +3,6 @@
 /// Circles of files that are known, by their files.
 pub(crate) const KNOWN_CIRCLES: &[&[&str]] = &[
     &[
-        "crates/reefguide-worker/src/handler/program/lookup.rs",
-        "crates/reefguide-worker/src/handler/program/obstacle.rs",
-    ],
-    &[
         "crates/reefguide-worker/src/runtime/attempt.rs",
         "crates/reefguide-worker/src/runtime/claiming.rs",
         "crates/reefguide-worker/src/runtime/job_logs.rs",

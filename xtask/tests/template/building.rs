@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::tools::{root, run};
 use crate::worker::{Answers, NAME, Worker};
 
-/// The target folder of all workers, so that their common dependencies are built once.
+/// The target folder that all workers share, so that their common dependencies are built once.
 pub(crate) fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("workers")
 }
@@ -23,7 +23,7 @@ struct Project {
 impl Project {
     fn new(answers: &Answers) -> Self {
         let worker = Worker::generate(answers);
-        // With the versions of the workspace, which are tested and already downloaded.
+        // The workspace's versions are tested and already downloaded.
         std::fs::copy(root().join("Cargo.lock"), worker.path.join("Cargo.lock")).unwrap();
         Self { worker }
     }
@@ -43,12 +43,12 @@ impl Project {
     fn check(&self) -> String {
         run(&mut self.cargo(&["fmt", "--check"]));
         run(&mut self.cargo(&["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]));
-        let said = run(&mut self.cargo(&["test", "--quiet", "--", "--format=pretty"]));
+        let output = run(&mut self.cargo(&["test", "--quiet", "--", "--format=pretty"]));
         assert!(
-            said.contains("test every_sample_payload_succeeds ... ok"),
-            "{said}"
+            output.contains("test every_sample_payload_succeeds ... ok"),
+            "{output}"
         );
-        said
+        output
     }
 }
 
@@ -112,9 +112,9 @@ fn an_async_worker_is_built_from_a_clone_and_runs_a_job_of_a_lab() {
         .args(["--lab", &endpoint("API_ENDPOINT")])
         .output()
         .unwrap();
-    let said = String::from_utf8(submit.stdout).unwrap();
-    assert!(submit.status.success(), "{said}");
-    assert!(said.contains(r#""status": "SUCCEEDED""#), "{said}");
+    let output = String::from_utf8(submit.stdout).unwrap();
+    assert!(submit.status.success(), "{output}");
+    assert!(output.contains(r#""status": "SUCCEEDED""#), "{output}");
     assert!(worker.stop() && lab.stop());
 
     run(program(NAME)
@@ -130,7 +130,7 @@ fn a_cpu_worker_is_built_from_packages_and_takes_handlers_of_every_style() {
         .with("sdk", "crates.io")
         .with("handler_style", "cpu");
     let project = Project::new(&answers);
-    // As if they were on crates.io.
+    // The packages stand in for released ones.
     let mut patch = "[patch.crates-io]\n".to_owned();
     for (name, folder) in packaged(packages.path()) {
         writeln!(patch, "{name}.path = {:?}", folder.to_str().unwrap()).unwrap();
@@ -144,10 +144,10 @@ fn a_cpu_worker_is_built_from_packages_and_takes_handlers_of_every_style() {
     ] {
         project.worker.add_handler(job_type, style).unwrap();
     }
-    let said = project.check();
+    let output = project.check();
     for module in ["mean_depth", "waiting", "match_job", "script"] {
         let test = format!("test handlers::{module}::tests::numbers");
-        assert!(said.contains(&test), "no {test}:\n{said}");
+        assert!(output.contains(&test), "no {test}:\n{output}");
     }
     let schemas = run(Command::new(target().join("debug").join(NAME)).arg("schema"));
     for job_type in ["MEAN_DEPTH", "WAITING", "MATCH", "SCRIPT"] {

@@ -1,4 +1,4 @@
-//! The example in the repository is a worker from the template with its own handlers.
+//! The repository's example is a generated worker with its own handlers.
 
 use crate::tools::root;
 use crate::worker::{Worker, files};
@@ -11,7 +11,7 @@ fn is_authored(file: &str) -> bool {
 }
 
 #[test]
-fn the_example_is_what_the_template_gives_for_its_answers() {
+fn the_example_is_what_the_template_generates_for_its_answers() {
     let example = root().join(EXAMPLE);
     let generated = Worker::generate_again("example-worker", &example);
     let from_template = |files: Vec<String>| -> Vec<String> {
@@ -28,7 +28,7 @@ fn the_example_is_what_the_template_gives_for_its_answers() {
         let text = std::fs::read_to_string(example.join(&file)).unwrap();
         assert!(
             text == generated.text(&file),
-            "{EXAMPLE}/{file} differs from the template, which gives:\n{}",
+            "{EXAMPLE}/{file} differs from what the template generates:\n{}",
             generated.text(&file)
         );
     }

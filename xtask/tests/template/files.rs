@@ -1,4 +1,4 @@
-//! The files of a worker and their content.
+//! The files of a generated worker and their contents.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ fn every_file_is_rendered_and_tidy() {
         for file in worker.files() {
             let text = worker.text(&file);
             let at = format!("{file} ({name})");
-            // just and GitHub Actions use the same braces.
+            // just and GitHub Actions use double braces, too.
             let foreign = file == "justfile" || file.starts_with(".github/");
             assert!(foreign || !text.contains("{{"), "unrendered: {at}");
             assert!(!text.contains("{%"), "unrendered: {at}");
@@ -155,7 +155,7 @@ fn each_file_with_options_is_as_reviewed() {
 }
 
 #[test]
-fn names_that_are_taken_in_rust_are_avoided() {
+fn names_that_rust_reserves_are_avoided() {
     for (job_type, module, handler) in [
         ("MATCH", "match_job", "Match"),
         ("INPUT", "input", "InputJob"),
@@ -172,7 +172,7 @@ fn names_that_are_taken_in_rust_are_avoided() {
 }
 
 #[test]
-fn recorded_answers_give_the_same_worker_again() {
+fn recorded_answers_generate_the_same_worker_again() {
     let answers = Answers::new()
         .with("description", "Counts corals")
         .with("handler_style", "program")

@@ -1,4 +1,4 @@
-//! Handlers added by the second template.
+//! Handlers that the second template adds.
 
 use std::process::Command;
 
@@ -11,8 +11,8 @@ fn handlers_are_added_with_payload_and_registration() {
     let before = worker.files();
     worker.add_handler("CORAL_COUNT", "cpu").unwrap();
     worker.add_handler("BLEACHING", "async").unwrap();
-    let said = worker.add_handler("MATCH", "program").unwrap();
-    assert!(said.contains("the container lacks the program"), "{said}");
+    let output = worker.add_handler("MATCH", "program").unwrap();
+    assert!(output.contains("the image lacks the program"), "{output}");
 
     let mut added = worker.files();
     added.retain(|file| !before.contains(file));
@@ -52,23 +52,23 @@ fn a_handler_that_cannot_be_added_leaves_the_worker_as_it_was() {
     let worker = Worker::generate(&Answers::new());
     let refused = |job_type: &str| {
         let before = contents(&worker);
-        let said = worker.add_handler(job_type, "cpu").unwrap_err();
+        let output = worker.add_handler(job_type, "cpu").unwrap_err();
         assert_eq!(contents(&worker), before);
-        let reason = said.lines().find(|line| line.starts_with('⛔')).unwrap();
+        let reason = output.lines().find(|line| line.starts_with('⛔')).unwrap();
         let (_, reason) = reason.split_once(" error: ").unwrap_or(("", reason));
         let (reason, _) = reason.split_once(" (line ").unwrap_or((reason, ""));
         reason.replace(worker.path.to_str().unwrap(), "[worker]")
     };
     insta::assert_snapshot!(refused("MEAN_DEPTH"), @"System command `sh register.sh '[worker]' MEAN_DEPTH mean_depth MeanDepth blocking cpu` failed to execute: src/handlers/mean_depth.rs exists: choose another job type, or edit that file");
-    insta::assert_snapshot!(refused("mean_depth"), @"job_type is `mean_depth`: write it as the API does, in SCREAMING_SNAKE_CASE with A-Z, 0-9 and single `_` between, such as MEAN_DEPTH");
+    insta::assert_snapshot!(refused("mean_depth"), @"job_type is `mean_depth`: write it as the API does, in SCREAMING_SNAKE_CASE with A-Z, 0-9 and single underscores, such as MEAN_DEPTH");
     worker.write("src/handlers/mod.rs", "mod mean_depth;\n");
     insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking cpu` failed to execute: src/handlers/mod.rs has no `mod …;` or no `fn registry(…)`: add the handler by hand");
     std::fs::remove_file(worker.path.join("src/handlers/mod.rs")).unwrap();
-    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking cpu` failed to execute: [worker] is no worker, as it has no src/handlers/mod.rs: run cargo generate in the worker's folder");
+    insta::assert_snapshot!(refused("CORAL_COUNT"), @"System command `sh register.sh '[worker]' CORAL_COUNT coral_count CoralCount blocking cpu` failed to execute: [worker] is not a worker: it has no src/handlers/mod.rs. Run cargo generate in the worker's folder");
 }
 
 #[test]
-fn without_leave_to_run_its_command_nothing_is_added() {
+fn without_permission_to_run_its_command_nothing_is_added() {
     let worker = Worker::generate(&Answers::new());
     let before = contents(&worker);
     let mut command: Command = cargo_generate();
@@ -76,12 +76,12 @@ fn without_leave_to_run_its_command_nothing_is_added() {
         .args(["--path", root().to_str().unwrap(), "template-handler"])
         .args(["--name", "handler", "--define", "job_type=CORAL_COUNT"])
         .current_dir(&worker.path);
-    let said = try_run(&mut command).unwrap_err();
-    assert!(said.contains("--allow-commands"), "{said}");
+    let output = try_run(&mut command).unwrap_err();
+    assert!(output.contains("--allow-commands"), "{output}");
     assert_eq!(contents(&worker), before);
 }
 
-/// A handler that is added is the handler that a new worker begins with.
+/// An added handler is the same as the first handler of a new worker.
 #[test]
 fn both_templates_have_the_same_handlers() {
     let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();

@@ -121,8 +121,8 @@ impl Store {
             ("PORT", String::new()),
             ("IDLE_TIMEOUT_MS", "1000".to_owned()),
         ]);
-        let said = self.run(tag, &env, &[program]);
-        assert_eq!(lab.job(job).unwrap()["status"], "SUCCEEDED", "{said}");
+        let output = self.run(tag, &env, &[program]);
+        assert_eq!(lab.job(job).unwrap()["status"], "SUCCEEDED", "{output}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Workers that `cargo generate` makes from the templates: `cargo xtask template-check` runs these tests. They need the
-//! command cargo-generate and build whole workers, so `cargo test` does not run them.
+//! Workers that `cargo generate` generates from the templates. The tests need the command cargo-generate and build whole
+//! workers, so `cargo test` does not run them, but `cargo xtask template-check` does.
 
 #![expect(clippy::unwrap_used, reason = "tests and what they share")]
 

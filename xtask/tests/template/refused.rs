@@ -36,10 +36,10 @@ fn wrong_answers_are_refused_with_the_reason() {
     ];
     let mut reasons = String::new();
     for (name, answers) in wrong {
-        let Err(said) = Worker::try_generate(name, &answers) else {
+        let Err(output) = Worker::try_generate(name, &answers) else {
             panic!("{name} was not refused");
         };
-        let reason = said.lines().find(|line| line.starts_with('⛔'));
+        let reason = output.lines().find(|line| line.starts_with('⛔'));
         writeln!(reasons, "{}", reason.unwrap()).unwrap();
     }
     insta::with_settings!({ filters => vec![

@@ -1,4 +1,4 @@
-//! The working tree as a separate git repository, as anyone would clone it.
+//! The working tree as a git repository that can be cloned.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::tools::root;
 use crate::worker::git;
 
-/// A repository whose first commit has every file of the working tree that git tracks or would track.
+/// A repository whose first commit has every file of the working tree that git does not ignore.
 pub(crate) struct Repository {
     folder: TempDir,
 }
@@ -52,7 +52,7 @@ impl Repository {
         git(self.path(), &["tag", tag]);
     }
 
-    /// Replaces `from`, which has to be in the file.
+    /// Replaces `from`, which must be in the file.
     pub(crate) fn replace(&self, file: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.file(file)).unwrap();
         assert!(text.contains(from), "{file} has no {from:?}");

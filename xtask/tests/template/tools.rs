@@ -17,18 +17,18 @@ pub(crate) fn try_run(command: &mut Command) -> Result<String, String> {
     } = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = [stdout, stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
+    let output = [stdout, stderr].concat();
+    let output = String::from_utf8_lossy(&output).into_owned();
     if status.success() {
-        Ok(said)
+        Ok(output)
     } else {
-        Err(said)
+        Err(output)
     }
 }
 
 /// Runs a command that has to succeed.
 pub(crate) fn run(command: &mut Command) -> String {
-    try_run(command).unwrap_or_else(|said| panic!("{command:?} failed:\n{said}"))
+    try_run(command).unwrap_or_else(|output| panic!("{command:?} failed:\n{output}"))
 }
 
 /// Whether a command is on PATH. A missing one fails the test if `TEMPLATE_CHECK_TOOLS` names it; otherwise a line on

@@ -1,4 +1,4 @@
-//! A worker of an older template is brought to a newer one by the example that it came with.
+//! Workers of an older template, updated by the example that they came with.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::repository::Repository;
 use crate::tools::{root, run, try_run};
 use crate::worker::{Answers, NAME, Worker};
 
-/// The template as it might have been a release ago, at v0.0.9, and as it is, at v0.1.0.
+/// A repository with an older template, tagged v0.0.9, and the current one, tagged v0.1.0.
 fn two_releases() -> Repository {
     let repository = Repository::of_the_working_tree();
     let current = |file: &str| std::fs::read_to_string(repository.file(file)).unwrap();
@@ -64,7 +64,7 @@ static UPDATE: LazyLock<PathBuf> = LazyLock::new(|| {
     root().join("target/debug/examples/update")
 });
 
-/// A worker of the old release, to which its author has done some work.
+/// A worker of the old release that its author has edited.
 struct Fixture {
     repository: Repository,
     worker: Worker,
@@ -126,36 +126,36 @@ impl Fixture {
         command
     }
 
-    /// Updates to the new release; however that ends, it leaves no temporary file.
+    /// Updates to the new release. The update removes its temporary files, even if it fails.
     fn update(&self) -> Result<String, String> {
         self.run(&mut self.command("v0.1.0"))
     }
 
     fn run(&self, command: &mut Command) -> Result<String, String> {
-        let said = try_run(command);
+        let output = try_run(command);
         let left = self.temporary.path().read_dir().unwrap().count();
-        assert_eq!(left, 0, "{said:?}");
-        said
+        assert_eq!(left, 0, "{output:?}");
+        output
     }
 
-    /// What an update complains about that changes nothing.
+    /// The error of an update that changes nothing.
     fn refused(&self, command: &mut Command) -> String {
-        let said = self.run(command).unwrap_err();
+        let output = self.run(command).unwrap_err();
         assert_eq!(self.worker.git(&["status", "--porcelain"]), "");
-        assert!(!said.contains("updated"), "{said}");
-        said.replace(self.repository.path().to_str().unwrap(), "REPOSITORY")
+        assert!(!output.contains("updated"), "{output}");
+        output.replace(self.repository.path().to_str().unwrap(), "REPOSITORY")
     }
 }
 
 #[test]
-fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
+fn an_update_applies_the_new_template_and_keeps_the_authors_work() {
     let fixture = Fixture::new();
     let worker = &fixture.worker;
     let handlers = ["mod", "mean_depth", "coral_count"]
         .map(|name| format!("src/handlers/{name}.rs"))
         .map(|file| (worker.text(&file), file));
-    let said = fixture.update().unwrap();
-    assert!(said.contains("updated from v0.0.9 to v0.1.0"), "{said}");
+    let output = fixture.update().unwrap();
+    assert!(output.contains("updated from v0.0.9 to v0.1.0"), "{output}");
 
     let clone = fixture.repository.path().to_str().unwrap();
     let current = Worker::generate(&Answers::new().with("sdk_path", clone));
@@ -180,16 +180,16 @@ fn an_update_brings_the_new_template_and_keeps_the_authors_work() {
 }
 
 #[test]
-fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
+fn lines_that_both_author_and_template_changed_are_a_conflict_to_resolve() {
     let fixture = Fixture::new();
     let worker = &fixture.worker;
     let main = worker.text("src/main.rs");
     worker.write("src/main.rs", &main.replace("// old", "// mine"));
     worker.git(&["commit", "--quiet", "--all", "--message", "My main"]);
-    let said = fixture.update().unwrap_err();
+    let output = fixture.update().unwrap_err();
     assert!(
-        said.contains("with conflicts in src/main.rs: resolve them (`git status` lists them)"),
-        "{said}"
+        output.contains("with conflicts in src/main.rs: resolve them (`git status` lists them)"),
+        "{output}"
     );
     assert_eq!(
         worker.git(&["diff", "--name-only", "--diff-filter=U"]),
@@ -202,10 +202,10 @@ fn what_author_and_template_both_changed_is_a_conflict_to_resolve() {
 #[test]
 fn an_update_to_a_release_that_does_not_exist_changes_nothing() {
     let fixture = Fixture::new();
-    let said = fixture.refused(&mut fixture.command("v0.3.0"));
+    let output = fixture.refused(&mut fixture.command("v0.3.0"));
     assert!(
-        said.contains("REPOSITORY has no tag v0.3.0: name one of its tags (v0.0.9, v0.1.0)"),
-        "{said}"
+        output.contains("REPOSITORY has no tag v0.3.0: name one of its tags (v0.0.9, v0.1.0)"),
+        "{output}"
     );
 }
 
@@ -213,31 +213,31 @@ fn an_update_to_a_release_that_does_not_exist_changes_nothing() {
 fn a_template_that_cannot_be_reached_is_named_with_its_address() {
     let fixture = Fixture::new();
     let elsewhere = ["--repository", "file:///none/sdk"];
-    let said = fixture.refused(fixture.command("v0.1.0").args(elsewhere));
+    let output = fixture.refused(fixture.command("v0.1.0").args(elsewhere));
     assert!(
-        said.contains("the template's repository file:///none/sdk cannot be reached"),
-        "{said}"
+        output.contains("the template's repository file:///none/sdk cannot be reached"),
+        "{output}"
     );
 }
 
 #[test]
 fn without_cargo_generate_the_command_that_installs_it_is_named() {
     let fixture = Fixture::new();
-    let said = fixture.refused(fixture.command("v0.1.0").env("CARGO", "false"));
+    let output = fixture.refused(fixture.command("v0.1.0").env("CARGO", "false"));
     assert!(
-        said.contains("run `cargo install cargo-generate --locked`"),
-        "{said}"
+        output.contains("run `cargo install cargo-generate --locked`"),
+        "{output}"
     );
 }
 
 #[test]
-fn an_update_waits_for_a_clean_tree() {
+fn an_update_needs_a_clean_tree() {
     let fixture = Fixture::new();
     fixture.worker.write("notes.txt", "mine\n");
-    let said = fixture.update().unwrap_err();
+    let output = fixture.update().unwrap_err();
     assert!(
-        said.contains("commit or stash your changes first, so that the update can be told from them: notes.txt"),
-        "{said}"
+        output.contains("commit or stash your changes first, so that the update can be told from them: notes.txt"),
+        "{output}"
     );
     assert!(fixture.worker.text("src/main.rs").contains("// old"));
 }

@@ -72,7 +72,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn generate(answers: &Answers) -> Self {
-        Self::try_generate(NAME, answers).unwrap_or_else(|said| panic!("{said}"))
+        Self::try_generate(NAME, answers).unwrap_or_else(|output| panic!("{output}"))
     }
 
     /// Generates a worker, or returns the output of a `cargo generate` that refuses.
@@ -94,7 +94,7 @@ impl Worker {
                 .arg("--values-file")
                 .arg(worker.join("template-answers.toml"));
         });
-        given.unwrap_or_else(|said| panic!("{said}"))
+        given.unwrap_or_else(|output| panic!("{output}"))
     }
 
     /// With a template and answers of these arguments.
@@ -106,7 +106,8 @@ impl Worker {
         let mut command = cargo_generate();
         command.args(["--vcs", "none", "--name", name, "--destination"]);
         arguments(command.arg(folder.path()));
-        try_run(&mut command).map_err(|said| said.replace(folder.path().to_str().unwrap(), "…"))?;
+        try_run(&mut command)
+            .map_err(|output| output.replace(folder.path().to_str().unwrap(), "…"))?;
         Ok(Self {
             path: folder.path().join(name),
             _folder: folder,

@@ -318,7 +318,7 @@ async fn a_returned_result_counts_even_if_the_process_then_ends_badly() {
     assert_eq!(oddly.len(), 1, "{oddly:?}");
     insta::assert_snapshot!(
         format!("{}: {}", oddly[0]["message"], oddly[0]["reason"]),
-        @r#""isolated handler ended badly after it had a result, which counts": "was ended by signal 6 (SIGABRT)""#
+        @r#""isolated handler crashed after it returned, its result counts": "was ended by signal 6 (SIGABRT)""#
     );
 }
 

@@ -1,4 +1,4 @@
-//! Handlers that compute, and what they are given.
+//! Handlers that compute, and their context.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::job::JobType;
 use crate::retry::RetryPolicy;
 use crate::storage::{InputFile, Outputs, StorageUri};
 
-/// Does the jobs of one type on its own thread, so that a computation does not hold up the worker.
+/// Does the jobs of one type, each on its own thread, so that a long computation does not block the worker.
 ///
-/// It fetches inputs and writes outputs by plain calls, with no `async`:
+/// It fetches inputs and writes outputs with plain calls, without `async`:
 ///
 /// ```
 /// use reefguide_worker::prelude::*;
@@ -49,10 +49,10 @@ use crate::storage::{InputFile, Outputs, StorageUri};
 /// }
 /// ```
 ///
-/// A thread cannot be stopped from outside: long computations call
-/// [`check_cancelled`](JobContext::check_cancelled) now and then.
+/// A thread cannot be stopped from outside, so call [`check_cancelled`](JobContext::check_cancelled) regularly in a long
+/// computation.
 ///
-/// The other methods are the [facts](JobHandler#facts-of-a-handler) of a handler, as in [`JobHandler`].
+/// The methods with defaults say [how the worker runs the handler](JobHandler#facts-of-a-handler), as in [`JobHandler`].
 ///
 /// ```compile_fail,E0277
 /// # use reefguide_worker::prelude::*;
@@ -68,42 +68,41 @@ use crate::storage::{InputFile, Outputs, StorageUri};
     note = "a `JobHandler` is added with `.handler(…)`, a closure with `.handler_fn(…)`"
 )]
 pub trait BlockingJobHandler: Send + Sync + 'static {
-    /// The job type this handler does.
+    /// The job type that this handler does.
     const JOB_TYPE: &'static str;
-    /// The payload. A payload that does not fit fails the job, naming the place.
+    /// The payload. If a payload does not fit, the job fails with an error that names the place.
     type Input: JobInput;
-    /// The result, as the job's type wants it; small, since files carry what is large.
+    /// The result, as the job type defines it. Keep it small, and write large data to output files.
     type Output: JobOutput;
 
     /// Does one job.
     fn handle(&self, input: Self::Input, ctx: &BlockingContext) -> Result<Self::Output, JobError>;
 
-    /// As [`JobHandler::job_type`].
+    /// See [`JobHandler::job_type`].
     fn job_type(&self) -> JobType {
         Self::JOB_TYPE.into()
     }
 
-    /// As [`JobHandler::retry`].
+    /// See [`JobHandler::retry`].
     fn retry(&self) -> Option<RetryPolicy> {
         None
     }
 
-    /// As [`JobHandler::time_limit`].
+    /// See [`JobHandler::time_limit`].
     fn time_limit(&self) -> Option<Duration> {
         None
     }
 
-    /// As [`JobHandler::isolated`].
+    /// See [`JobHandler::isolated`].
     fn isolated(&self) -> bool {
         false
     }
 }
 
-/// One attempt at a job, as a [`BlockingJobHandler`] sees it: a [`JobContext`] whose calls wait on the handler's
-/// thread.
+/// One attempt at a job, for a [`BlockingJobHandler`]: a [`JobContext`] whose calls block the handler's thread.
 ///
-/// Storage and outputs have what is used most as plain calls; for everything else there is
-/// [`block_on`](Self::block_on). All of them end with an error as soon as the attempt has to end.
+/// The most common calls of storage and outputs are here; use [`block_on`](Self::block_on) for the others. All of them
+/// return an error as soon as the attempt has to end.
 #[derive(Clone, Debug)]
 pub struct BlockingContext {
     ctx: JobContext,
@@ -111,22 +110,22 @@ pub struct BlockingContext {
 }
 
 impl BlockingContext {
-    /// [`JobContext::fetch`], waited for.
+    /// The blocking form of [`JobContext::fetch`].
     ///
     /// # Errors
-    /// As `fetch`, or that the attempt has to end.
+    /// The errors of `fetch`, and cancellation.
     pub fn fetch(&self, uri: &StorageUri) -> Result<InputFile, JobError> {
         self.block_on(self.ctx.fetch(uri))
     }
 
-    /// The output files, written by plain calls. They are stored once the handler has returned, all of them, before
-    /// the job is reported as a success.
+    /// The output files. The worker stores all of them after the handler has returned, and then reports the job as
+    /// succeeded.
     pub fn outputs(&self) -> BlockingOutputs<'_> {
         BlockingOutputs { ctx: self }
     }
 
-    /// Waits for something asynchronous, such as a call of [`storage`](JobContext::storage), for no longer than the
-    /// attempt may take: then it is dropped.
+    /// Runs a future, such as a call of [`storage`](JobContext::storage), and returns its result. The future is dropped
+    /// when the attempt has to end.
     ///
     /// ```
     /// # use reefguide_worker::prelude::*;
@@ -137,10 +136,10 @@ impl BlockingContext {
     /// ```
     ///
     /// # Errors
-    /// That of the future, or that the attempt has to end.
+    /// The error of the future, and cancellation.
     ///
     /// # Panics
-    /// In an asynchronous function: only the handler's own thread may wait.
+    /// If it is called in an asynchronous function: only the handler's own thread may block.
     pub fn block_on<T, E: Into<JobError>>(
         &self,
         future: impl Future<Output = Result<T, E>>,
@@ -155,7 +154,7 @@ impl BlockingContext {
     }
 }
 
-/// With everything else that a [`JobContext`] has.
+/// Everything else that a [`JobContext`] has.
 impl Deref for BlockingContext {
     type Target = JobContext;
 
@@ -171,24 +170,24 @@ pub struct BlockingOutputs<'a> {
 }
 
 impl BlockingOutputs<'_> {
-    /// [`Outputs::write`], waited for.
+    /// The blocking form of [`Outputs::write`].
     ///
     /// # Errors
-    /// As `write`, or that the attempt has to end.
+    /// The errors of `write`, and cancellation.
     pub fn write(&self, path: &str, contents: impl AsRef<[u8]> + Send) -> Result<(), JobError> {
         self.ctx.block_on(Outputs::write(self, path, contents))
     }
 
-    /// [`Outputs::write_json`], waited for.
+    /// The blocking form of [`Outputs::write_json`].
     ///
     /// # Errors
-    /// As `write_json`, or that the attempt has to end.
+    /// The errors of `write_json`, and cancellation.
     pub fn write_json(&self, path: &str, value: &(impl Serialize + Sync)) -> Result<(), JobError> {
         self.ctx.block_on(Outputs::write_json(self, path, value))
     }
 }
 
-/// With [`path`](Outputs::path), for large files, and the rest.
+/// Everything else that [`Outputs`] has, such as [`path`](Outputs::path) for large files.
 impl Deref for BlockingOutputs<'_> {
     type Target = Outputs;
 
@@ -197,7 +196,7 @@ impl Deref for BlockingOutputs<'_> {
     }
 }
 
-/// A blocking handler as one that is awaited.
+/// A blocking handler as an asynchronous one.
 pub(super) struct Blocking<H>(pub(super) Arc<H>);
 
 impl<H: BlockingJobHandler> JobHandler for Blocking<H> {
@@ -207,11 +206,11 @@ impl<H: BlockingJobHandler> JobHandler for Blocking<H> {
 
     async fn handle(&self, input: H::Input, ctx: &JobContext) -> Result<H::Output, JobError> {
         let handler = self.0.clone();
-        let waiting = BlockingContext {
+        let context = BlockingContext {
             ctx: ctx.clone(),
             runtime: Handle::current(),
         };
-        ctx.blocking(move || handler.handle(input, &waiting)).await
+        ctx.blocking(move || handler.handle(input, &context)).await
     }
 
     fn job_type(&self) -> JobType {

@@ -1,4 +1,4 @@
-//! What a handler is given besides its input.
+//! The context of an attempt, which a handler receives with its input.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -18,22 +18,22 @@ use crate::storage::{
     InputCache, InputFile, Outputs, Storage, StorageError, StorageUri, TransferProgress,
 };
 
-/// One attempt at a job, as its handler sees it. Cheap to clone.
+/// One attempt at a job, for its handler. Cheap to clone.
 #[derive(Clone)]
 pub struct JobContext {
     parts: Arc<ContextParts>,
 }
 
-/// What a context is made of.
+/// The parts of a context.
 pub(crate) struct ContextParts {
     pub(crate) job: Job,
     pub(crate) assignment: Assignment,
     pub(crate) attempt: u32,
     pub(crate) scratch: PathBuf,
     pub(crate) outputs: Outputs,
-    /// It counts what this attempt moves, and nothing else.
+    /// Its progress counts only the transfers of this attempt.
     pub(crate) storage: Storage,
-    /// `None`: nothing is kept from one attempt to the next.
+    /// `None`: no input is kept between attempts.
     pub(crate) inputs: Option<InputCache>,
     pub(crate) extensions: Extensions,
     pub(crate) cancellation: CancellationToken,
@@ -49,42 +49,41 @@ impl From<ContextParts> for JobContext {
 }
 
 impl JobContext {
-    /// The job: its id, its type, its payload as it was received.
+    /// The job: its id, its type, and its payload as it was received.
     pub fn job(&self) -> &Job {
         &self.parts.job
     }
 
-    /// The assignment under which it runs.
+    /// The assignment of the job to this worker.
     pub fn assignment(&self) -> &Assignment {
         &self.parts.assignment
     }
 
-    /// Which attempt this is, counted from 1: a handler whose error was retryable is tried again.
+    /// The number of this attempt, counted from 1. The worker calls a handler again after a retryable error.
     pub fn attempt(&self) -> u32 {
         self.parts.attempt
     }
 
-    /// An empty folder for whatever the job needs on disk. It is removed after the attempt.
+    /// An empty folder for temporary files. It is removed after the attempt.
     pub fn scratch(&self) -> &Path {
         &self.parts.scratch
     }
 
-    /// The output files. They are stored once the handler has returned, all of them, before the job
-    /// is reported as a success.
+    /// The output files. The worker stores all of them after the handler has returned, and then reports the job as
+    /// succeeded.
     pub fn outputs(&self) -> &Outputs {
         &self.parts.outputs
     }
 
-    /// For reading inputs, and for whatever else is to be stored.
+    /// The storage, to read inputs and to store objects other than the outputs.
     pub fn storage(&self) -> &Storage {
         &self.parts.storage
     }
 
-    /// The newest version of an object, as a file to read: from the worker's cache of inputs if it has one
-    /// (`CACHE_PATH`), otherwise downloaded into the scratch folder.
+    /// Fetches the newest version of an object as a file to read: from the worker's cache of inputs if there is one
+    /// (`CACHE_PATH`), or else into the scratch folder.
     ///
-    /// The file is there for as long as the value returned is. Other jobs may read the same file: do not
-    /// write to it.
+    /// The file is removed when you drop the returned value. Other jobs may read the same file, so do not write to it.
     ///
     /// ```
     /// # use reefguide_worker::prelude::*;
@@ -96,7 +95,7 @@ impl JobContext {
     /// ```
     ///
     /// # Errors
-    /// Those of the storage, and of the file system that the file is written to.
+    /// If the object cannot be read, or the file cannot be written.
     pub async fn fetch(&self, uri: &StorageUri) -> Result<InputFile, StorageError> {
         let ContextParts {
             storage, scratch, ..
@@ -107,27 +106,28 @@ impl JobContext {
         }
     }
 
-    /// How far this attempt's uploads and downloads through [`storage`](Self::storage) are. The worker
-    /// logs it every 30 s while there are any. The outputs are stored later, and counted apart.
+    /// The progress of this attempt's uploads and downloads through [`storage`](Self::storage), without the outputs,
+    /// which are stored later. The worker logs it every 30 s during transfers.
     pub fn transfers(&self) -> &TransferProgress {
         self.parts.storage.progress()
     }
 
-    /// Something the worker was given for its handlers ([`Registry::extension`](super::Registry::extension)), by its
-    /// type. A worker started by [`run`](crate::run) has the API's
-    /// [`Client`](crate::source::reefguide::Client) and the
-    /// [`Config`](crate::app::config::Config) there, unless it was given others; its command `handle` has the
-    /// client only if the API is configured.
+    /// A value that handlers share, by its type: see [`Registry::extension`](super::Registry::extension).
+    ///
+    /// A worker started by [`run`](crate::run) adds the API's [`Client`](crate::source::reefguide::Client) and the
+    /// [`Config`](crate::app::config::Config), unless you added values of these types. With the command `handle` the
+    /// client is there only if the API is configured.
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.parts.extensions.get()
     }
 
-    /// Fires when the attempt has to end: at its deadline, or when the worker shuts down.
+    /// Fires when the attempt has to end: at its deadline, when the worker shuts down, or when the job is no longer
+    /// wanted.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.parts.cancellation
     }
 
-    /// An error once the attempt has to end, for computations to return from with `?`.
+    /// Returns an error if the attempt has to end, so that a computation can stop with `?`.
     pub fn check_cancelled(&self) -> Result<(), JobError> {
         if self.parts.cancellation.is_cancelled() {
             return Err(JobError::permanent("cancelled"));
@@ -135,36 +135,36 @@ impl JobContext {
         Ok(())
     }
 
-    /// When the attempt will be ended; `None` when nothing limits it.
+    /// When the attempt has to end; `None` without a limit.
     pub fn deadline(&self) -> Option<Instant> {
         self.parts.deadline
     }
 
-    /// How much time is left; `None` when nothing limits it.
+    /// The time left for the attempt; `None` without a limit.
     pub fn remaining(&self) -> Option<Duration> {
         self.parts
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Notes in the log how far the job is.
+    /// Logs how far the job is.
     pub fn progress(&self, note: impl fmt::Display) {
         tracing::info!(progress = %note, "job progress");
     }
 
-    /// Runs a computation on a thread of its own and waits for it.
+    /// Runs a computation on its own thread and waits for it.
     ///
-    /// Dropping the future does not stop the thread: a long computation asks
-    /// [`check_cancelled`](Self::check_cancelled) now and then. A panic in it is a panic of the handler.
+    /// Dropping the future does not stop the thread, so call [`check_cancelled`](Self::check_cancelled) regularly in a
+    /// long computation. A panic in the computation is a panic of the handler.
     ///
     /// # Errors
-    /// What the computation returns, or that the system has no thread to give (retryable).
+    /// The error of the computation, or a retryable one if the system cannot start a thread.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
     ) -> Result<T, JobError> {
-        // A thread of its own, not one of tokio's pool: that is waited for without limit when the
-        // program ends, and a computation that never looks at its token would hold up the shutdown.
+        // Not a thread of tokio's pool: the runtime waits for those without limit when it shuts down, and a
+        // computation that never checks its token would block the shutdown.
         let (sender, done) = oneshot::channel();
         let span = tracing::Span::current();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
@@ -173,7 +173,7 @@ impl JobContext {
             .spawn(move || {
                 tracing::dispatcher::with_default(&dispatch, || {
                     let result = span.in_scope(|| catch_unwind(AssertUnwindSafe(work)));
-                    // Nobody may be waiting any more.
+                    // The attempt may have ended already.
                     let _ = sender.send(result);
                 });
             })
@@ -196,26 +196,26 @@ impl fmt::Debug for JobContext {
     }
 }
 
-/// Values for handlers, one of each type.
+/// Values that handlers share, one of each type.
 #[derive(Clone, Default)]
 pub struct Extensions {
     by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Extensions {
-    /// Adds a value, in place of one of the same type.
+    /// Adds a value, replacing one of the same type.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
         self.by_type.insert(TypeId::of::<T>(), Arc::new(value));
     }
 
-    /// Adds a value, unless there is one of the same type.
+    /// Adds a value unless there is one of the same type.
     pub(crate) fn supply<T: Send + Sync + 'static>(&mut self, value: T) {
         self.by_type
             .entry(TypeId::of::<T>())
             .or_insert_with(|| Arc::new(value));
     }
 
-    /// Adds the values of others, in place of those of the same types.
+    /// Adds the values of `others`, replacing those of the same types.
     pub(crate) fn merge(&mut self, others: Self) {
         self.by_type.extend(others.by_type);
     }
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_author_has_given_is_not_replaced_by_what_the_worker_supplies() {
+    fn the_worker_does_not_replace_a_value_that_the_author_added() {
         let mut extensions = Extensions::default();
         extensions.insert(1_u8);
         extensions.supply(2_u8);

@@ -1,4 +1,4 @@
-//! How a handler fails.
+//! The error of a handler.
 
 use std::any::Any;
 use std::error::Error;
@@ -10,11 +10,13 @@ use tokio::task::JoinError;
 use crate::Chain;
 use crate::storage::StorageError;
 
-/// Why a handler could not do its job: for good, or for now.
+/// Why a handler could not do its job. The error is permanent and fails the job, or it is retryable and the worker calls
+/// the handler again.
 ///
-/// Any error becomes one with `?`: for good, except a [`StorageError`] that is worth another try. That of
-/// a task that panicked ([`tokio::task::JoinError`]) says how.
-/// Deliberately no [`Error`] itself, which is what lets every error convert.
+/// `?` converts every error into a permanent one, except a [`StorageError`] that is retryable. The error of a task that
+/// panicked ([`tokio::task::JoinError`]) has the panic's message.
+///
+/// `JobError` does not implement [`Error`], because `?` could not convert every error otherwise.
 ///
 /// ```
 /// use reefguide_worker::prelude::*;
@@ -41,26 +43,26 @@ pub struct JobError {
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// Where the cause of a job's failure is.
+/// What caused a job's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) enum Cause {
-    /// The payload does not fit the handler's input.
+    /// The payload does not fit the input of the handler.
     Payload,
     /// The handler returned an error.
     Handler,
-    /// Something of the handler's panicked.
+    /// The handler panicked.
     Panic,
     /// The handler or the upload took too long.
     Deadline,
-    /// The worker had to stop, or nobody waited any more.
+    /// The worker had to stop, or the job was no longer wanted.
     Shutdown,
     /// The outputs could not be stored.
     Storage,
-    /// The source does not take the result.
+    /// The source refused the result.
     Result,
     /// The outcome could not be delivered.
     Delivery,
-    /// The worker could not do its own part.
+    /// The worker itself is in trouble.
     Worker,
 }
 
@@ -90,17 +92,17 @@ impl JobError {
         }
     }
 
-    /// Trying again would not help: the input is wrong, a file is not what it should be.
+    /// An error that another attempt would repeat: the input is wrong, or a file has the wrong format.
     pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(false, source.into())
     }
 
-    /// Trying again may help: a service was away, a file is not there yet.
+    /// An error that another attempt may avoid: a service was away, or a file is not there yet.
     pub fn retryable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(true, source.into())
     }
 
-    /// A thread has panicked, with what [`join`](std::thread::JoinHandle::join) has returned.
+    /// The panic of a thread, as [`join`](std::thread::JoinHandle::join) returns it.
     ///
     /// ```
     /// use reefguide_worker::prelude::*;
@@ -118,14 +120,13 @@ impl JobError {
         Self::panic("a thread", &*panic)
     }
 
-    /// The worker could not do its own part before the handler's work began: there was no room for a process, a
-    /// program is not there. That is worth another try, for as long as there is time, and is nothing that the job
-    /// could be blamed for.
-    pub(crate) fn workers(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// The worker could not start the handler's work: there was no room for a process, or a program is not there. The
+    /// job is not to blame, so the worker keeps trying for as long as the job has time.
+    pub(crate) fn not_started(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::retryable(source).because(Cause::Worker)
     }
 
-    /// Somebody has panicked.
+    /// A panic of `who`.
     pub(crate) fn panic(who: &str, panic: &(dyn Any + Send)) -> Self {
         let message = panic
             .downcast_ref::<String>()
@@ -135,17 +136,17 @@ impl JobError {
         Self::permanent(format!("{who} panicked: {message}")).because(Cause::Panic)
     }
 
-    /// Says that the cause is not the handler.
+    /// Sets the cause, which is the handler otherwise.
     pub(crate) fn because(self, cause: Cause) -> Self {
         Self { cause, ..self }
     }
 
-    /// Where the cause is.
+    /// What caused the failure.
     pub(crate) fn cause(&self) -> Cause {
         self.cause
     }
 
-    /// Says what was being done, before what went wrong.
+    /// Adds what was being done, in front of the message.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.context = Some(match self.context {
@@ -155,7 +156,7 @@ impl JobError {
         self
     }
 
-    /// Whether trying again may help.
+    /// Whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         self.retryable
     }

@@ -1,4 +1,4 @@
-//! What the author of a handler implements.
+//! The trait of asynchronous handlers.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::retry::RetryPolicy;
 
 /// Does the jobs of one type.
 ///
-/// When the job is cancelled (deadline, shutdown), [`JobContext::cancellation`] fires; a moment later
-/// the future is dropped, wherever it waits. What it wrote is discarded with it. A handler that must
-/// tidy up outside its scratch folder watches the token.
+/// When the attempt has to end (at its deadline, or when the worker shuts down), [`JobContext::cancellation`] fires. A
+/// moment later the worker drops the future and discards its outputs. If a handler must clean up outside its scratch
+/// folder, let it watch the token.
 ///
 /// ```
 /// use reefguide_worker::prelude::*;
@@ -39,8 +39,8 @@ use crate::retry::RetryPolicy;
 /// ```
 ///
 /// # Facts of a handler
-/// The other methods say how the worker runs this handler. Each has a default, and what the operator sets for the
-/// job type (`JOB_RETRY`, `JOB_TIME_LIMIT_MS`, [`TypeOptions`](crate::runtime::TypeOptions)) comes before it.
+/// The other methods say how the worker runs this handler. Each has a default. The operator's settings for the job type
+/// (`JOB_RETRY`, `JOB_TIME_LIMIT_MS`, [`TypeOptions`](crate::runtime::TypeOptions)) take precedence.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,7 +65,7 @@ use crate::retry::RetryPolicy;
 /// ```
 ///
 /// # Not a handler
-/// A type that does not implement the trait is refused with what is missing:
+/// The compiler names what is missing from a type that does not implement the trait:
 ///
 /// ```compile_fail,E0277
 /// # use reefguide_worker::prelude::*;
@@ -81,11 +81,11 @@ use crate::retry::RetryPolicy;
     note = "a `BlockingJobHandler` is added with `.blocking(…)`, a closure with `.handler_fn(…)`"
 )]
 pub trait JobHandler: Send + Sync + 'static {
-    /// The job type this handler does.
+    /// The job type that this handler does.
     const JOB_TYPE: &'static str;
-    /// The payload. A payload that does not fit fails the job, naming the place.
+    /// The payload. If a payload does not fit, the job fails with an error that names the place.
     type Input: JobInput;
-    /// The result, as the job's type wants it; small, since files carry what is large.
+    /// The result, as the job type defines it. Keep it small, and write large data to output files.
     type Output: JobOutput;
 
     /// Does one job. Write it as `async fn handle`.
@@ -95,8 +95,8 @@ pub trait JobHandler: Send + Sync + 'static {
         ctx: &JobContext,
     ) -> impl Future<Output = Result<Self::Output, JobError>> + Send;
 
-    /// The job type this value does; [`JOB_TYPE`](Self::JOB_TYPE) by default. Override it if one handler serves
-    /// several types, each as a value with its own settings, or a type that is known at run time only.
+    /// The job type that this value does; [`JOB_TYPE`](Self::JOB_TYPE) by default. Override it if one handler serves
+    /// several types, each with its own value, or if the type is known only at run time.
     ///
     /// ```
     /// use reefguide_worker::job::JobType;
@@ -129,26 +129,26 @@ pub trait JobHandler: Send + Sync + 'static {
         Self::JOB_TYPE.into()
     }
 
-    /// How often and how far apart the handler is called again after a retryable error; `None`: as the worker's
-    /// [options](crate::runtime::RunOptions::handler_retry) say.
+    /// How often the worker calls the handler again after a retryable error, and after which delays. `None` means the
+    /// worker's [default](crate::runtime::RunOptions::handler_retry).
     fn retry(&self) -> Option<RetryPolicy> {
         None
     }
 
-    /// How long a job may take from its claim to the end of its handler, all attempts together; `None`: no limit but
-    /// the lease.
+    /// How long a job may take from its claim to the end of its handler, all attempts together. `None` means that only
+    /// the lease limits it.
     fn time_limit(&self) -> Option<Duration> {
         None
     }
 
     /// Whether each attempt runs in its own process; `false` by default.
     ///
-    /// Nothing that happens there ends the worker: no segmentation fault, no abort, no lack of memory. The job fails
-    /// then, and the reason has the signal, the peak memory, and the last log lines.
+    /// A segmentation fault, an abort or a lack of memory then ends only that process. The job fails, and the reason
+    /// names the signal, the peak memory and the last log lines.
     ///
-    /// The process is this program, started again: it runs what stands before [`run`](crate::run) and calls the
-    /// handler there, with the same arguments for settings, the same environment and folder. So only a program that
-    /// calls `run` can isolate; [`WorkerBuilder::build`](crate::runtime::WorkerBuilder::build) refuses to.
+    /// The process is this program, started again with the same settings, environment and folder. It runs the code before
+    /// [`run`](crate::run), and `run` calls the handler. Only a program that calls `run` can isolate handlers:
+    /// [`WorkerBuilder::build`](crate::runtime::WorkerBuilder::build) returns an error instead.
     /// [`Harness`](crate::testing::Harness) runs every handler in the test's process.
     fn isolated(&self) -> bool {
         false

@@ -1,15 +1,13 @@
-//! What the author of a worker writes: handlers.
+//! Handlers, the part of a worker that you write.
 //!
-//! A handler turns the payload of one job type into a result, and writes its output files. There are
-//! three forms, all equal in the [`Registry`]:
-//! - [`JobHandler`], asynchronous: for work that waits, or hands its computing to
-//!   [`JobContext::blocking`];
+//! A handler turns the payload of one job type into a result, and writes output files. Write it in one of three forms
+//! and add it to the [`Registry`]:
+//! - [`JobHandler`], which is asynchronous, for work that waits for storage, services or databases;
 //! - [`BlockingJobHandler`], for work that computes;
-//! - a closure ([`Registry::handler_fn`]), for tiny ones.
+//! - a closure ([`Registry::handler_fn`]), for small handlers.
 //!
-//! In an asynchronous one the work may be done by a [`Program`] in another language. A handler says in its `impl`
-//! how it is to be run: how it is retried, how long it may take, whether in its own process
-//! ([`isolated`](JobHandler::isolated)).
+//! A `JobHandler` can leave the work to a [`Program`] in another language. The `impl` of a handler also sets how the
+//! worker retries it, how long it may take, and whether it runs [in its own process](JobHandler::isolated).
 
 mod blocking;
 mod context;
@@ -31,5 +29,5 @@ pub use values::{JobInput, JobOutput};
 
 pub(crate) use context::ContextParts;
 pub(crate) use error::Cause;
-pub(crate) use isolation::{Call, Launcher, LogLines, answer, begin};
-pub(crate) use process::{kill_all, reap_orphans};
+pub(crate) use isolation::{JobRequest, Launcher, LogLines, report_result, report_start};
+pub(crate) use process::{kill_all, reap_zombies};

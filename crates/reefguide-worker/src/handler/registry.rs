@@ -1,4 +1,4 @@
-//! Which handler does which job type.
+//! The handlers of a worker, by job type.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::retry::RetryPolicy;
 
 type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
 
-/// Handlers by job type, and what they share.
+/// Handlers by job type, and the values that they share.
 #[derive(Clone, Default)]
 pub struct Registry {
     handlers: BTreeMap<JobType, Handler>,
-    /// Types that were registered more than once.
+    /// Types that were added more than once.
     pub(crate) duplicates: Vec<JobType>,
     pub(crate) extensions: Extensions,
-    /// Without one, no handler runs in its own process.
+    /// `None`: every handler runs in this process.
     pub(crate) launcher: Option<Launcher>,
 }
 
@@ -38,7 +38,7 @@ struct Handler {
     run: Arc<dyn Fn(Value, JobContext) -> Running + Send + Sync>,
 }
 
-/// What a handler says of itself.
+/// How the worker runs a handler, as its `impl` says.
 #[derive(Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) retry: Option<RetryPolicy>,
@@ -46,18 +46,18 @@ pub(crate) struct Facts {
     pub(crate) isolated: bool,
 }
 
-/// JSON Schemas of what a handler takes and gives.
+/// The JSON Schemas of a handler's payload and result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HandlerSchema {
-    /// Of the payload.
+    /// The schema of the payload.
     pub input: Schema,
-    /// Of the result.
+    /// The schema of the result.
     pub output: Schema,
 }
 
 impl Registry {
-    /// No handlers yet.
+    /// A registry without handlers.
     pub fn new() -> Self {
         Self::default()
     }
@@ -83,7 +83,7 @@ impl Registry {
         self.handler(Blocking(Arc::new(handler)))
     }
 
-    /// Adds a closure as a handler, with the default of every [fact](JobHandler#facts-of-a-handler).
+    /// Adds a closure as a handler. The worker runs it with the [defaults](JobHandler#facts-of-a-handler) of a handler.
     ///
     /// ```
     /// use reefguide_worker::prelude::*;
@@ -140,14 +140,14 @@ impl Registry {
         self
     }
 
-    /// Gives all handlers a value, see [`JobContext::extension`].
+    /// Adds a value that all handlers share: see [`JobContext::extension`].
     #[must_use]
     pub fn extension<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.extensions.insert(value);
         self
     }
 
-    /// Adds the handlers of another registry and what they share.
+    /// Adds the handlers and the shared values of another registry.
     #[must_use]
     pub(crate) fn merge(mut self, other: Self) -> Self {
         for (job_type, handler) in other.handlers {
@@ -171,7 +171,7 @@ impl Registry {
         self.handlers.contains_key(job_type)
     }
 
-    /// What each handler says of itself.
+    /// How the worker runs each handler.
     pub(crate) fn facts(&self) -> impl Iterator<Item = (&JobType, &Facts)> {
         self.handlers
             .iter()

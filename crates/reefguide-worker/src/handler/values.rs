@@ -1,4 +1,4 @@
-//! Inputs and outputs of handlers: JSON as types that the author has chosen.
+//! Inputs and outputs of handlers: JSON as Rust types.
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Cause, JobError};
 use crate::finite;
 
-/// What a handler can take: everything that implements [`Deserialize`](serde::Deserialize) and [`JsonSchema`].
+/// The input of a handler: any type that implements [`Deserialize`](serde::Deserialize) and [`JsonSchema`].
 ///
 /// ```compile_fail,E0277
 /// # use reefguide_worker::prelude::*;
@@ -34,7 +34,7 @@ use crate::finite;
     label = "`{Self}` lacks `Deserialize` or `JsonSchema`, or it borrows",
     note = "add `#[derive(Deserialize, JsonSchema)]` to it and to the types of its fields, or take a `serde_json::Value`"
 )]
-// Methods in place of supertraits: of those the compiler would name one, with no word of ours.
+// Methods instead of supertraits: for a missing supertrait the compiler would not show the messages above.
 pub trait JobInput: Sized + Send + 'static {
     #[doc(hidden)]
     fn from_payload(payload: Value) -> Result<Self, JobError>;
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> JobInput for T {
     }
 }
 
-/// What a handler can return: everything that implements [`Serialize`] and [`JsonSchema`].
+/// The output of a handler: any type that implements [`Serialize`] and [`JsonSchema`].
 ///
 /// ```compile_fail,E0277
 /// # use reefguide_worker::prelude::*;
@@ -97,11 +97,11 @@ impl<T: Serialize + JsonSchema + Send + 'static> JobOutput for T {
     }
 }
 
-/// A value as a handler's input or output; the error says where it does not fit.
+/// Deserializes a handler's input or output. The error says where the value does not fit.
 pub(super) fn deserialize_at<T: DeserializeOwned>(
     value: Value,
     what: &str,
-    handlers: &str,
+    side: &str,
 ) -> Result<T, JobError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -111,6 +111,6 @@ pub(super) fn deserialize_at<T: DeserializeOwned>(
             format!("{what} at `{path}`")
         };
         JobError::permanent(error.into_inner())
-            .context(format!("{place} does not fit the handler's {handlers}"))
+            .context(format!("{place} does not fit the handler's {side}"))
     })
 }

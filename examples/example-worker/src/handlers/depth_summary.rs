@@ -1,7 +1,7 @@
 //! `DEPTH_SUMMARY`: reads depth soundings from storage and summarises them by region.
 //!
-//! The input is a CSV file of `region,depth` lines with a header. It may be larger than memory: it is
-//! fetched to disk and read line by line, on the job's own thread.
+//! The input is a CSV file of `region,depth` lines with a header. It is fetched to disk and read line by line, on the
+//! job's own thread.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use reefguide_worker::prelude::*;
 
-/// The API shows at most 25 files of a job; each region has one, and two are for all.
+/// The API lists at most 25 files of a job. Each region has one, and up to three are for all regions.
 const MOST_REGIONS: usize = 20;
 
 /// The payload.
@@ -36,7 +36,7 @@ fn default_bins() -> usize {
 /// The result.
 #[derive(Serialize, JsonSchema)]
 pub struct Output {
-    /// The summary of all soundings, among the outputs.
+    /// The path of the output file with the summary of all soundings.
     summary_path: String,
     /// How many soundings there were.
     soundings: usize,
@@ -44,7 +44,7 @@ pub struct Output {
     regions: usize,
 }
 
-/// Count, extremes and mean of some depths.
+/// The count, extremes and mean of some depths.
 #[derive(Clone, Copy, Serialize)]
 struct Summary {
     count: usize,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_region_that_is_no_file_name_cannot_leave_the_outputs() {
+    async fn a_region_that_is_not_a_file_name_cannot_escape_the_outputs() {
         let csv = "region,depth\n../../etc,-4\n";
         let error = harness(csv)
             .run(json!({ "source": SOURCE }))

@@ -1,11 +1,11 @@
-//! The handlers, one file each.
+//! The handlers, one in each file.
 
 mod depth_summary;
 mod test;
 
 use reefguide_worker::prelude::*;
 
-/// Every handler of this worker.
+/// All handlers of this worker.
 pub fn registry() -> Registry {
     Registry::new()
         .handler(test::Test)

@@ -1,4 +1,4 @@
-//! `TEST`: upstream's type for trying out a deployment.
+//! `TEST`: ReefGuide's job type for testing a deployment.
 
 use reefguide_worker::prelude::*;
 
@@ -6,7 +6,7 @@ use reefguide_worker::prelude::*;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Any number; it only tells one payload from another.
+    /// Any number, to distinguish one payload from another.
     id: f64,
 }
 
@@ -14,7 +14,7 @@ pub struct Input {
 #[derive(Serialize, JsonSchema)]
 pub struct Output {}
 
-/// Writes the number to a file. Unless it is 13: then it panics, to show what becomes of such a job.
+/// Writes the number to a file, or panics if it is 13, to show how such a job fails.
 pub struct Test;
 
 impl JobHandler for Test {

@@ -16,7 +16,7 @@ use crate::app::Exit;
 use crate::app::Signal;
 use crate::app::reporting::Reporting;
 use crate::app::telemetry;
-use crate::handler::{Call, ContextParts, Launcher, LogLines, answer, begin};
+use crate::handler::{ContextParts, JobRequest, Launcher, LogLines, report_result, report_start};
 use crate::ledger::Limit;
 use crate::runtime::{COOPERATION, call, job_span, note_assignment};
 use crate::storage::Outputs;
@@ -41,7 +41,7 @@ impl Invocation {
 
     pub(super) async fn isolated(self, storage_dir: Option<PathBuf>) -> Result<Exit, Problem> {
         let cancellation = CancellationToken::new();
-        let called = Call::take(cancellation.clone()).map_err(|error| {
+        let called = JobRequest::receive(cancellation.clone()).map_err(|error| {
             let message =
                 format!("no worker has started this process, as `isolated` needs: {error}");
             Problem::new(Exit::Usage, message)
@@ -78,9 +78,9 @@ impl Invocation {
             end: None,
             ended: None,
         };
-        begin();
+        report_start();
         let calling = call(&self.handlers, parts, limit, COOPERATION / 2);
-        answer(calling.instrument(span).await);
+        report_result(calling.instrument(span).await);
         reporting.flush(FLUSH).await;
         Ok(Exit::Done)
     }

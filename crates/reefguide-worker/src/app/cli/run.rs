@@ -16,7 +16,7 @@ use crate::app::ecs::{ScaleInProtection, TaskIdentity};
 use crate::app::health::{self, HealthError, Monitor};
 use crate::app::limits;
 use crate::app::signals::Signals;
-use crate::handler::{kill_all, reap_orphans};
+use crate::handler::{kill_all, reap_zombies};
 use crate::job::JobType;
 use crate::observe::health::{Health, Phase};
 use crate::observe::metrics::{Metrics, Operation};
@@ -83,7 +83,7 @@ impl Invocation {
             );
         }
 
-        let reaping = AbortOnDropHandle::new(tokio::spawn(reap_orphans()));
+        let reaping = AbortOnDropHandle::new(tokio::spawn(reap_zombies()));
         let health = Health::new(config.max_concurrent_jobs);
         let metrics = Metrics::new();
         let monitor = monitor(config.port, &health, &metrics)?;

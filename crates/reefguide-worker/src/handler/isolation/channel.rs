@@ -1,5 +1,5 @@
-//! What a worker and a handler's own process say to each other: JSON, one value a line, over the socket
-//! that the process is given as stdin. Nothing that a handler prints can get between.
+//! The messages between a worker and a handler's own process: JSON, one value a line, over a socket that is the
+//! process's stdin. What a handler prints goes elsewhere, so it cannot corrupt them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::handler::process::{kill_all, on_change};
+use crate::handler::process::{kill_all, report_changes_to};
 use crate::handler::{Cause, JobContext, JobError};
 use crate::job::{Assignment, Job};
 use crate::trace;
 
-/// What the worker says first. All that it may say after it is an empty line: the attempt has to end.
+/// The worker's first message: the job to run. Its only other message is an empty line, which cancels the attempt.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Call {
+pub(crate) struct JobRequest {
     pub(crate) job: Job,
     pub(crate) assignment: Assignment,
     pub(crate) attempt: u32,
@@ -31,19 +31,19 @@ pub(crate) struct Call {
     pub(crate) remaining: Option<Duration>,
     /// Whether log lines end up on a terminal.
     pub(crate) terminal: bool,
-    /// The trace to go on with.
+    /// The trace to continue.
     pub(crate) trace: trace::Headers,
 }
 
-/// What the process says.
+/// A message from the process.
 #[derive(Deserialize, Serialize)]
-pub(super) enum Said {
-    /// Log lines, as they are to be written.
+pub(super) enum ChildMessage {
+    /// Log lines, formatted.
     Log(String),
-    /// A process group of the handler's has started, or is gone.
+    /// A process group that the handler started runs, or is gone.
     Group { id: i32, runs: bool },
-    /// The handler is called.
-    Began,
+    /// The process calls the handler.
+    Started,
     /// The handler's result.
     Returned(Value),
     /// The handler's error.
@@ -54,11 +54,11 @@ pub(super) enum Said {
     },
 }
 
-/// The worker, as the process sees it.
+/// In the process: the socket to the worker.
 static WORKER: OnceLock<Mutex<UnixStream>> = OnceLock::new();
 
-impl Call {
-    /// In the worker: the call for a context's job, as it is sent.
+impl JobRequest {
+    /// In the worker: the request for a context's job, as a line.
     pub(super) fn line(ctx: &JobContext) -> io::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(&Self {
             job: ctx.job().clone(),
@@ -74,46 +74,46 @@ impl Call {
         Ok(line)
     }
 
-    /// In the process: takes the call from stdin, which is empty from then on. `cancellation` fires
-    /// when the worker says so; when the worker is gone, the process is, too.
-    pub(crate) fn take(cancellation: CancellationToken) -> io::Result<Self> {
+    /// In the process: reads the request from stdin, and then replaces stdin by `/dev/null`. `cancellation` fires when
+    /// the worker cancels the attempt. When the worker ends, this process is killed.
+    pub(crate) fn receive(cancellation: CancellationToken) -> io::Result<Self> {
         let worker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let mut heard = BufReader::new(worker.try_clone()?);
+        let mut messages = BufReader::new(worker.try_clone()?);
         let mut line = String::new();
-        heard.read_line(&mut line)?;
-        let call = serde_json::from_str(&line)?;
-        // What the handler starts shall not hold the socket, nor wait for input.
+        messages.read_line(&mut line)?;
+        let request = serde_json::from_str(&line)?;
+        // A process that the handler starts must not hold the socket, nor wait for input.
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
         WORKER
             .set(Mutex::new(worker))
-            .map_err(|_| io::Error::other("there was a call before"))?;
-        on_change(|id, runs| say(&Said::Group { id, runs }));
-        // A thread, since a handler may block every thread of the runtime.
+            .map_err(|_| io::Error::other("there was a request before"))?;
+        report_changes_to(|id, runs| send(&ChildMessage::Group { id, runs }));
+        // A thread, because a handler may block every thread of the runtime.
         thread::Builder::new()
             .name("worker-watch".into())
             .spawn(move || {
-                if heard.read_exact(&mut [0]).is_ok() {
+                if messages.read_exact(&mut [0]).is_ok() {
                     cancellation.cancel();
-                    let _ = heard.read(&mut [0]);
+                    let _ = messages.read(&mut [0]);
                 }
                 kill_all();
-                // Not `exit`, which runs what libraries have registered for it.
+                // Not `exit`, which would run the exit functions of libraries.
                 let _ = kill_current_process_group(Signal::KILL);
             })?;
-        Ok(call)
+        Ok(request)
     }
 }
 
-/// In the process: tells the worker that the handler is called now. How it ends is its own doing from then on.
-pub(crate) fn begin() {
-    say(&Said::Began);
+/// In the process: tells the worker that the handler is called. If the process dies after this, the job fails.
+pub(crate) fn report_start() {
+    send(&ChildMessage::Started);
 }
 
-/// In the process: tells the worker what came of the call.
-pub(crate) fn answer(result: Result<Value, JobError>) {
-    say(&match result {
-        Ok(result) => Said::Returned(result),
-        Err(error) => Said::Failed {
+/// In the process: sends the worker the handler's result or error.
+pub(crate) fn report_result(result: Result<Value, JobError>) {
+    send(&match result {
+        Ok(result) => ChildMessage::Returned(result),
+        Err(error) => ChildMessage::Failed {
             retryable: error.is_retryable(),
             cause: error.cause(),
             reason: error.to_string(),
@@ -121,12 +121,14 @@ pub(crate) fn answer(result: Result<Value, JobError>) {
     });
 }
 
-/// In the process: writes log lines through the worker.
+/// In the process: a writer that sends log lines to the worker, which writes them.
 pub(crate) struct LogLines;
 
 impl Write for LogLines {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        say(&Said::Log(String::from_utf8_lossy(lines).into_owned()));
+        send(&ChildMessage::Log(
+            String::from_utf8_lossy(lines).into_owned(),
+        ));
         Ok(lines.len())
     }
 
@@ -135,11 +137,11 @@ impl Write for LogLines {
     }
 }
 
-fn say(said: &Said) {
-    if let (Some(worker), Ok(mut line)) = (WORKER.get(), serde_json::to_vec(said)) {
+fn send(message: &ChildMessage) {
+    if let (Some(worker), Ok(mut line)) = (WORKER.get(), serde_json::to_vec(message)) {
         line.push(b'\n');
         let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
-        // With the worker gone this process ends, by the thread above.
+        // This fails when the worker has ended. Then the watching thread kills this process.
         let _ = worker.write_all(&line);
     }
 }

@@ -1,10 +1,10 @@
-//! A handler in a process of its own: what ends that process does not end the worker.
+//! A handler in its own process, whose crash does not end the worker.
 
 mod channel;
-mod heard;
 mod memory;
+mod monitor;
 
-pub(crate) use channel::{Call, LogLines, answer, begin};
+pub(crate) use channel::{JobRequest, LogLines, report_result, report_start};
 
 use std::ffi::OsString;
 use std::io;
@@ -19,27 +19,27 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
-use self::heard::Heard;
-use super::process::{Followed, Group, follow, log};
+use self::monitor::ChildMonitor;
+use super::process::{Followed, ProcessGroup, follow, log};
 use super::{JobContext, JobError};
 
-/// How long the process may take to end once the handler has.
+/// How long the process may take to end after the handler has returned.
 const LINGER: Duration = Duration::from_secs(1);
-/// Between two looks at its memory.
-const LOOK: Duration = Duration::from_millis(100);
+/// Between two samples of its memory.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How a process for a handler is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launcher {
     program: PathBuf,
-    /// The first is the program's name.
+    /// The first one is the program's name.
     args: Vec<OsString>,
 }
 
 impl Launcher {
     /// This process's own program, with other arguments.
     pub(crate) fn this_program(args: Vec<OsString>) -> io::Result<Self> {
-        // What runs, also if the file has been replaced since.
+        // The program that runs, even if its file has been replaced since.
         let program = if cfg!(target_os = "linux") {
             "/proc/self/exe".into()
         } else {
@@ -52,65 +52,71 @@ impl Launcher {
         self.args.push(arg.into());
     }
 
-    /// Runs the handler of a context's job in a process of its own.
+    /// Runs the handler of a context's job in a new process.
     ///
     /// Cancel safe like [`Program::run`](super::Program::run).
     pub(super) async fn run(&self, ctx: &JobContext) -> Result<Value, JobError> {
         ctx.check_cancelled()?;
         let preparing = "preparing the handler's process";
-        let call = Call::line(ctx).map_err(|error| JobError::from(error).context(preparing))?;
+        let request =
+            JobRequest::line(ctx).map_err(|error| JobError::from(error).context(preparing))?;
         let (mut socket, theirs) =
-            sockets().map_err(|error| JobError::workers(error).context(preparing))?;
-        let (said, mut says) = socket.split();
+            sockets().map_err(|error| JobError::not_started(error).context(preparing))?;
+        let (messages, mut requests) = socket.split();
 
         let kills = memory::kills();
         let mut group = self.start(theirs).map_err(|error| {
-            // There may be room for another process later.
-            JobError::workers(error).context("starting a process for the handler")
+            // The system may have room for another process later.
+            JobError::not_started(error).context("starting a process for the handler")
         })?;
-        // Dropped after the group: when the process is gone, so are the groups that it has started.
-        let (heard, mut group) = (Heard::of(group.leader().id()), group);
+        // Declared before the group and so dropped after it: the process is gone before the groups that it started are
+        // killed.
+        let (monitor, mut group) = (ChildMonitor::new(group.leader().id()), group);
         let leader = group.leader();
         tracing::info!(pid = leader.id(), "isolated handler started");
-        let stdout = log("stdout", leader.stdout.take(), |line| heard.line(line));
-        let stderr = log("stderr", leader.stderr.take(), |line| heard.line(line));
-        let listening = heard.listen(said);
-        let talking = async {
-            // If it cannot be told, it has ended, or is ended by `enough`.
-            let _ = says.write_all(&call).await;
+        let stdout = log("stdout", leader.stdout.take(), |line| {
+            monitor.push_line(line)
+        });
+        let stderr = log("stderr", leader.stderr.take(), |line| {
+            monitor.push_line(line)
+        });
+        let receiving = monitor.receive_all(messages);
+        let sending = async {
+            // This fails only if the process has ended, or `enough` ends it.
+            let _ = requests.write_all(&request).await;
             ctx.cancellation().cancelled().await;
-            let _ = says.write_all(b"\n").await;
+            let _ = requests.write_all(b"\n").await;
             std::future::pending().await
         };
-        let looking = async {
+        let sampling = async {
             loop {
-                heard.look();
-                tokio::time::sleep(LOOK).await;
+                monitor.sample_memory();
+                tokio::time::sleep(SAMPLE_INTERVAL).await;
             }
         };
         let reading = async {
             tokio::select! {
-                (stdout, stderr, said) = async { tokio::join!(stdout, stderr, listening) } =>
-                    stdout.and(stderr).and(said),
-                never = async { tokio::join!(talking, looking).0 } => never,
+                (stdout, stderr, received) = async { tokio::join!(stdout, stderr, receiving) } =>
+                    stdout.and(stderr).and(received),
+                never = async { tokio::join!(sending, sampling).0 } => never,
             }
         };
         let enough = async {
             tokio::select! {
                 () = ctx.cancellation().cancelled() => {}
-                () = heard.answered() => tokio::time::sleep(LINGER).await,
+                () = monitor.result_received() => tokio::time::sleep(LINGER).await,
             }
         };
         let Followed { status, read } = follow(&mut group, reading, enough).await;
         if let Some(Err(error)) = read {
-            return Err(JobError::from(error).context("listening to the handler's process"));
+            return Err(JobError::from(error).context("reading from the handler's process"));
         }
         let status = status.transpose()?;
         let out_of_memory = kills < memory::kills();
-        heard.outcome(status, out_of_memory)
+        monitor.into_result(status, out_of_memory)
     }
 
-    fn start(&self, socket: Pair) -> io::Result<Group> {
+    fn start(&self, socket: Pair) -> io::Result<ProcessGroup> {
         let mut command = Command::new(&self.program);
         if let Some((name, args)) = self.args.split_first() {
             command.arg0(name).args(args);
@@ -119,11 +125,11 @@ impl Launcher {
             .stdin(Stdio::from(OwnedFd::from(socket)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        Group::start(&mut command)
+        ProcessGroup::start(&mut command)
     }
 }
 
-/// The two ends of the line between worker and process.
+/// The worker's end and the process's end of a socket.
 fn sockets() -> io::Result<(UnixStream, Pair)> {
     let (ours, theirs) = Pair::pair()?;
     ours.set_nonblocking(true)?;

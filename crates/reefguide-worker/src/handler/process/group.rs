@@ -1,4 +1,4 @@
-//! A process with everything it starts: one process group, which ends together.
+//! A process and everything it starts: one process group, which ends as a whole.
 
 use std::io;
 use std::process::ExitStatus;
@@ -8,38 +8,38 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpgid};
 use tokio::process::{Child, Command};
 
-use super::guard;
+use super::cleanup_shell;
 
-/// How long to wait for a killed group to be gone.
+/// How long to wait until a killed group is gone.
 const GONE_WITHIN: Duration = Duration::from_millis(500);
-/// Between two looks whether it is gone.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// Between two checks whether it is gone.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The groups there are, for [`kill_all`].
+/// The running groups, for [`kill_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
-/// Whom to tell of groups, in place of the guard.
-static TOLD: OnceLock<fn(i32, bool)> = OnceLock::new();
+/// Is called at every start and end of a group, in place of the cleanup shell.
+static ON_CHANGE: OnceLock<fn(i32, bool)> = OnceLock::new();
 
-/// A process group; dropped, it is killed, and gone before the drop is over.
+/// A process group. Dropping it kills the group and waits until it is gone.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct ProcessGroup {
     leader: Child,
-    /// The group's number is that of its leader.
+    /// The process id of the leader.
     id: Pid,
     gone: bool,
 }
 
-impl Group {
+impl ProcessGroup {
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
-        if TOLD.get().is_none() {
-            guard::ensure(&running(), command);
+        if ON_CHANGE.get().is_none() {
+            cleanup_shell::ensure(&running(), command);
         }
         let leader = command.process_group(0).spawn()?;
         let id = leader.id().and_then(|id| i32::try_from(id).ok());
         let id = id
             .and_then(Pid::from_raw)
             .ok_or_else(|| io::Error::other("it has no process id"))?;
-        note(id, true);
+        set_running(id, true);
         Ok(Self {
             leader,
             id,
@@ -51,14 +51,14 @@ impl Group {
         &mut self.leader
     }
 
-    /// Waits for the leader to end, and kills what it leaves behind. Cancel safe.
+    /// Waits for the leader to end and kills the processes it leaves behind. Cancel safe.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         let status = self.leader.wait().await;
-        // At once: with nobody left in the group, its number may be given to another.
+        // At once: the system may give the id of an empty group to another one.
         self.signal(Signal::KILL);
         let killed = Instant::now();
         while !self.is_gone() && killed.elapsed() < GONE_WITHIN {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         status
     }
@@ -70,63 +70,62 @@ impl Group {
         }
         if tokio::time::timeout(grace, self.ended()).await.is_err() {
             self.signal(Signal::KILL);
-            // It is being cancelled; how it ended does not matter.
+            // It is being cancelled, so its exit status does not matter.
             let _ = self.ended().await;
         }
     }
 
     fn signal(&self, signal: Signal) {
-        // Gone already is as good.
+        // This fails only for a group that is gone.
         let _ = kill_process_group(self.id, signal);
     }
 
-    /// Whether the leader has been waited for, and whatever of its group has become a child of this
-    /// process.
+    /// Whether the leader has been waited for, and with it the processes of its group that have become children of
+    /// this process.
     fn is_gone(&mut self) -> bool {
         self.gone = self.gone || (!matches!(self.leader.try_wait(), Ok(None)) && reaped(self.id));
         self.gone
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if self.leader.id().is_some() {
             self.signal(Signal::KILL);
         }
         wait_until(|| self.is_gone());
-        note(self.id, false);
+        set_running(self.id, false);
     }
 }
 
-/// Groups that a process of this one's started; dropped, they are killed. That process may die without
-/// ending them.
+/// The groups that a child process has started. The child may die without ending them, so dropping this kills them.
 #[derive(Debug, Default)]
-pub(crate) struct Adopted(Vec<Pid>);
+pub(crate) struct ChildGroups(Vec<Pid>);
 
-impl Adopted {
-    /// Takes note that a group has started, or is gone.
-    pub(crate) fn note(&mut self, id: i32, runs: bool) {
+impl ChildGroups {
+    /// Records that a group has started, or is gone.
+    pub(crate) fn set_running(&mut self, id: i32, runs: bool) {
         let Some(id) = Pid::from_raw(id) else { return };
         self.0.retain(|known| *known != id);
         if runs {
             self.0.push(id);
         }
-        note(id, runs);
+        set_running(id, runs);
     }
 }
 
-impl Drop for Adopted {
+impl Drop for ChildGroups {
     fn drop(&mut self) {
         for id in std::mem::take(&mut self.0) {
             let _ = kill_process_group(id, Signal::KILL);
             wait_until(|| reaped(id));
-            note(id, false);
+            set_running(id, false);
         }
     }
 }
 
-/// Whether nobody of a group is left whose parent this process has become: the first process of a
-/// container is the parent of all orphans.
+/// Reaps the processes of a group that have become children of this process, as orphans do of a container's first
+/// process. Returns whether none is left.
 fn reaped(id: Pid) -> bool {
     loop {
         match waitpgid(id, WaitOptions::NOHANG) {
@@ -140,26 +139,26 @@ fn reaped(id: Pid) -> bool {
 fn wait_until(mut gone: impl FnMut() -> bool) {
     let killed = Instant::now();
     while !gone() && killed.elapsed() < GONE_WITHIN {
-        std::thread::sleep(LOOK_AGAIN);
+        std::thread::sleep(CHECK_INTERVAL);
     }
 }
 
-/// Calls `told` with every group that starts (`true`) or is gone, from now on; the first call counts. Who is told has
-/// to end them, should this process be killed.
-pub(crate) fn on_change(told: fn(i32, bool)) {
-    let _ = TOLD.set(told);
+/// Calls `report` for every group that starts (`true`) or is gone (`false`), instead of starting a cleanup shell: the
+/// receiver of the reports ends the groups if this process is killed. Only the first call has an effect.
+pub(crate) fn report_changes_to(report: fn(i32, bool)) {
+    let _ = ON_CHANGE.set(report);
 }
 
-fn note(id: Pid, runs: bool) {
+fn set_running(id: Pid, runs: bool) {
     let mut running = running();
     running.retain(|known| *known != id);
     if runs {
         running.push(id);
     }
     drop(running);
-    match TOLD.get() {
-        Some(told) => told(id.as_raw_nonzero().get(), runs),
-        None => guard::note(id, runs),
+    match ON_CHANGE.get() {
+        Some(report) => report(id.as_raw_nonzero().get(), runs),
+        None => cleanup_shell::set_running(id, runs),
     }
 }
 
@@ -170,7 +169,7 @@ pub(crate) fn kill_all() {
     }
 }
 
-/// Whether this process has started the group, and waits for its end.
+/// Whether this process has started the group and waits for its end.
 pub(super) fn is_running(id: Pid) -> bool {
     running().contains(&id)
 }
@@ -186,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn when_the_process_has_to_end_at_once_its_programs_are_killed() {
-        let mut group = Group::start(Command::new("sleep").arg("600")).unwrap();
+        let mut group = ProcessGroup::start(Command::new("sleep").arg("600")).unwrap();
         kill_all();
         let ended = tokio::time::timeout(Duration::from_secs(60), group.ended());
         let status = ended.await.unwrap().unwrap();

@@ -1,38 +1,38 @@
-//! What a process writes, as lines of the job's log.
+//! The output of a process, as lines of the job's log.
 
 use std::collections::VecDeque;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest line, in bytes; a longer one is logged in pieces.
+/// The longest line, in bytes. A longer one is logged in pieces.
 const LINE: usize = 8 << 10;
 /// How many lines an error quotes.
 const TAIL_LINES: usize = 10;
-/// How many bytes it quotes.
+/// How many bytes an error quotes.
 const TAIL_BYTES: usize = 2_000;
 
-/// Logs the lines of a stream until its writers are gone; `also` is told of each.
+/// Logs the lines of a stream until every process has closed it, and calls `also` with each line.
 pub(crate) async fn log(
     stream: &'static str,
     pipe: Option<impl AsyncRead + Unpin>,
     mut also: impl FnMut(&str),
 ) -> io::Result<()> {
-    let say = |line: &str| {
+    let on_line = |line: &str| {
         tracing::info!(stream, "{line}");
         also(line);
     };
-    read(pipe.ok_or(io::ErrorKind::BrokenPipe)?, say).await
+    read(pipe.ok_or(io::ErrorKind::BrokenPipe)?, on_line).await
 }
 
-/// Calls `say` for every line. Keeps no more than two lines in memory.
-async fn read(mut from: impl AsyncRead + Unpin, mut say: impl FnMut(&str)) -> io::Result<()> {
-    let mut say = |line: &[u8]| {
+/// Calls `on_line` for every line. Keeps no more than two lines in memory.
+async fn read(mut from: impl AsyncRead + Unpin, mut on_line: impl FnMut(&str)) -> io::Result<()> {
+    let mut take = |line: &[u8]| {
         let line = String::from_utf8_lossy(line);
-        // A progress bar overwrites itself; what counts is how it last stood.
+        // A progress bar overwrites itself with carriage returns: only its last state is logged.
         let last = line.trim_end().rsplit('\r').next().unwrap_or_default();
         if !last.is_empty() {
-            say(last);
+            on_line(last);
         }
     };
     let mut held = Vec::with_capacity(2 * LINE);
@@ -41,24 +41,24 @@ async fn read(mut from: impl AsyncRead + Unpin, mut say: impl FnMut(&str)) -> io
         loop {
             let within = &rest[..rest.len().min(LINE + 1)];
             if let Some(end) = within.iter().position(|byte| *byte == b'\n') {
-                say(&rest[..end]);
+                take(&rest[..end]);
                 rest = &rest[end + 1..];
             } else if rest.len() > LINE {
                 let (piece, after) = rest.split_at(piece(rest));
-                say(piece);
+                take(piece);
                 rest = after;
             } else {
                 break;
             }
         }
-        let said = held.len() - rest.len();
-        held.drain(..said);
+        let taken = held.len() - rest.len();
+        held.drain(..taken);
     }
-    say(&held);
+    take(&held);
     Ok(())
 }
 
-/// Where to cut a line that is too long: not within a character.
+/// Where to cut a line that is too long: between two characters.
 fn piece(line: &[u8]) -> usize {
     let continues = |end: &usize| line[*end] & 0b1100_0000 == 0b1000_0000;
     (LINE - 3..=LINE)
@@ -82,7 +82,7 @@ impl Tail {
         }
     }
 
-    /// The lines on one line.
+    /// All lines on one, or `None` if there are none.
     pub(crate) fn quoted(self) -> Option<String> {
         let lines = Vec::from(self.0);
         Some(lines.join(" | ")).filter(|lines| !lines.is_empty())

@@ -1,13 +1,13 @@
-//! Processes that do a job's work: followed while they run, ended together with it.
+//! Processes that do a job's work: they are followed while they run, and end with the attempt.
 
+mod cleanup_shell;
 mod group;
-mod guard;
 mod lines;
-mod orphans;
+mod zombies;
 
-pub(crate) use group::{Adopted, Group, kill_all, on_change};
+pub(crate) use group::{ChildGroups, ProcessGroup, kill_all, report_changes_to};
 pub(crate) use lines::{Tail, log};
-pub(crate) use orphans::reap_orphans;
+pub(crate) use zombies::reap_zombies;
 
 use std::io;
 use std::pin::pin;
@@ -16,23 +16,23 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-/// Between SIGTERM and SIGKILL. A cancelled handler has a second to return, and this is a part of it.
+/// Between SIGTERM and SIGKILL: part of the second that a cancelled handler has to return.
 const GRACE: Duration = Duration::from_millis(700);
-/// How long to read on after a process's end, should somebody who left its group hold the pipes open.
+/// How long to keep reading after a process's end: a process that left its group may hold the pipes open.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// What became of a process, and of reading what it wrote.
+/// How a process ended, and how reading its output did.
 pub(crate) struct Followed<R> {
-    /// `None`: it had not ended when there was enough of it, and so it was ended.
+    /// `None`: the process was made to end.
     pub(crate) status: Option<io::Result<ExitStatus>>,
-    /// `None`: somebody whom it started holds the pipes open still.
+    /// `None`: a process that it started still holds the pipes open.
     pub(crate) read: Option<R>,
 }
 
-/// Reads what a process writes until it has ended. When `enough` fires it is asked to end, and killed
-/// a moment later.
+/// Reads the output of a process until the process ends. When `enough` completes, the process is asked to end, and
+/// killed a moment later.
 pub(crate) async fn follow<R>(
-    group: &mut Group,
+    group: &mut ProcessGroup,
     reading: impl Future<Output = R>,
     enough: impl Future<Output = ()>,
 ) -> Followed<R> {
@@ -58,7 +58,7 @@ pub(crate) async fn follow<R>(
     Followed { status, read }
 }
 
-/// What to say of a process that a signal ended, such as `ended by signal 9 (SIGKILL)`.
+/// Describes the end of a process by a signal, such as `ended by signal 9 (SIGKILL)`.
 pub(crate) fn ended_by(status: ExitStatus) -> String {
     // The standard library's text, such as `signal: 9 (SIGKILL)`.
     format!("ended by {status}").replacen("signal: ", "signal ", 1)

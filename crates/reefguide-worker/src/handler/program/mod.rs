@@ -1,11 +1,13 @@
-//! A handler's work done by a program in another language.
+//! Programs in other languages that do a handler's work.
 
-mod given;
-mod lookup;
-mod obstacle;
-mod outcome;
+mod command;
+mod executable;
+mod hint;
+mod result;
+mod search_path;
+mod shebang;
 
-pub use given::WithheldVariables;
+pub use command::WithheldVariables;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -17,9 +19,10 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::given::Folder;
-use self::obstacle::{obstacle, script_obstacle};
-use super::process::{Followed, Group, Tail, follow, log};
+use self::command::RunFolder;
+use self::executable::why_not_executable;
+use self::hint::script_hint;
+use super::process::{Followed, ProcessGroup, Tail, follow, log};
 use super::{JobContext, JobError};
 use crate::finite;
 
@@ -54,47 +57,47 @@ use crate::finite;
 /// }
 /// ```
 ///
-/// # What the program is given
-/// - On stdin the input as JSON; it need not be read. The same is in the file `JOB_INPUT`.
-/// - An empty folder of its own as the current directory. It is removed after the run, so a relative
-///   argument does not name a file of the worker's.
-/// - The worker's environment, without the [`WithheldVariables`], and these variables; all paths are
-///   absolute:
+/// # What the program receives
+/// - The input as JSON, on stdin and in the file `JOB_INPUT`. The program need not read stdin.
+/// - An empty current directory, which is removed after the run. A relative path in an argument therefore does not
+///   name a file in the worker's folder.
+/// - The worker's environment without the [`WithheldVariables`], and these variables. All paths are absolute:
 ///
 /// | variable | value |
 /// | --- | --- |
 /// | `JOB_INPUT` | the file with the input |
-/// | `JOB_OUTPUT_DIR` | the folder for output files, which is that of [`JobContext::outputs`] |
+/// | `JOB_OUTPUT_DIR` | the folder for output files, the same as [`JobContext::outputs`] |
 /// | `JOB_RESULT` | the file to write the result to, as JSON |
 /// | `JOB_SCRATCH`, `TMPDIR` | [`JobContext::scratch`], for temporary files |
-/// | `JOB_ID`, `JOB_TYPE` | of the job |
-/// | `JOB_ASSIGNMENT_ID` | of the assignment |
+/// | `JOB_ID`, `JOB_TYPE` | the job's id and type |
+/// | `JOB_ASSIGNMENT_ID` | the assignment's id |
 /// | `JOB_ATTEMPT` | which attempt this is, counted from 1 |
-/// | `JOB_DEADLINE_SECONDS` | whole seconds left at the start; unset when nothing limits them |
-/// | `TRACEPARENT`, `TRACESTATE` | the job's trace, as W3C Trace Context has it; unset when there is none |
+/// | `JOB_DEADLINE_SECONDS` | whole seconds left at the start; unset without a limit |
+/// | `TRACEPARENT`, `TRACESTATE` | the job's trace in W3C Trace Context format; unset without a trace |
 ///
-/// # What it gives
-/// - Output files in `JOB_OUTPUT_DIR`, plain files, in folders if need be. They are outputs like those
-///   that the handler writes.
-/// - The result in `JOB_RESULT`, of 16 MiB at most. With no such file it is `{}`.
-/// - Lines on stdout and stderr, which go into the job's log as they are written. They need not be
-///   UTF-8. A line of more than 8 KiB is logged in pieces; of a line that overwrites itself with
-///   carriage returns, as progress bars do, its last state is logged.
-/// - Its exit code:
+/// # What the program returns
+/// - Output files in `JOB_OUTPUT_DIR`: plain files, also in subfolders. They are stored with the files that the handler
+///   writes.
+/// - The result in `JOB_RESULT`, 16 MiB at most. Without this file the result is `{}`.
+/// - Lines on stdout and stderr. The worker logs them as they are written; they need not be UTF-8. A line of more than
+///   8 KiB is logged in pieces. If a line overwrites itself with carriage returns, as progress bars do, its last state
+///   is logged.
+/// - An exit code:
 ///
 /// | code | meaning |
 /// | --- | --- |
 /// | 0 | success |
-/// | 75 (`EX_TEMPFAIL`) | failed for now: a retryable error |
-/// | any other, or a signal | failed for good; the error quotes the last lines of stderr |
+/// | 75 (`EX_TEMPFAIL`) | a retryable error |
+/// | any other code, or a signal | a permanent error, which quotes the last lines of stderr |
 ///
-/// # How it ends
-/// It runs in a process group of its own. When the job is cancelled the group gets SIGTERM, and 0.7 s
-/// later SIGKILL, or earlier if the worker is short of time. When the program has ended, whatever it
-/// left running in its group is killed, and when the future is dropped the whole group is killed at
-/// once. Only a process that leaves the group escapes this; its output is read for a second more. When the
-/// worker is killed, the group is killed by a shell that stands by for that, and so is what has left the group, as long
-/// as it keeps the variable `REEFGUIDE_WORKER_GUARD`; where there is no `/bin/sh` it runs on.
+/// # How the program ends
+/// The program runs in its own process group. When the job is cancelled, the worker sends SIGTERM to the group, and
+/// SIGKILL 0.7 s later, or earlier if the worker has less time. When the program has ended, the worker kills the
+/// processes that it left running in its group. When the future is dropped, it kills the whole group at once. A process
+/// that leaves the group is not killed; the worker reads its output for one more second.
+///
+/// If the worker itself is killed, a waiting shell kills the group, and also processes that left it, unless they removed
+/// the variable `REEFGUIDE_WORKER_GUARD` from their environment. Without `/bin/sh` they keep running.
 #[derive(Clone)]
 #[must_use = "a program does nothing until it is run"]
 pub struct Program {
@@ -104,12 +107,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program by its name, or by its path.
+    /// A program, by name or by path.
     ///
-    /// A name is looked for in the folders of `PATH` and then in that of the worker's own program. A relative path is
-    /// looked for from the folder that the worker runs in, from that of its own program, and from those of `PATH`.
-    /// What comes first and can be executed is taken. Relative folders in `PATH` are those of the worker, also for the
-    /// program itself.
+    /// A name is searched for in the folders of `PATH`, then in the folder of the worker's executable. A relative path is
+    /// searched for in the worker's current folder, then in the folder of its executable, then in the folders of
+    /// `PATH`. The first file that can be executed is used. Relative folders in `PATH` start at the worker's current
+    /// folder, also for the program itself.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -131,7 +134,7 @@ impl Program {
         self
     }
 
-    /// Sets an environment variable, also one that is withheld otherwise.
+    /// Sets an environment variable, even one of the [`WithheldVariables`].
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let variable = (name.as_ref().to_owned(), value.as_ref().to_owned());
         self.env.push(variable);
@@ -141,11 +144,12 @@ impl Program {
     /// Runs the program on an input and returns its result.
     ///
     /// # Errors
-    /// A program that cannot be started, which in a worker fails no job but is waited out; one that fails; a result that is not JSON, or does not fit, with
-    /// the place; an output that cannot be published ([`Outputs::files`]); cancellation.
+    /// If the program fails, if its result is not JSON or does not fit `O` (the error names the place), if an output
+    /// cannot be published ([`Outputs::files`]), and if the job is cancelled. If the program cannot be started, the
+    /// error is retryable, and a worker keeps trying until it can, without failing the job.
     ///
     /// # Cancel safety
-    /// When the future is dropped, the program is killed with everything it started.
+    /// Dropping the future kills the program and everything it started.
     ///
     /// [`Outputs::files`]: crate::storage::Outputs::files
     pub async fn run<I, O>(&self, input: &I, ctx: &JobContext) -> Result<O, JobError>
@@ -159,25 +163,25 @@ impl Program {
             .map_err(|error| JobError::permanent(format!("input of {self} {error}")))?;
         let input = serde_json::to_vec(input)
             .map_err(|error| JobError::from(error).context(preparing()))?;
-        let not_prepared = |error: io::Error| JobError::workers(error).context(preparing());
-        let places = self.places().map_err(not_prepared)?;
-        let file = places
+        let not_prepared = |error: io::Error| JobError::not_started(error).context(preparing());
+        let search_path = self.search_path().map_err(not_prepared)?;
+        let file = search_path
             .find(&self.program)
-            .map_err(|error| JobError::workers(format!("cannot start {self}: {error}")))?;
+            .map_err(|error| JobError::not_started(format!("cannot start {self}: {error}")))?;
         let prepare = || {
-            let folder = Folder::create(ctx, &input)?;
-            let command = self.command(&file, &places, &folder, ctx)?;
+            let folder = RunFolder::create(ctx, &input)?;
+            let command = self.command(&file, &search_path, &folder, ctx)?;
             io::Result::Ok((folder, command))
         };
         let (folder, mut command) = prepare().map_err(not_prepared)?;
-        // After the folder: the program is killed before its folder is removed.
+        // Declared after the folder and so dropped before it: the program ends before its folder is removed.
         let mut group =
-            Group::start(&mut command).map_err(|error| self.not_started(&file, &error))?;
+            ProcessGroup::start(&mut command).map_err(|error| self.not_started(&file, &error))?;
         let mut tail = Tail::default();
         let status = self.follow(&mut group, &mut tail, ctx).await?;
         drop(group);
         let hint = status.code().filter(|code| *code != 0);
-        let hint = hint.and_then(|code| script_obstacle(&file, code, &places));
+        let hint = hint.and_then(|code| script_hint(&file, code, &search_path));
         self.check(status, tail, hint)?;
         ctx.outputs().files().await?;
         self.result(&folder.result())
@@ -186,30 +190,30 @@ impl Program {
     fn not_started(&self, file: &Path, error: &io::Error) -> JobError {
         use io::ErrorKind::{ArgumentListTooLong, InvalidFilename, InvalidInput};
 
-        let found = match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC) => obstacle(file),
+        let reason = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT | Errno::ACCESS | Errno::NOEXEC) => why_not_executable(file),
             _ => None,
         };
-        let found = found.map_or_else(
+        let reason = reason.map_or_else(
             || error.to_string(),
-            |obstacle| match file == Path::new(&self.program) {
-                true => format!("it {obstacle}"),
-                false => format!("{} {obstacle}", file.display()),
+            |reason| match file == Path::new(&self.program) {
+                true => format!("it {reason}"),
+                false => format!("{} {reason}", file.display()),
             },
         );
-        let said = format!("cannot start {self}: {found}");
-        match error.kind() {
-            // What it was to be called with may come from the job.
-            ArgumentListTooLong | InvalidFilename | InvalidInput => JobError::permanent(said),
-            // There is no room for another process, or no such program: another time there may be.
-            _ => JobError::workers(said),
+        let (kind, error) = (error.kind(), format!("cannot start {self}: {reason}"));
+        match kind {
+            // The arguments may come from the job.
+            ArgumentListTooLong | InvalidFilename | InvalidInput => JobError::permanent(error),
+            // No room for another process, or no such program: later there may be.
+            _ => JobError::not_started(error),
         }
     }
 
-    /// Logs what the program writes until it has ended.
+    /// Logs the program's output until it ends.
     async fn follow(
         &self,
-        group: &mut Group,
+        group: &mut ProcessGroup,
         tail: &mut Tail,
         ctx: &JobContext,
     ) -> Result<ExitStatus, JobError> {
@@ -223,9 +227,11 @@ impl Program {
             follow(group, reading, ctx.cancellation().cancelled()).await;
         match read {
             Some((stdout, stderr)) => stdout.and(stderr).map_err(|error| {
-                JobError::from(error).context(format!("reading what {self} writes"))
+                JobError::from(error).context(format!("reading the output of {self}"))
             })?,
-            None => tracing::warn!(program = %self, "a process that it started runs on, unheard"),
+            None => {
+                tracing::warn!(program = %self, "a process that the program started still runs, its output is not logged")
+            }
         }
         status
             .ok_or_else(|| JobError::permanent("cancelled"))?
@@ -233,14 +239,14 @@ impl Program {
     }
 }
 
-/// What messages call it.
+/// The program's name or path, as it was given.
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.program.display().fmt(f)
     }
 }
 
-/// Without the values of variables, which may be secrets.
+/// Omits the values of variables, which may be secrets.
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();

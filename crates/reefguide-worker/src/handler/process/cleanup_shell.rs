@@ -1,9 +1,9 @@
-//! A shell that ends the process groups of this process, should it be killed before it can.
+//! A shell that kills the process groups of this process if this process is killed first.
 //!
-//! It is told of each group over a pipe. That has an end when this process has, and then the shell kills what is left:
-//! the groups it knows, and whatever has this process's mark in its environment, which may have been started a moment
-//! before. The kernel's own signal for a parent's death would not do: it goes by the parent's thread, and only to the
-//! first process of a group.
+//! The shell learns of each group through a pipe. When this process ends, the pipe closes, and the shell kills what is
+//! left: the groups it knows, and every process that has this process's mark in its environment, which includes those
+//! started a moment before. The kernel's parent-death signal would not be enough: it is sent when the *thread* that
+//! started a process ends, and only to the leader of a group.
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
@@ -17,8 +17,8 @@ use uuid::Uuid;
 const SHELL: &str = "/bin/sh";
 /// The variable with the mark.
 const MARK: &str = "REEFGUIDE_WORKER_GUARD";
-/// Reads `+ number` of a group that there is, and `- number` of one that is gone. Its first argument is the mark. What
-/// is killed may have started something meanwhile, so it looks more than once.
+/// Reads `+ id` when a group starts and `- id` when it is gone. The first argument is the mark. A process may start
+/// another one before it is killed, so the script searches more than once.
 const SCRIPT: &str = r#"
 mark=$1
 shift
@@ -29,7 +29,7 @@ while read -r what id; do
   esac
 done
 for id; do kill -s KILL -- "-$id"; done
-for look in 1 2 3; do
+for round in 1 2 3; do
   for marked in $(grep -ls "$mark" /proc/[0-9]*/environ); do
     marked=${marked#/proc/}
     kill -s KILL "${marked%/environ}"
@@ -37,48 +37,48 @@ for look in 1 2 3; do
 done
 "#;
 
-static GUARD: Mutex<Guard> = Mutex::new(Guard {
+static CLEANUP: Mutex<Cleanup> = Mutex::new(Cleanup {
     mark: String::new(),
     shell: None,
-    is_missed: false,
+    warned: false,
 });
 
-struct Guard {
-    /// Unlike any other's.
+struct Cleanup {
+    /// Unique to this process.
     mark: String,
     shell: Option<(Child, ChildStdin)>,
-    /// Whether it was said that there is none.
-    is_missed: bool,
+    /// Whether the log has the warning that there is no shell.
+    warned: bool,
 }
 
-/// Makes sure that there is a guard, which knows the groups that are `running`, and marks the program of another one.
+/// Makes sure that the shell runs and knows the `running` groups, and marks the program that `command` starts.
 pub(super) fn ensure(running: &[Pid], command: &mut Command) {
-    let mut guard = guard();
-    if guard.mark.is_empty() {
-        guard.mark = Uuid::new_v4().simple().to_string();
+    let mut cleanup = cleanup();
+    if cleanup.mark.is_empty() {
+        cleanup.mark = Uuid::new_v4().simple().to_string();
     }
-    command.env(MARK, &guard.mark);
-    if guard.is_alive() {
+    command.env(MARK, &cleanup.mark);
+    if cleanup.is_alive() {
         return;
     }
-    if let Err(error) = guard.start(running)
-        && !guard.is_missed
+    if let Err(error) = cleanup.start(running)
+        && !cleanup.warned
     {
-        guard.is_missed = true;
-        tracing::warn!(%error, "programs of handlers will run on should this process be killed");
+        cleanup.warned = true;
+        tracing::warn!(%error, "programs of handlers will keep running if this process is killed");
     }
 }
 
-/// Tells the guard, if there is one, of a group that has started or is gone.
-pub(super) fn note(id: Pid, runs: bool) {
-    let mut guard = guard();
-    if guard.tell(id, runs).is_err() {
-        // The next group that starts gets another.
-        guard.end();
+/// Tells the shell, if it runs, that a group has started or is gone.
+pub(super) fn set_running(id: Pid, runs: bool) {
+    let mut cleanup = cleanup();
+    if cleanup.send(id, runs).is_err() {
+        // The start of the next group starts another shell.
+        cleanup.end();
     }
 }
 
-impl Guard {
+impl Cleanup {
     fn is_alive(&mut self) -> bool {
         let ended = |(shell, _): &mut (Child, ChildStdin)| !matches!(shell.try_wait(), Ok(None));
         if self.shell.as_mut().is_some_and(ended) {
@@ -97,15 +97,15 @@ impl Guard {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // What is sent to this process's group is not for it.
+            // A signal to this process's group must not end the shell.
             .process_group(0)
             .spawn()?;
         let stdin = shell.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         self.shell = Some((shell, stdin));
-        running.iter().try_for_each(|id| self.tell(*id, true))
+        running.iter().try_for_each(|id| self.send(*id, true))
     }
 
-    fn tell(&mut self, id: Pid, runs: bool) -> io::Result<()> {
+    fn send(&mut self, id: Pid, runs: bool) -> io::Result<()> {
         let Some((_, stdin)) = &mut self.shell else {
             return Ok(());
         };
@@ -121,6 +121,6 @@ impl Guard {
     }
 }
 
-fn guard() -> MutexGuard<'static, Guard> {
-    GUARD.lock().unwrap_or_else(PoisonError::into_inner)
+fn cleanup() -> MutexGuard<'static, Cleanup> {
+    CLEANUP.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What a program is given: folders, files, environment.
+//! The command that starts a program: its folders, files and environment.
 
 use std::env;
 use std::fs::{self, File};
@@ -9,16 +9,16 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::Program;
-use super::lookup::{Places, is_bare};
+use super::search_path::{SearchPath, is_bare};
 use crate::handler::JobContext;
 use crate::scratch;
 use crate::trace;
 
-/// Names of environment variables that a [`Program`] does not inherit, given to the worker as an
+/// Names of environment variables that a [`Program`] does not inherit. Give them to the worker as an
 /// [`extension`](crate::handler::Registry::extension).
 ///
-/// A program, every library in it, and the log it writes must not see the worker's password. A worker
-/// started by [`run`](crate::run) withholds the secrets of its configuration, together with those named here.
+/// A program, its libraries and its log must not see the worker's password. A worker started by [`run`](crate::run)
+/// withholds the secrets of its configuration and the variables named here.
 ///
 /// ```
 /// use reefguide_worker::handler::WithheldVariables;
@@ -44,18 +44,18 @@ impl WithheldVariables {
 }
 
 impl Program {
-    /// The folders to look for the program in, by the `PATH` that it is given.
-    pub(super) fn places(&self) -> io::Result<Places> {
-        let given = self.env.iter().rev().find(|(name, _)| name == "PATH");
-        let given = given.map(|(_, path)| path.clone());
-        Places::new(given.or_else(|| env::var_os("PATH")))
+    /// The folders to search for the program, from the `PATH` that it will have.
+    pub(super) fn search_path(&self) -> io::Result<SearchPath> {
+        let set = self.env.iter().rev().find(|(name, _)| name == "PATH");
+        let set = set.map(|(_, path)| path.clone());
+        SearchPath::new(set.or_else(|| env::var_os("PATH")))
     }
 
     pub(super) fn command(
         &self,
         file: &Path,
-        places: &Places,
-        folder: &Folder,
+        search_path: &SearchPath,
+        folder: &RunFolder,
         ctx: &JobContext,
     ) -> io::Result<Command> {
         let outputs = std::path::absolute(ctx.outputs().folder())?;
@@ -63,14 +63,14 @@ impl Program {
         let scratch = std::path::absolute(ctx.scratch())?;
         let trace = trace::headers().into_iter();
         let mut command = Command::new(file);
-        if is_bare(Path::new(&self.program)) && places.has_in_path(file) {
-            // As a shell would.
+        if is_bare(Path::new(&self.program)) && search_path.has_in_path(file) {
+            // As a shell does.
             command.arg0(&self.program);
         }
         command
             .args(&self.args)
             .current_dir(folder.work())
-            // The file and no pipe: nobody has to feed it, and it need not be read.
+            // A file and not a pipe, so that the worker need not write while the program does not read.
             .stdin(File::open(folder.input())?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -99,16 +99,16 @@ impl Program {
             .env_remove("TRACESTATE")
             .envs(trace.map(|(name, value)| (name.to_ascii_uppercase(), value)))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            // It runs in another folder than the worker.
-            .envs(places.absolute_path().map(|path| ("PATH", path)));
+            // The program runs in another folder than the worker.
+            .envs(search_path.absolute_path().map(|path| ("PATH", path)));
         Ok(command)
     }
 }
 
-/// A run's folder, removed when dropped.
-pub(super) struct Folder(scratch::Folder);
+/// The folder of one run of a program. It is removed when this is dropped.
+pub(super) struct RunFolder(scratch::Folder);
 
-impl Folder {
+impl RunFolder {
     pub(super) fn create(ctx: &JobContext, input: &[u8]) -> io::Result<Self> {
         let scratch = std::path::absolute(ctx.scratch())?;
         let folder = Self(scratch::Folder::new_in(&scratch, "program-")?);

@@ -1,4 +1,4 @@
-//! What came of a run: exit code and result.
+//! The exit code and the result of a program.
 
 use std::fs;
 use std::io;
@@ -16,15 +16,15 @@ use crate::handler::process::{Tail, ended_by};
 use crate::handler::values::deserialize_at;
 use crate::text;
 
-/// The largest result that is read.
+/// The largest result that a program may write.
 const RESULT_LIMIT: u64 = 16 << 20;
-/// The exit code of a program that wants to be tried again: `EX_TEMPFAIL` of `sysexits.h`.
+/// The exit code of a program that asks for another attempt: `EX_TEMPFAIL` of `sysexits.h`.
 const TRY_AGAIN: i32 = 75;
-/// What a shell exits with when a program it ran was killed.
+/// The exit code of a shell when a program that it ran was killed.
 const KILLED_IN_SHELL: i32 = 128 + 9;
 
 impl Program {
-    /// Whether it succeeded. What is known to be wrong with its file is the `hint`.
+    /// An error unless the program succeeded. `hint` is what is known to be wrong with its file.
     pub(super) fn check(
         &self,
         status: ExitStatus,
@@ -33,7 +33,9 @@ impl Program {
     ) -> Result<(), JobError> {
         let ended = match status.code() {
             Some(0) => return Ok(()),
-            Some(TRY_AGAIN) => format!("{self} asks for another try with exit code {TRY_AGAIN}"),
+            Some(TRY_AGAIN) => {
+                format!("{self} asks for another attempt with exit code {TRY_AGAIN}")
+            }
             Some(code) => format!("{self} failed with exit code {code}"),
             None => format!("{self} was {}", ended_by(status)),
         };
@@ -46,10 +48,10 @@ impl Program {
             format!(": {tail}")
         });
         let hint = hint.map_or_else(String::new, |hint| format!("; it {hint}"));
-        let said = format!("{ended}{memory}{quoted}{hint}");
+        let reason = format!("{ended}{memory}{quoted}{hint}");
         match status.code() {
-            Some(TRY_AGAIN) => Err(JobError::retryable(said)),
-            _ => Err(JobError::permanent(said)),
+            Some(TRY_AGAIN) => Err(JobError::retryable(reason)),
+            _ => Err(JobError::permanent(reason)),
         }
     }
 
@@ -62,23 +64,24 @@ impl Program {
                     &format!("{what}, which is `{{}}` as it wrote none,"),
                     "output",
                 );
-                // `()` is sent as `{}`, but read from `null`.
+                // `()` is written as `{}`, but read from `null`.
                 return empty
                     .or_else(|error| serde_json::from_value(Value::Null).map_err(|_| error));
             }
             metadata => metadata?,
         };
         if !metadata.is_file() {
-            let said = format!("{what} is not a plain file: write JSON to the path in JOB_RESULT");
-            return Err(JobError::permanent(said));
+            let reason =
+                format!("{what} is not a plain file: write JSON to the path in JOB_RESULT");
+            return Err(JobError::permanent(reason));
         }
         if metadata.len() > RESULT_LIMIT {
             let size = metadata.len();
-            let said = format!(
+            let reason = format!(
                 "{what} has {size} bytes, more than {RESULT_LIMIT}: \
-                 what is large belongs in an output file"
+                 write large data to an output file"
             );
-            return Err(JobError::permanent(said));
+            return Err(JobError::permanent(reason));
         }
         let bytes = fs::read(file)?;
         let result = text::json(&bytes).map_err(|error| {

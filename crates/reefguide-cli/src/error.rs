@@ -4,7 +4,7 @@ use std::io;
 
 use reefguide_client::ApiError;
 use reefguide_client::PresignedError;
-use reefguide_jobs::ledger::RecordError;
+use reefguide_jobs::ledger::LedgerError;
 use reefguide_storage::StorageError;
 use reefguide_terminal::stdout::StdoutError;
 use reefguide_transport::atomic_file::FileSystemError;
@@ -23,7 +23,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]
-    Records(#[from] RecordError),
+    Records(#[from] LedgerError),
     #[error(transparent)]
     Batch(#[from] BatchError),
     #[error(transparent)]
@@ -71,7 +71,7 @@ impl CliError {
         match self {
             Self::Session(error) => session(error),
             Self::Api(error) | Self::Batch(BatchError::Refused { source: error, .. }) => api(error),
-            Self::Storage(error) | Self::Records(RecordError::Storage(error)) => storage(error),
+            Self::Storage(error) | Self::Records(LedgerError::Storage(error)) => storage(error),
             Self::Records(error) if error.is_retryable() => UNREACHABLE,
             Self::Fetch(FetchError::Api(error)) => api(error),
             Self::Fetch(FetchError::Link(error)) => link(error),

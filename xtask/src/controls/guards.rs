@@ -19,7 +19,7 @@ pub(super) struct Guard {
 pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "fence",
-        file: "crates/reefguide-worker/src/source/reefguide/fence.rs",
+        file: "crates/reefguide-jobs/src/source/reefguide/source.rs",
         text: "        !self.fenced || may_go_on(details, ours)\n",
         without: "        let _ = may_go_on(details, ours);\n        true\n",
         cases: "calm",
@@ -51,7 +51,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "roll back what was stored",
-        file: "crates/reefguide-worker/src/storage/publish.rs",
+        file: "crates/reefguide-storage/src/publish.rs",
         text: "            let (removed, left) = begun.take_back().await;\n",
         without: "            begun.keep();\n            let (removed, left) = (0, 0);\n",
         cases: "upload/400,upload-part/400",
@@ -59,7 +59,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "abort an upload that failed",
-        file: "crates/reefguide-worker/src/storage/s3/upload.rs",
+        file: "crates/reefguide-storage/src/s3/upload.rs",
         text: "        Err(_) => upload.abort().await,\n",
         without: "        Err(_) => upload.open = false,\n",
         cases: "upload/400,upload-part/400",
@@ -67,7 +67,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "already completed is recorded",
-        file: "crates/reefguide-worker/src/source/reefguide/fence.rs",
+        file: "crates/reefguide-jobs/src/source/reefguide/source.rs",
         text: "                if message == \"Assignment already completed!\" =>\n",
         without: "                if message.is_empty() =>\n",
         cases: "result/lost-answer",
@@ -75,7 +75,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "a result is taken when the API says so",
-        file: "crates/reefguide-worker/src/source/reefguide/answer.rs",
+        file: "crates/reefguide-client/src/answer/mod.rs",
         text: "        if self.body.is_empty() && !self.is(\"text/html\") {\n",
         without: "        if !self.body.is_empty() || !self.is(\"text/html\") {\n",
         cases: "result/foreign-200-page",
@@ -83,7 +83,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "gone is the API's own word",
-        file: "crates/reefguide-worker/src/source/reefguide/error.rs",
+        file: "crates/reefguide-client/src/error.rs",
         text: "        matches!(self, Self::NotFound { message, .. } if gone.contains(&message.as_str()))\n",
         without: "        let _ = gone;\n        matches!(self, Self::NotFound { .. } | Self::Foreign { status: 404, .. })\n",
         cases: "read-back/foreign-404-page",
@@ -91,7 +91,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "single refresh",
-        file: "crates/reefguide-worker/src/source/reefguide/session.rs",
+        file: "crates/reefguide-client/src/session.rs",
         text: "        if let Some(token) = self.current()\n",
         without: "        if let Some(token) = self.current().filter(|_| false)\n",
         cases: "refresh/",

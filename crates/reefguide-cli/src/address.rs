@@ -30,6 +30,7 @@ pub(crate) fn api(address: &str) -> Result<String, BadAddress> {
 }
 
 /// Parses the address of an S3 server and removes a trailing slash.
+#[cfg(feature = "bucket")]
 pub(crate) fn s3(address: &str) -> Result<String, BadAddress> {
     let keys = "MINIO_USERNAME and MINIO_PASSWORD have the keys";
     http("--s3-endpoint", address, keys)

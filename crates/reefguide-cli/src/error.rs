@@ -4,7 +4,9 @@ use std::io;
 
 use reefguide_client::ApiError;
 use reefguide_client::PresignedError;
-use reefguide_jobs::ledger::RecordError;
+#[cfg(feature = "bucket")]
+use reefguide_jobs::ledger::LedgerError;
+#[cfg(feature = "bucket")]
 use reefguide_storage::StorageError;
 use reefguide_terminal::stdout::StdoutError;
 use reefguide_transport::atomic_file::FileSystemError;
@@ -20,10 +22,12 @@ use crate::session::SessionError;
 pub(crate) enum CliError {
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[cfg(feature = "bucket")]
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[cfg(feature = "bucket")]
     #[error(transparent)]
-    Records(#[from] RecordError),
+    Records(#[from] LedgerError),
     #[error(transparent)]
     Batch(#[from] BatchError),
     #[error(transparent)]
@@ -71,11 +75,15 @@ impl CliError {
         match self {
             Self::Session(error) => session(error),
             Self::Api(error) | Self::Batch(BatchError::Refused { source: error, .. }) => api(error),
-            Self::Storage(error) | Self::Records(RecordError::Storage(error)) => storage(error),
+            #[cfg(feature = "bucket")]
+            Self::Storage(error) | Self::Records(LedgerError::Storage(error)) => storage(error),
+            #[cfg(feature = "bucket")]
             Self::Records(error) if error.is_retryable() => UNREACHABLE,
+            #[cfg(feature = "bucket")]
+            Self::Records(_) => FAILED,
             Self::Fetch(FetchError::Api(error)) => api(error),
             Self::Fetch(FetchError::Link(error)) => link(error),
-            Self::Records(_) | Self::Fetch(_) => FAILED,
+            Self::Fetch(_) => FAILED,
             Self::File(_) | Self::Schema(SchemaError::File(_)) => UNWRITTEN,
             Self::Stdout(_) | Self::Unprinted { .. } => UNWRITTEN,
             Self::Address(_) | Self::Missing { .. } => USAGE,
@@ -106,6 +114,7 @@ fn api(error: &ApiError) -> u8 {
     }
 }
 
+#[cfg(feature = "bucket")]
 fn storage(error: &StorageError) -> u8 {
     match error {
         StorageError::Credentials { .. } | StorageError::NoCredentials { .. } => DENIED,

@@ -63,6 +63,9 @@ pub(crate) enum UnusableSession {
     Address(#[from] BadAddress),
 }
 
+/// How the command identifies itself to the API.
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
 /// More bytes than a session needs.
 const RESERVED: usize = 8 << 10;
 
@@ -90,7 +93,9 @@ impl SessionFile {
         password: SecretString,
     ) -> Result<(), SessionError> {
         let_signals_in().await;
-        let client = Client::builder(api, email, password).build()?;
+        let client = Client::builder(api, email, password)
+            .user_agent(USER_AGENT)
+            .build()?;
         let refresh_token = client.log_in().await?.expose_secret().to_owned();
         let saved = SavedSession {
             api: api.to_owned(),
@@ -141,7 +146,8 @@ pub(crate) async fn client(out: Output) -> Result<Client, SessionError> {
         }
         loaded => loaded.map_err(|source| SessionError::Unusable { path, source })?,
     };
-    Ok(Client::resume(saved.api, saved.email, saved.refresh_token).build()?)
+    let client = Client::resume(saved.api, saved.email, saved.refresh_token);
+    Ok(client.user_agent(USER_AGENT).build()?)
 }
 
 fn load(path: &Path, out: Output) -> Result<SavedSession, UnusableSession> {

@@ -1,7 +1,7 @@
-//! How far this machine's clock is from the API's.
+//! How far this machine's clock is ahead of the API's.
 //!
-//! Nothing is decided by it: durations are measured, not read off clocks. But times in logs are then off,
-//! and from a quarter of an hour on S3 refuses signatures.
+//! No decision depends on it, because durations are measured with the monotonic clock. But times in logs are wrong, and
+//! if the clock is off by 15 minutes or more, S3 refuses signatures.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -10,20 +10,19 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
 
-/// From here on it is worth a warning.
+/// A larger difference is worth a warning.
 const WORTH_A_WARNING: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the API's answers say about the time.
+/// The difference that the latest answer showed.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     ahead: Mutex<Option<SignedDuration>>,
 }
 
 impl Clock {
-    /// Reads the date of an answer that took `elapsed` to come; warns when the clock begins to be off.
+    /// Reads the date of an answer that took `elapsed` to arrive, and warns if the clock was right before and is off now.
     pub(super) fn compare(&self, headers: &HeaderMap, elapsed: Duration) {
-        let begins = self.begins_to_be_off(headers, elapsed);
-        if let Some(ahead) = begins {
+        if let Some(ahead) = self.newly_off(headers, elapsed) {
             tracing::warn!(
                 ahead_s = ahead.as_secs(),
                 "this machine's clock is off from the API's: times in the log are wrong, and S3 may refuse \
@@ -32,12 +31,12 @@ impl Clock {
         }
     }
 
-    /// How far the clock is ahead, if that is worth a warning now and was not before.
-    fn begins_to_be_off(&self, headers: &HeaderMap, elapsed: Duration) -> Option<SignedDuration> {
+    /// How far the clock is ahead, if that is worth a warning and was not before.
+    fn newly_off(&self, headers: &HeaderMap, elapsed: Duration) -> Option<SignedDuration> {
         let date = headers.get(DATE)?.to_str().ok()?;
         let date = jiff::fmt::rfc2822::parse(date).ok()?;
         let ahead = Timestamp::now().duration_since(date.timestamp());
-        // The answer was dated at some moment of a second, at some moment of the call.
+        // The date has no fractions of a second, and it was taken at some moment of the call.
         let least = ahead.abs()
             - SignedDuration::from_secs(1)
             - SignedDuration::try_from(elapsed).unwrap_or_default();
@@ -47,7 +46,7 @@ impl Clock {
         (is_off(ahead) && !before.is_some_and(is_off)).then_some(ahead)
     }
 
-    /// How far this machine's clock is ahead, at the least; nothing before the first answer.
+    /// How far this machine's clock is ahead, at least; `None` before the first answer.
     pub(super) fn ahead(&self) -> Option<SignedDuration> {
         *self.lock()
     }
@@ -68,7 +67,7 @@ mod tests {
         HeaderMap::from_iter([(DATE, date.parse().unwrap())])
     }
 
-    /// What is known after an answer that was dated `age` seconds ago and took `elapsed` seconds.
+    /// The measured difference after an answer that was dated `age` seconds ago and took `elapsed` seconds.
     fn ahead(age: i64, elapsed: u64) -> i64 {
         let clock = Clock::default();
         clock.compare(&dated(age), Duration::from_secs(elapsed));
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_warned_of_each_time_that_it_begins_to_be() {
+    fn a_warning_is_logged_each_time_the_clock_starts_to_be_off() {
         let clock = Clock::default();
         for (age, warned) in [
             (30, false),
@@ -86,13 +85,13 @@ mod tests {
             (0, false),
             (-90, true),
         ] {
-            let begins = clock.begins_to_be_off(&dated(age), Duration::ZERO);
+            let begins = clock.newly_off(&dated(age), Duration::ZERO);
             assert_eq!(begins.is_some(), warned, "{age}: {begins:?}");
         }
     }
 
     #[test]
-    fn what_the_call_and_the_dates_second_explain_is_not_held_against_the_clock() {
+    fn the_duration_of_the_call_and_the_precision_of_the_date_are_allowed_for() {
         // A date has no fractions: up to a second more has passed, and a slow machine adds some.
         let seen = ahead(200, 30);
         assert!((169..=170).contains(&seen), "{seen}");

@@ -1,4 +1,4 @@
-//! Why a call failed, as one type.
+//! Why a call failed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use serde::Deserialize;
 
 use reefguide_transport::http_client::HttpClientError;
 
-/// How deeply a payload or a result may be nested. JSON libraries stop somewhere, `serde_json` at 128, and on its way
-/// it is wrapped into other objects: answers, records of claims, calls of isolated handlers.
+/// How deeply a payload or a result may be nested. JSON libraries have a limit, `serde_json` 128 levels, and other
+/// objects are wrapped around the value: answers, claim records, the messages to isolated handlers.
 pub(super) const DEPTH_LIMIT: usize = 100;
 
-/// Largest request body the API takes, in bytes (contract, section 3).
+/// The largest request body that the API accepts, in bytes (API contract, "Results").
 pub(super) const BODY_LIMIT: usize = 102_400;
 
-/// Why a call to the API failed. Each names the call, such as `POST /jobs/assign`.
+/// Why a call to the API failed. Errors name the call, such as `POST /jobs/assign`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiError {
-    /// The client could not be set up.
+    /// The endpoint is not an address.
     #[error("API endpoint {endpoint} is unusable: {reason}")]
     Endpoint {
         /// What was given, in quotes; `[redacted]` if it may hold a password.
@@ -27,7 +27,7 @@ pub enum ApiError {
         /// What is wrong with it.
         reason: String,
     },
-    /// There can be no client, as without certificates for `https`.
+    /// No HTTP client can be created, for example because there are no certificates for `https`.
     #[error("API endpoint `{endpoint}` cannot be used")]
     Client {
         /// The API's endpoint.
@@ -50,7 +50,7 @@ pub enum ApiError {
         /// What happened.
         source: reqwest::Error,
     },
-    /// No answer: refused connection, time-out, reset, an answer cut short.
+    /// No complete answer: the connection was refused, timed out, or was reset.
     #[error("{call}: no answer from {endpoint}")]
     Transport {
         /// The call.
@@ -70,7 +70,7 @@ pub enum ApiError {
         /// What the API said.
         message: String,
     },
-    /// The request does not have the form the API wants.
+    /// The request does not match the API's schema.
     #[error("{call}: {}", Issues(.issues))]
     Invalid {
         /// The call.
@@ -84,17 +84,17 @@ pub enum ApiError {
         /// The call.
         call: String,
     },
-    /// The account is wrong, or lacks the role.
+    /// The credentials are wrong, or the account lacks a role.
     #[error("{call} as `{email}`: {message}")]
     Denied {
         /// The call.
         call: String,
-        /// Who was refused.
+        /// The account.
         email: String,
         /// What the API said.
         message: String,
     },
-    /// No such job or assignment, in the service's own words; see [`is_gone`](Self::is_gone).
+    /// The service says that there is no such thing; see [`is_gone`](Self::is_gone).
     #[error("{call}: {message}")]
     NotFound {
         /// The call.
@@ -102,7 +102,7 @@ pub enum ApiError {
         /// What the API said.
         message: String,
     },
-    /// Too many logins: five in 15 minutes for all that share an IP address.
+    /// Too many logins: the API allows five in 15 minutes for each IP address.
     #[error("{call}: too many attempts{}", Wait(.retry_after))]
     RateLimited {
         /// The call.
@@ -110,7 +110,7 @@ pub enum ApiError {
         /// How long to wait.
         retry_after: Option<Duration>,
     },
-    /// The API, or a load balancer before it, has trouble. A 500 may be permanent.
+    /// The API, or a load balancer in front of it, failed. A 500 may be permanent.
     #[error("{call}: the API answered {status}: {message}")]
     Server {
         /// The call.
@@ -122,47 +122,47 @@ pub enum ApiError {
         /// How long to wait.
         retry_after: Option<Duration>,
     },
-    /// The answer does not have the form that the service gives it: something in between has answered, such as a
-    /// proxy, a login portal or a maintenance page. It says nothing about what was asked.
+    /// The answer does not have the service's form: something in between has answered, such as a proxy, a login portal or
+    /// a maintenance page. It does not say whether the call succeeded.
     #[error("{call}: {status} with {what}; that is not the API's own answer")]
     Foreign {
         /// The call.
         call: String,
         /// The answer's status.
         status: u16,
-        /// What it held, shortened.
+        /// What it contained, shortened.
         what: String,
         /// How long to wait.
         retry_after: Option<Duration>,
-        /// Where it is not the JSON it should be.
+        /// Where the JSON differs from the expected form.
         source: Option<serde_json::Error>,
     },
-    /// The answer is a redirect, which is never followed: account and token are for the API only.
+    /// The answer is a redirect. Redirects are never followed, because the account and the token are for the API only.
     #[error("{call}: {}", Redirect(.endpoint.as_deref(), .to))]
     Redirected {
         /// The call.
         call: String,
         /// The answer's status.
         status: u16,
-        /// The endpoint to write instead, if that is what the redirect is about.
+        /// The endpoint to use instead, if the redirect leads to the same route elsewhere.
         endpoint: Option<String>,
         /// Where it leads to, without a query.
         to: String,
         /// How long to wait.
         retry_after: Option<Duration>,
     },
-    /// The API would not check this result against the schema of its type, and it was not sent.
+    /// The API would not validate this result, so it was not sent.
     #[error("the API does not check `{value}`: return an object")]
     Unchecked {
         /// The result.
         value: String,
     },
-    /// The result is nested deeper than what reads it later takes, and it was not sent.
+    /// The result is nested too deeply for its readers, so it was not sent.
     #[error(
         "the result is nested deeper than {DEPTH_LIMIT} levels; write it to an output file and return its path"
     )]
     TooDeep,
-    /// The request is larger than the API takes, and was not sent.
+    /// The request is larger than the API accepts, so it was not sent.
     #[error(
         "{call}: the request has {size} bytes, the API takes {BODY_LIMIT}; \
          write large results to an output file and return its path"
@@ -173,7 +173,7 @@ pub enum ApiError {
         /// How large it is.
         size: usize,
     },
-    /// The request has a NUL character, which the API's database cannot store, and was not sent.
+    /// The request has a NUL character, which the API's database cannot store, so it was not sent.
     #[error("{call}: the payload has a NUL character at `{path}`, which the API cannot store")]
     Nul {
         /// The call.
@@ -181,18 +181,18 @@ pub enum ApiError {
         /// Where in the payload.
         path: String,
     },
-    /// An id that no ReefGuide API would give.
+    /// The id does not have the form of a ReefGuide id.
     #[error("`{id}` is not a ReefGuide id: those are positive whole numbers")]
     ForeignId {
         /// The id.
         id: String,
     },
-    /// Another task was logging in at the same time and failed, for both.
+    /// Another task was getting a token at the same time, and failed.
     #[error(transparent)]
     Login(Arc<ApiError>),
 }
 
-/// One thing wrong with a request.
+/// One way in which a request does not match its schema.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Issue {
@@ -249,7 +249,7 @@ impl fmt::Display for Wait<'_> {
     }
 }
 
-/// What to make of a redirect.
+/// What a redirect means, and what to do.
 struct Redirect<'a>(Option<&'a str>, &'a str);
 
 impl fmt::Display for Redirect<'_> {
@@ -279,7 +279,7 @@ impl ApiError {
         }
     }
 
-    /// How long the API asked to be left alone: an hour at most, whatever it said.
+    /// How long the API asked to be left alone, limited to an hour.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. }
@@ -291,7 +291,7 @@ impl ApiError {
         }
     }
 
-    /// Whether the API is there and only wants fewer logins.
+    /// Whether the API is available but limits logins.
     pub fn is_rate_limited(&self) -> bool {
         match self {
             Self::RateLimited { .. } => true,
@@ -300,7 +300,7 @@ impl ApiError {
         }
     }
 
-    /// Whether the account was refused: wrong credentials, or a role that is missing.
+    /// Whether the account was refused: its credentials are wrong, or it lacks a role.
     pub fn is_denied(&self) -> bool {
         match self {
             Self::Denied { .. } | Self::TokenRejected { .. } => true,
@@ -309,13 +309,13 @@ impl ApiError {
         }
     }
 
-    /// Whether the service itself says that there is no such job or assignment. Another 404 may be a proxy's.
+    /// Whether the service itself says that there is no such job or assignment. Any other 404 may come from a proxy.
     pub fn is_gone(&self) -> bool {
         let gone = ["Job not found", "Assignment not found"];
         matches!(self, Self::NotFound { message, .. } if gone.contains(&message.as_str()))
     }
 
-    /// Whether the answer came from something in between.
+    /// Whether something between this machine and the API answered.
     pub fn is_foreign(&self) -> bool {
         match self {
             Self::Foreign { .. } | Self::Redirected { .. } => true,
@@ -324,7 +324,7 @@ impl ApiError {
         }
     }
 
-    /// Whether the API may have done what it was asked although it did not say so.
+    /// Whether the API may have done what it was asked to do, although it did not confirm it.
     pub fn may_have_acted(&self) -> bool {
         match self {
             Self::Transport { source, .. } => !source.is_connect() && !source.is_builder(),

@@ -1,4 +1,4 @@
-//! Requests, without a token or a type.
+//! Requests and answers as bytes, without tokens or types.
 
 use reqwest::Method;
 use serde::de::DeserializeOwned;
@@ -12,10 +12,10 @@ use crate::error::{ApiError, BODY_LIMIT};
 use reefguide_transport::http_client::Proxy;
 use reefguide_transport::{Chain, trace};
 
-/// The largest answer that is read, in bytes: several times what 50 jobs with their payloads and results come to.
+/// The largest answer that is read, in bytes: several times the size of 50 jobs with their payloads and results.
 const ANSWER_LIMIT: usize = 64 << 20;
 
-/// The connection to the API: requests without a token, answers read whole.
+/// The connection to the API.
 #[derive(Debug)]
 pub(super) struct Http {
     pub(super) client: reqwest::Client,
@@ -120,7 +120,7 @@ impl Http {
     }
 }
 
-/// A call without the ids in its path: `GET /jobs/7` is one of `GET /jobs/{id}`.
+/// A call with placeholders for ids: `GET /jobs/{id}` for `GET /jobs/7`.
 fn template(call: &str) -> String {
     let is_id = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts = call.split('/');
@@ -137,7 +137,7 @@ pub(super) fn with_json(
         .body(body)
 }
 
-/// A request body, unless the API would answer it with a 500 (contract, section 1).
+/// A request body, unless the API would answer it with a 500 (API contract, "Errors come in five shapes").
 pub(super) fn encode(call: &str, body: &Value) -> Result<Vec<u8>, ApiError> {
     if let Some(path) = nul(body, "") {
         return Err(ApiError::Nul {
@@ -155,7 +155,7 @@ pub(super) fn encode(call: &str, body: &Value) -> Result<Vec<u8>, ApiError> {
     Ok(bytes)
 }
 
-/// Where a value has a NUL character, if it has one.
+/// The path of a value's first NUL character, if it has one.
 fn nul(value: &Value, path: &str) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(|| path.to_owned()),
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_that_differ_in_ids_only_have_one_name() {
+    fn calls_that_differ_only_in_ids_have_the_same_name() {
         for (call, name) in [
             ("GET /jobs/7", "GET /jobs/{id}"),
             (

@@ -1,4 +1,4 @@
-//! What names a job: its id, its type and its status.
+//! Ids of jobs and assignments, types and statuses.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// Opaque: some job systems count, others use UUIDs. Numbers order as numbers, and an id is
-        /// serialized as it was received.
+        /// It is opaque: some job systems use numbers, others UUIDs. Numbers are ordered as numbers, and an id is
+        /// serialized in the form in which it was received.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Id);
 
         impl $name {
-            /// The id as a number, if its source counts.
+            /// The id as a number, if its job system uses numbers.
             pub fn as_number(&self) -> Option<i64> {
                 match self.0 {
                     Id::Number(number) => Some(number),
@@ -61,24 +61,24 @@ enum Id {
 }
 
 id_type! {
-    /// Which job.
+    /// The id of a job.
     JobId
 }
 
 id_type! {
-    /// Which assignment of a job to a worker.
+    /// The id of an assignment of a job to a worker.
     AssignmentId
 }
 
 /// The kind of work a job asks for, such as `SUITABILITY_ASSESSMENT`.
 ///
-/// The set of types is the server's, so a type is data and not an enum.
+/// The server decides which types there are, so this is not an enum.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobType(String);
 
 impl JobType {
-    /// The type's name.
+    /// The name of the type.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -96,7 +96,7 @@ impl fmt::Display for JobType {
     }
 }
 
-/// Where a job stands.
+/// The status of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -111,15 +111,15 @@ pub enum JobStatus {
     Failed,
     /// Withdrawn by its submitter.
     Cancelled,
-    /// Given up by the server.
+    /// Given up by the server, because it took too long.
     TimedOut,
-    /// A status this version does not know, kept as it was received.
+    /// A status that this version does not know, as it was received.
     #[serde(untagged)]
     Other(String),
 }
 
 impl JobStatus {
-    /// Whether the job has ended. An unknown status has not, as far as anybody here knows.
+    /// Whether the job has ended. A job with an unknown status is assumed to go on.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn numeric_ids_order_as_numbers() {
+    fn numeric_ids_are_ordered_as_numbers() {
         assert!(AssignmentId::from(9) < AssignmentId::from(10));
     }
 

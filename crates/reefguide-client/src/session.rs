@@ -1,8 +1,8 @@
-//! Logging in and keeping the token fresh (contract, section 2).
+//! Logging in and keeping the token fresh (API contract, "Authentication").
 //!
-//! Any number of tasks ask for a token; one of them at a time gets a new one. While the old token is
-//! still good the others go on with it, and when the one fails, those that waited for it fail alike
-//! instead of spending one of the five logins a quarter of an hour each.
+//! Any number of tasks ask for a token, but only one at a time gets a new one. The others use the old token while it is
+//! valid. If renewing fails, the tasks that waited for it fail with the same error, because each try may cost one of the
+//! five logins that the API allows in 15 minutes.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +20,9 @@ use crate::error::ApiError;
 use crate::http::Http;
 use reefguide_transport::Chain;
 
-/// Learns of each new access token.
+/// Is notified of each new access token.
 pub trait TokenObserver: Debug + Send + Sync {
-    /// There is a new token, which was asked for at `since` and lasts until `end`.
+    /// There is a new token, which was requested at `since` and is valid until `end`.
     fn renewed(&self, since: Instant, end: Instant);
 }
 
@@ -30,16 +30,15 @@ pub trait TokenObserver: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Session {
     email: String,
-    /// `None`: the session lasts as long as its refresh token.
+    /// `None` if the session ends with its refresh token.
     password: Option<SecretString>,
     current: Mutex<Option<Arc<Token>>>,
-    /// Held by the task that gets a new token; in it, when and how that failed last.
-    renewing: tokio::sync::Mutex<Option<Failure>>,
-    /// Learns of each new token.
+    /// Locked by the task that gets a new token; contains the last failure to do so.
+    renewing: tokio::sync::Mutex<Option<FailedRenewal>>,
     observer: Option<Arc<dyn TokenObserver>>,
 }
 
-/// What an account proves itself with.
+/// What an account authenticates with.
 #[derive(Clone, Debug)]
 pub(super) enum Credential {
     Password(SecretString),
@@ -47,7 +46,7 @@ pub(super) enum Credential {
 }
 
 #[derive(Debug)]
-struct Failure {
+struct FailedRenewal {
     at: Instant,
     error: Arc<ApiError>,
 }
@@ -57,19 +56,20 @@ struct Failure {
 pub(super) struct Token {
     access: SecretString,
     refresh: SecretString,
-    /// When it is time for a new one, and when this one ends; unknown if it cannot be decoded.
+    /// `None` if the token cannot be decoded.
     life: Option<Life>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Life {
+    /// When it is time to get a new token.
     renew: Instant,
     end: Instant,
 }
 
 impl Token {
-    /// A token of which only the means to replace it are known.
-    fn ended(refresh: SecretString) -> Self {
+    /// An expired token, which can only be replaced.
+    fn expired(refresh: SecretString) -> Self {
         let now = Instant::now();
         Self {
             access: "".into(),
@@ -89,7 +89,7 @@ impl Token {
         self.life.is_some_and(|life| Instant::now() >= life.renew)
     }
 
-    fn has_ended(&self) -> bool {
+    fn has_expired(&self) -> bool {
         self.life.is_some_and(|life| Instant::now() >= life.end)
     }
 }
@@ -97,23 +97,23 @@ impl Token {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LoginAnswer {
-    #[serde(deserialize_with = "sendable")]
+    #[serde(deserialize_with = "token")]
     token: SecretString,
-    #[serde(deserialize_with = "sendable")]
+    #[serde(deserialize_with = "token")]
     refresh_token: SecretString,
 }
 
 #[derive(Deserialize)]
 struct RefreshAnswer {
-    #[serde(deserialize_with = "sendable")]
+    #[serde(deserialize_with = "token")]
     token: SecretString,
 }
 
-/// A token, if it could be sent in a header.
-fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+/// A token that can be sent in a header.
+fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     let token = String::deserialize(deserializer)?;
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(D::Error::custom("a token that is none"));
+        return Err(D::Error::custom("a token that cannot be sent"));
     }
     Ok(token.into())
 }
@@ -126,7 +126,7 @@ impl Session {
     ) -> Self {
         let (password, token) = match credential {
             Credential::Password(password) => (Some(password), None),
-            Credential::RefreshToken(refresh) => (None, Some(Arc::new(Token::ended(refresh)))),
+            Credential::RefreshToken(refresh) => (None, Some(Arc::new(Token::expired(refresh)))),
         };
         Self {
             email,
@@ -141,12 +141,12 @@ impl Session {
         &self.email
     }
 
-    /// A token to send, gotten anew if need be.
+    /// A token to send: the current one, or a new one if that is due.
     pub(super) async fn token(&self, http: &Http) -> Result<Arc<Token>, ApiError> {
         match self.current() {
             Some(token) if !token.is_due() => Ok(token),
-            Some(token) if !token.has_ended() => match self.renewing.try_lock() {
-                // Somebody is at it already, and this token still serves.
+            Some(token) if !token.has_expired() => match self.renewing.try_lock() {
+                // Another task is getting a new one, and this one is still valid.
                 Err(_) => Ok(token),
                 Ok(_renewing) => Ok(self
                     .renew(http, Some(&token))
@@ -156,11 +156,11 @@ impl Session {
                         token
                     })),
             },
-            ended => self.replace(http, ended).await,
+            expired => self.replace(http, expired).await,
         }
     }
 
-    /// A token other than `refused`, which the API did not accept.
+    /// A token other than `refused`, which the API rejected.
     pub(super) async fn replace(
         &self,
         http: &Http,
@@ -172,7 +172,7 @@ impl Session {
             && !refused
                 .as_ref()
                 .is_some_and(|refused| Arc::ptr_eq(refused, &token))
-            && !token.has_ended()
+            && !token.has_expired()
         {
             return Ok(token);
         }
@@ -192,7 +192,7 @@ impl Session {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                *failure = Some(Failure {
+                *failure = Some(FailedRenewal {
                     at: Instant::now(),
                     error: error.clone(),
                 });
@@ -201,18 +201,18 @@ impl Session {
         }
     }
 
-    /// Gets a token, whatever there was before, and returns its refresh token.
+    /// Logs in, even if there is a token, and returns the refresh token.
     pub(super) async fn start(&self, http: &Http) -> Result<SecretString, ApiError> {
         let _renewing = self.renewing.lock().await;
         Ok(self.renew(http, None).await?.refresh.clone())
     }
 
-    /// Gets a new token with the old one's refresh token, or by logging in. The lock is held.
+    /// Gets a new token with the old one's refresh token, or by logging in. The caller holds the lock.
     async fn renew(&self, http: &Http, old: Option<&Token>) -> Result<Arc<Token>, ApiError> {
         let sent = Instant::now();
         let token = match old {
             Some(old) => match self.refresh(http, old).await {
-                // However it was refused: a token is as good from a login.
+                // Whatever the reason, a login may still succeed.
                 Err(error) if !error.is_retryable() => {
                     tracing::info!(email = self.email, error = %Chain(&error), "refresh token refused, logging in");
                     self.login(http).await?
@@ -271,8 +271,8 @@ impl Session {
     }
 }
 
-/// How long a JWT lasts by its own claims, counted from when it was asked for on our clock: the
-/// server's clock may be off, its life time is not. A fifth of it is kept for getting the next one.
+/// How long a JWT is valid according to its claims, counted from when it was requested: the two clocks may differ, but
+/// the duration does not depend on them. The last fifth is left for getting the next token.
 fn life(jwt: &str, sent: Instant) -> Option<Life> {
     #[derive(Deserialize)]
     struct Claims {

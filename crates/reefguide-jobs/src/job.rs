@@ -1,7 +1,6 @@
-//! The words every room speaks: a job, its type and status, the claim on it and its outcome.
+//! The types that everything else shares: a job, its type and status, the claim on it and its outcome.
 //!
-//! Nothing here knows where jobs come from. A source (see [`crate::source`]) turns what its server
-//! says into these words, the runtime moves them along, handlers read them.
+//! They do not depend on a job system. A source (see [`crate::source`]) converts its server's data into these types.
 
 use std::time::Duration;
 
@@ -11,49 +10,49 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// A job as a source offers it.
+/// A job, as a source offers it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Which job.
+    /// The job's id.
     pub id: JobId,
-    /// What it asks for.
+    /// Its type.
     pub job_type: JobType,
-    /// What its submitter sent. Numbers may have lost precision on the way (contract, section 4).
+    /// What the submitter sent. Large numbers may have lost precision (API contract, "Transport").
     pub payload: Value,
     /// When it was submitted, by the server's clock; for display and metrics only.
     pub created_at: Option<Timestamp>,
-    /// Why the job cannot be run, if its source could read no more than its id. Such a job is claimed and fails with
-    /// this reason, as it would never be reported otherwise.
+    /// Why the job cannot be run, if the source could not read all of it. Such a job is claimed and fails with this reason,
+    /// because otherwise it would never be reported.
     #[serde(default)]
     pub unreadable: Option<String>,
 }
 
-/// A job given to this worker for a while.
+/// An assignment of a job to this worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// Which assignment.
+    /// The assignment's id.
     pub id: AssignmentId,
-    /// Where the outputs go: a storage URI, as the source gave it.
+    /// The storage URI for the outputs, as the source gave it.
     pub storage_uri: String,
     /// When the lease ends, by the server's clock; for display only, see [`Claim::lease`].
     pub expires_at: Option<Timestamp>,
 }
 
-/// A job this worker alone may run: it was assigned, and the fence is passed.
+/// A job that only this worker may run: it was assigned to it and has passed the fence.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The job.
     pub job: Job,
     /// The assignment that won it.
     pub assignment: Assignment,
-    /// When the claim was sent. The lease cannot have begun before.
+    /// When the claim was sent. The lease cannot have begun earlier.
     pub claimed_at: Instant,
-    /// How long the claim holds, counted from `claimed_at`; `None` when the source sets no limit.
+    /// How long the claim is valid, counted from `claimed_at`; `None` if the source sets no limit.
     pub lease: Option<Duration>,
 }
 
 impl Claim {
-    /// When the lease ends on the monotonic clock.
+    /// When the lease ends, on the monotonic clock.
     pub fn lease_end(&self) -> Option<Instant> {
         self.lease
             .and_then(|lease| self.claimed_at.checked_add(lease))
@@ -71,7 +70,7 @@ pub enum Outcome {
     },
     /// The job failed.
     Failed {
-        /// Why, for the log and for sources that can carry it.
+        /// Why, for the log and for sources that accept a reason.
         reason: String,
     },
 }

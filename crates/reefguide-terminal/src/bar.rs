@@ -1,4 +1,4 @@
-//! Showing a person how far something is.
+//! A progress bar.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,27 +12,27 @@ use crate::log_queue;
 
 /// How often the bar is drawn.
 const REFRESH: Duration = Duration::from_millis(200);
-/// How often the library draws in a second at the most, which is its default.
+/// The most draws per second, which is the library's default.
 const DRAWS: u8 = 20;
-/// How long to wait at the end until nothing of the bar is left.
+/// How long to wait at the end until the bar is removed.
 const GONE: Duration = Duration::from_millis(100);
 
-/// A bar at the bottom of the terminal, drawn five times a second and gone when its work is done or dropped.
-/// Where stderr is no terminal nothing is shown.
+/// A progress bar at the bottom of the terminal. It is drawn five times a second and removed when its work is done or
+/// dropped. If stderr is not a terminal, nothing is shown.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
     target: ProgressDrawTarget,
 }
 
-/// How far something is.
+/// How far the work is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// How much is done.
     pub done: u64,
-    /// Of how much.
+    /// How much there is in total.
     pub of: u64,
-    /// What is said beside the bar.
+    /// The text beside the bar.
     pub message: String,
 }
 
@@ -42,7 +42,7 @@ impl Bar {
         Self::new(ProgressDrawTarget::stderr())
     }
 
-    /// A bar on stderr that is drawn through the queue of the log: a terminal that is stopped does not stop the work.
+    /// A bar on stderr that is drawn through the log queue, so that a stopped terminal does not stop the work.
     pub fn in_log() -> Self {
         let terminal = Term::read_write_pair(io::stdin(), log_queue::stderr());
         Self::new(ProgressDrawTarget::term(terminal, DRAWS))
@@ -53,7 +53,7 @@ impl Bar {
         Self { bar, target }
     }
 
-    /// What makes writers to `out` that do not write into the bar, but above it.
+    /// Returns a function that creates writers to `out`. What they write appears above the bar.
     pub fn above<W: Write>(&self, out: fn() -> W) -> impl Fn() -> Above<W> + use<W> {
         let bar = self.bar.clone();
         move || Above {
@@ -62,10 +62,9 @@ impl Bar {
         }
     }
 
-    /// Does `work` and shows meanwhile how far its transfers are, from the first file to move on. Nothing of
-    /// the bar is left.
+    /// Runs `work` and shows the progress of its transfers, starting with the first file.
     ///
-    /// As cancel safe as `work` is.
+    /// As cancel safe as `work`.
     pub async fn during<T>(self, progress: &TransferProgress, work: impl Future<Output = T>) -> T {
         let now = || {
             let now = progress.now();
@@ -79,7 +78,7 @@ impl Bar {
             .await
     }
 
-    /// The same for work of which `now` says how far it is, in things that are counted.
+    /// Runs `work` and shows its progress as `now` reports it.
     pub async fn counting<T>(self, now: impl Fn() -> Position, work: impl Future<Output = T>) -> T {
         self.show("{bar:30} {msg}, {eta} left", || Some(now()), work)
             .await
@@ -102,7 +101,7 @@ impl Bar {
             }
             bar.set_draw_target(target);
             loop {
-                // On a terminal that is stopped there is no point in drawing.
+                // Lines that wait in the queue mean that the terminal is stopped.
                 if let Some(now) = now().filter(|_| log_queue::is_idle()) {
                     bar.set_length(now.of);
                     bar.set_position(now.done);
@@ -121,7 +120,7 @@ impl Bar {
     }
 }
 
-/// Removes the bar from the terminal when dropped, before anything else is written there.
+/// Removes the bar from the terminal when it is dropped, before anything else is written there.
 struct Shown(ProgressBar);
 
 impl Drop for Shown {
@@ -131,7 +130,7 @@ impl Drop for Shown {
     }
 }
 
-/// Writes while the bar is away.
+/// A writer that hides the bar while it writes.
 #[derive(Debug)]
 pub struct Above<W> {
     bar: ProgressBar,
@@ -156,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal of one line at the bottom, which can be cleared, and those above it, which stay.
+    /// A terminal with a bottom line, which can be cleared, and lines above it, which stay.
     #[derive(Debug)]
     struct Screen {
         bottom: String,
@@ -236,13 +235,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_bar_shows_what_is_moved_below_the_log_and_goes_when_it_is_done_or_dropped() {
+    async fn a_bar_shows_transfers_below_the_log_and_disappears_when_its_work_is_done_or_dropped() {
         let progress = TransferProgress::default();
         let bar = Bar::new(ProgressDrawTarget::term_like(Box::new(Terminal)));
         let log = bar.above(|| Terminal);
         let work = async {
             log().write_all(b"begun\n").unwrap();
-            assert_eq!(SCREEN.lock().unwrap().bottom, "", "nothing is moved yet");
+            assert_eq!(
+                SCREEN.lock().unwrap().bottom,
+                "",
+                "nothing is transferred yet"
+            );
             let _transferring = progress.begin();
             progress.found(10);
             progress.moved(10);

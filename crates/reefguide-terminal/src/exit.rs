@@ -1,10 +1,10 @@
-//! Why the process ends, as a number.
+//! Exit codes.
 
 use std::process::ExitCode;
 
 use crate::Signal;
 
-/// The process's exit codes; those above 64 and below 128 are those of `sysexits.h`.
+/// The exit codes of a process. Codes between 64 and 128 are from `sysexits.h`.
 ///
 /// | code | meaning |
 /// | --- | --- |
@@ -32,7 +32,7 @@ use crate::Signal;
 pub enum Exit {
     /// 0: done.
     Done,
-    /// 1: the thing asked for failed.
+    /// 1: what was asked for failed.
     Failed,
     /// 2: the command line is wrong.
     Usage,
@@ -46,12 +46,12 @@ pub enum Exit {
     Refused,
     /// 78: the configuration is wrong.
     Config,
-    /// 128 and the signal's number: a signal ended the process at once. Of a run or a job it is the second.
+    /// 128 and the signal's number: a signal ended the process at once. While a worker runs, that is the second signal.
     Signalled(Signal),
 }
 
 impl Exit {
-    /// The number the process ends with.
+    /// The exit code as a number.
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,

@@ -1,8 +1,8 @@
-//! The queue in front of stderr: logging adds a line to it, and a thread writes.
+//! The queue in front of stderr: logging adds lines to it, and a thread writes them.
 //!
-//! All that the library writes to stderr goes this way, except for usage errors before anything runs. So a stderr that is
-//! not read, a stopped terminal, or a full disk under a log file stops neither jobs nor signals nor health: lines wait,
-//! up to a limit, further ones are dropped and counted, and once there is room again a warning says how many.
+//! Everything except usage errors is written to stderr this way. So a pipe that is not read, a stopped terminal, or a full
+//! disk under a log file stops neither jobs nor signals nor the health server. Lines wait, up to a limit; further lines are
+//! dropped and counted, and once there is room again, a warning says how many.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,40 +12,40 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many lines wait, at the most.
+/// The largest number of lines that wait.
 const LINES: usize = 20_000;
-/// How many bytes of them.
+/// The largest number of bytes that wait.
 const BYTES: usize = 8 << 20;
-/// How long to wait after a write that failed. The disk may have room again, a named pipe another reader.
+/// How long to wait after a failed write, until a disk may have room or a named pipe a reader again.
 const RETRY: Duration = Duration::from_millis(500);
-/// The same if another process has made stderr non-blocking, and it is full.
+/// How long to wait if another process has made stderr non-blocking and it is full.
 const FULL: Duration = Duration::from_millis(10);
 
-/// How long the end of the process waits for its last lines.
+/// How long the process waits for its last lines when it ends.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
 
 static STDERR: LazyLock<LogQueue> = LazyLock::new(|| {
-    // Not the standard library's, whose lock a write that blocks would hold.
+    // Not through the standard library, because a blocked write would hold its lock.
     LogQueue::new(|bytes| Ok(rustix::io::write(rustix::stdio::stderr(), bytes)?))
 });
 
-/// A writer of lines to stderr that never blocks. What is given to one `write` is kept together.
+/// A writer of lines to stderr that never blocks. The bytes of one `write` are kept together.
 pub fn stderr() -> Stderr {
     Stderr(())
 }
 
-/// Waits until what has been logged is written, for `limit` at most. Where a write has failed, or has been stuck for
-/// as long already, this does not wait.
+/// Waits until the lines so far are written, for at most `limit`. If a write has failed, or has been stuck for that long
+/// already, this does not wait.
 pub fn flush(limit: Duration) {
     STDERR.flush(limit);
 }
 
-/// How many lines have been dropped.
+/// The number of lines that were dropped.
 pub fn dropped() -> u64 {
     STDERR.all_dropped.load(Ordering::Relaxed)
 }
 
-/// Whether nothing waits to be written.
+/// Whether all lines are written.
 pub fn is_idle() -> bool {
     let state = STDERR.state();
     state.queued == state.written
@@ -66,7 +66,7 @@ impl Write for Stderr {
     }
 }
 
-/// For what has to be asked of a terminal, such as its width.
+/// To query the terminal, for example for its width.
 impl AsRawFd for Stderr {
     fn as_raw_fd(&self) -> RawFd {
         io::stderr().as_raw_fd()
@@ -84,19 +84,19 @@ struct LogQueue {
 
 #[derive(Default)]
 struct State {
-    /// Whether there is a thread that writes.
+    /// Whether the writing thread exists.
     started: bool,
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// How many lines were ever added.
+    /// How many lines have been added in total.
     queued: u64,
     /// How many of them are written.
     written: u64,
-    /// How many lines were dropped since that was last said. While there are any, no line is added.
+    /// How many lines were dropped since the last warning about it. While there are any, no line is added.
     dropped: u64,
-    /// Whether it is being said.
-    saying: bool,
-    /// Since when there has been a write that has not ended.
+    /// Whether that warning is being logged.
+    warning: bool,
+    /// When the current write began.
     writing: Option<Instant>,
     /// Whether the last write failed and the next is not due yet.
     failed: bool,
@@ -119,7 +119,7 @@ impl LogQueue {
     fn push(&'static self, line: &[u8]) {
         let mut state = self.state();
         if !state.started {
-            // Where there can be no further thread now, there may be one later.
+            // If a thread cannot be started now, one may be later.
             let thread = thread::Builder::new().name("log".into());
             state.started = thread.spawn(|| self.write_lines()).is_ok();
         }
@@ -136,19 +136,19 @@ impl LogQueue {
         self.changed.notify_all();
     }
 
-    /// What the thread does, for as long as the process lives.
+    /// The loop of the writing thread.
     fn write_lines(&self) {
         let mut state = self.state();
         loop {
-            // Not at the first line that is gone: then every second line would say so.
+            // Wait for more room than one line, so that not every other line is a warning.
             let has_room = state.lines.len() <= LINES / 2 && state.bytes <= BYTES / 2;
             if state.dropped > 0 && has_room {
                 let lines = std::mem::take(&mut state.dropped);
-                state.saying = true;
+                state.warning = true;
                 drop(state);
                 tracing::warn!(lines, "log lines dropped: stderr was not read in time");
                 state = self.state();
-                state.saying = false;
+                state.warning = false;
             } else if let Some(line) = state.lines.pop_front() {
                 state.bytes -= line.len();
                 state.writing = Some(Instant::now());
@@ -166,7 +166,7 @@ impl LogQueue {
         }
     }
 
-    /// Writes a line to its end, however long that takes: after a part of it there must be no other.
+    /// Writes a whole line, however long that takes, so that no other line follows a part of it.
     fn write_line(&self, line: &[u8]) {
         let mut rest = line;
         while !rest.is_empty() {
@@ -193,7 +193,7 @@ impl LogQueue {
         let mut state = self.state();
         let stuck = state.writing.map(|since| since.elapsed());
         let deadline = Instant::now() + limit.saturating_sub(stuck.unwrap_or_default());
-        // A write that failed is tried once more.
+        // Try a failed write once more.
         state.failed = false;
         self.changed.notify_all();
         let wait = |state, busy: &dyn Fn(&State) -> bool| {
@@ -202,7 +202,7 @@ impl LogQueue {
             let waited = self.changed.wait_timeout_while(state, left, busy);
             waited.unwrap_or_else(PoisonError::into_inner).0
         };
-        let state = wait(state, &|state| state.dropped > 0 || state.saying);
+        let state = wait(state, &|state| state.dropped > 0 || state.warning);
         let all = state.queued;
         drop(wait(state, &|state| state.written < all));
     }
@@ -214,10 +214,10 @@ mod tests {
 
     use super::*;
 
-    /// No test waits longer than this for anything.
+    /// The longest that a test waits.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// What is written, while the gate is open.
+    /// An output that blocks until it is opened.
     #[derive(Clone, Default)]
     struct Gated(Arc<(Mutex<(bool, String)>, Condvar)>);
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_reads_are_kept_in_order_up_to_the_limit_and_counted_beyond() {
+    fn unread_lines_are_kept_in_order_up_to_the_limit_and_counted_beyond_it() {
         let out = Gated::default();
         let queue = out.queue();
         let all: Vec<String> = (0..LINES + 500).map(|nth| format!("{nth}\n")).collect();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_wait_have_a_limit_too() {
+    fn waiting_bytes_have_a_limit_too() {
         let out = Gated::default();
         let queue = out.queue();
         let long = [vec![b'.'; BYTES / 4 - 1], vec![b'\n']].concat();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_written_in_part_is_completed_before_the_next() {
+    fn a_partly_written_line_is_completed_before_the_next() {
         let (send, written) = mpsc::channel();
         let tries = AtomicU64::new(0);
         let queue: &'static LogQueue = Box::leak(Box::new(LogQueue::new(move |bytes| {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_does_not_wait_for_a_write_that_is_stuck_or_fails() {
+    fn a_flush_does_not_wait_for_a_write_that_is_stuck_or_fails() {
         let out = Gated::default();
         let stuck = out.queue();
         stuck.push(b"never read\n");

@@ -4,7 +4,7 @@ use std::{fmt, fs};
 
 use tokio::signal::unix::SignalKind;
 
-/// A signal that ends the worker.
+/// A signal that ends the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGHUP: the terminal is gone.
@@ -16,8 +16,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Those that ask this process to end. SIGHUP is left out where the process was started with it ignored, as by
-    /// `nohup`, and not listened to since; on systems without `/proc` that cannot be seen.
+    /// The signals that ask this process to end. SIGHUP is left out if the process ignores it, as `nohup` arranges; on
+    /// systems without `/proc` this cannot be detected.
     pub fn awaited() -> Vec<Self> {
         let mut awaited = vec![Self::Interrupt, Self::Terminate];
         if !is_ignored(Self::Hangup) {
@@ -26,7 +26,7 @@ impl Signal {
         awaited
     }
 
-    /// Its number, the same on every Unix.
+    /// The signal's number, which is the same on every Unix.
     pub const fn number(self) -> u8 {
         match self {
             Self::Hangup => 1,
@@ -35,7 +35,7 @@ impl Signal {
         }
     }
 
-    /// Its name for [`tokio::signal::unix::signal`].
+    /// The signal, as [`tokio::signal::unix::signal`] expects it.
     pub fn kind(self) -> SignalKind {
         SignalKind::from_raw(self.number().into())
     }

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP: the first asks for the end, the second is the end.
+//! SIGTERM, SIGINT and SIGHUP: the first signal asks the process to stop, the second ends it at once.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Exit, Signal, log_queue};
 
-/// How long cleaning up may take at the end, if there is no further signal.
+/// How long cleaning up may take at the end, unless there is another signal.
 const CLEAN_UP: Duration = Duration::from_secs(5);
-/// How long libraries may take to do what they have registered for the end of the process.
+/// How long exit handlers of libraries may take.
 const LIBRARIES: Duration = Duration::from_secs(1);
 
-/// What is done about signals, and what came; clones share it.
+/// How signals are handled, and which one came first; clones share it.
 #[derive(Clone, Debug)]
 pub struct Signals(Arc<Shared>);
 
@@ -31,7 +31,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Plan {
-    /// What the next signal cancels; without it the signal ends the process.
+    /// What the next signal cancels. If there is nothing, the signal ends the process.
     stop: Option<CancellationToken>,
     clean_up: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -44,17 +44,17 @@ impl fmt::Debug for Plan {
 }
 
 impl Signals {
-    /// The first signal, once there was one.
+    /// The first signal, if there has been one.
     pub fn first(&self) -> Option<Signal> {
         self.0.first.get().copied()
     }
 
-    /// Lets the next signal cancel `stop`, and only the one after it end the process.
+    /// Makes the next signal cancel `stop`. Only the signal after it ends the process.
     pub fn stop_first(&self, stop: CancellationToken) {
         self.plan().stop = Some(stop);
     }
 
-    /// Has this done before a signal ends the process.
+    /// Runs `clean_up` before a signal ends the process.
     pub fn clean_up_with(&self, clean_up: impl FnOnce() + Send + 'static) {
         self.plan().clean_up = Some(Box::new(clean_up));
     }
@@ -64,12 +64,12 @@ impl Signals {
     }
 }
 
-/// Watches for SIGTERM, SIGINT and SIGHUP until the process ends; to be called once. A SIGHUP that is ignored,
-/// as `nohup` has it, stays so ([`Signal::awaited`]).
+/// Watches for SIGTERM, SIGINT and SIGHUP until the process ends. Call this once. If the process ignores SIGHUP, as under
+/// `nohup`, it still does ([`Signal::awaited`]).
 ///
-/// The first signal cancels `stop`. The second runs `clean_up`, for 5 s at most, and ends the process with
-/// [`Exit::Signalled`]; a third does not wait for `clean_up`. Nothing that blocks holds up the end: the watch has a
-/// thread and a runtime for itself, it acts before it logs, and what it logs and `clean_up` have further threads.
+/// The first signal cancels `stop`. The second runs `clean_up`, for at most 5 s, and ends the process with
+/// [`Exit::Signalled`]; a third does not wait for `clean_up`. Blocked threads do not delay the end: the watch has its own
+/// thread and runtime, it acts before it logs, and logging and `clean_up` run on other threads.
 ///
 /// # Errors
 /// If the thread cannot be started or the signals cannot be watched.
@@ -83,7 +83,7 @@ pub fn watch(
     Ok(signals)
 }
 
-/// As [`watch`], but until there is something to [stop](Signals::stop_first) already the first signal ends the process.
+/// Like [`watch`], but until there is something to [stop](Signals::stop_first), the first signal ends the process.
 ///
 /// # Errors
 /// As for [`watch`].
@@ -119,7 +119,7 @@ pub fn listen() -> io::Result<Signals> {
 async fn obey(mut next: impl AsyncFnMut() -> Signal, signals: Signals) {
     let signal = loop {
         let signal = next().await;
-        // Set before anybody can see the token cancelled.
+        // Set first, because the cancelled token makes others read it.
         let _ = signals.0.first.set(signal);
         let Some(stop) = signals.plan().stop.take() else {
             break signal;
@@ -140,11 +140,11 @@ async fn obey(mut next: impl AsyncFnMut() -> Signal, signals: Signals) {
         _ = next() => {}
         () = tokio::time::sleep(CLEAN_UP) => {}
     }
-    // `exit` runs what libraries have registered for it.
+    // `exit` runs the exit handlers of libraries, which may block.
     let _ = thread::Builder::new().spawn(|| {
         thread::sleep(LIBRARIES);
         let _ = kill_process(getpid(), rustix::process::Signal::KILL);
-        // The first process of a container is not killed so.
+        // The first process of a container cannot kill itself with a signal.
         process::abort();
     });
     process::exit(Exit::Signalled(signal).code().into());

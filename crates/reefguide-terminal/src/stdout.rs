@@ -1,34 +1,32 @@
-//! What a command answers on stdout: written, or known not to be.
+//! Answers on stdout, whose failures are not lost.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// An answer could not be written to stdout: its disk is full, say.
+/// An answer could not be written to stdout, for example because a disk is full.
 #[derive(Debug, thiserror::Error)]
 #[error("stdout cannot be written: make room there, or redirect it to another place")]
 pub struct StdoutError(#[source] io::Error);
 
-/// Writes a line, or several, to stdout and makes sure that the system has taken it.
-///
-/// Waits for whatever reads stdout.
+/// Writes one or more lines to stdout and flushes them. Blocks until the reader of stdout has room for them.
 ///
 /// # Errors
-/// When stdout cannot be written. A pipe that its reader has closed is no error: the reader wants no more.
+/// If stdout cannot be written. A pipe that its reader has closed is not an error, because the reader wants no more.
 pub fn answer(text: impl Display) -> Result<(), StdoutError> {
     answer_on(io::stdout(), text)
 }
 
-/// The same by a writer that writes to stdout.
+/// Like [`answer`], with another writer to stdout.
 ///
 /// # Errors
 /// As for [`answer`].
 pub fn answer_on(mut stdout: impl Write, text: impl Display) -> Result<(), StdoutError> {
-    // In one piece, so that the lines of several processes do not mix.
+    // In one piece, so that lines of several processes do not mix.
     written(stdout.write_all(format!("{text}\n").as_bytes()))?;
     written(stdout.flush())
 }
 
-/// What has become of writing to stdout.
+/// The result of writing to stdout, in which a closed pipe is not an error.
 ///
 /// # Errors
 /// As for [`answer`].
@@ -43,10 +41,10 @@ pub fn written(done: io::Result<()>) -> Result<(), StdoutError> {
 mod tests {
     use super::*;
 
-    /// Takes what it is given and fails when it is to pass it on.
-    struct Lazy(io::ErrorKind);
+    /// Accepts bytes into a buffer, and fails when it is flushed.
+    struct Buffered(io::ErrorKind);
 
-    impl Write for Lazy {
+    impl Write for Buffered {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             Ok(bytes.len())
         }
@@ -57,13 +55,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_stays_in_a_buffer_is_not_written() {
-        let error = answer_on(Lazy(io::ErrorKind::StorageFull), "1").unwrap_err();
+    fn an_answer_that_stays_in_a_buffer_counts_as_unwritten() {
+        let error = answer_on(Buffered(io::ErrorKind::StorageFull), "1").unwrap_err();
         insta::assert_snapshot!(reefguide_transport::Chain(&error), @"stdout cannot be written: make room there, or redirect it to another place: no storage space");
     }
 
     #[test]
-    fn a_reader_that_has_left_wants_no_more() {
-        answer_on(Lazy(io::ErrorKind::BrokenPipe), "1").unwrap();
+    fn a_pipe_that_its_reader_has_closed_is_not_an_error() {
+        answer_on(Buffered(io::ErrorKind::BrokenPipe), "1").unwrap();
     }
 }

@@ -258,6 +258,7 @@ fn tests() -> String {
         "../process-tests/tests",
         "../reefguide-client/src",
         "../reefguide-jobs/src",
+        "../reefguide-client/tests",
         "../reefguide-jobs/tests",
         "../reefguide-storage/src",
         "../reefguide-storage/tests",

@@ -19,14 +19,6 @@ pub(crate) const KNOWN_CIRCLES: &[&[&str]] = &[
         "crates/reefguide-worker/src/service/telemetry.rs",
     ],
     &[
-        "crates/reefguide-worker/src/service/exit.rs",
-        "crates/reefguide-worker/src/service/signals.rs",
-    ],
-    &[
-        "crates/reefguide-worker/src/source/reefguide/raw.rs",
-        "crates/reefguide-worker/src/source/reefguide/wire.rs",
-    ],
-    &[
         "crates/reefguide-worker/src/storage/backend.rs",
         "crates/reefguide-worker/src/storage/content.rs",
         "crates/reefguide-worker/src/storage/open_files.rs",
@@ -71,21 +63,7 @@ pub(crate) const KNOWN_CIRCLES: &[&[&str]] = &[
 ];
 
 /// Files of more than 500 lines, and why.
-pub(crate) const LONG_FILES: &[(&str, &str)] = &[
-    (
-        "crates/reefguide-worker/src/health/mod.rs",
-        "a third of it is its tests",
-    ),
-    (
-        "crates/reefguide-worker/src/source/reefguide/answer.rs",
-        "half of it is its tests",
-    ),
-    (
-        "crates/reefguide-worker/src/source/reefguide/client.rs",
-        "one method for each call of the API, with its documentation",
-    ),
-    (
-        "crates/reefguide-worker/src/storage/s3/links.rs",
-        "a presigned link and how it is read, resumed and checked",
-    ),
-];
+pub(crate) const LONG_FILES: &[(&str, &str)] = &[(
+    "crates/reefguide-worker/src/health/mod.rs",
+    "a third of it is its tests",
+)];

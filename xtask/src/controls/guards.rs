@@ -19,7 +19,7 @@ pub(super) struct Guard {
 pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "fence",
-        file: "crates/reefguide-jobs/src/source/reefguide/fence.rs",
+        file: "crates/reefguide-jobs/src/source/reefguide/source.rs",
         text: "        !self.fenced || may_go_on(details, ours)\n",
         without: "        let _ = may_go_on(details, ours);\n        true\n",
         cases: "calm",
@@ -67,7 +67,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "already completed is recorded",
-        file: "crates/reefguide-jobs/src/source/reefguide/fence.rs",
+        file: "crates/reefguide-jobs/src/source/reefguide/source.rs",
         text: "                if message == \"Assignment already completed!\" =>\n",
         without: "                if message.is_empty() =>\n",
         cases: "result/lost-answer",
@@ -75,7 +75,7 @@ pub(super) const GUARDS: &[Guard] = &[
     },
     Guard {
         name: "a result is taken when the API says so",
-        file: "crates/reefguide-client/src/answer.rs",
+        file: "crates/reefguide-client/src/answer/mod.rs",
         text: "        if self.body.is_empty() && !self.is(\"text/html\") {\n",
         without: "        if !self.body.is_empty() || !self.is(\"text/html\") {\n",
         cases: "result/foreign-200-page",

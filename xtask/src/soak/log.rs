@@ -57,7 +57,7 @@ impl LogSummary {
             }
             match line.message.as_str() {
                 "job claimed" => *self.claims.entry(line.job_id).or_default() += 1,
-                "claim of a dead worker settled" => self.resolved += 1,
+                "claim of a dead worker resolved" => self.resolved += 1,
                 _ => {}
             }
         }
@@ -75,7 +75,7 @@ mod tests {
             r#"
 {"message":"job claimed","job_id":"4"}
 {"message":"job claimed","job_id":"4"}
-{"message":"claim of a dead worker settled","job_id":"5"}
+{"message":"claim of a dead worker resolved","job_id":"5"}
 {"message":"job failed","job_id":"6","reason":"result refused: no"}
 {"message":"job cl"#,
         );

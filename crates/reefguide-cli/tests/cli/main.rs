@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cancelling;
+#[cfg(feature = "bucket")]
 mod doctor;
 mod downloading;
 mod exit_codes;
@@ -10,6 +11,8 @@ mod fixture;
 mod input;
 mod listing;
 mod manual;
+#[cfg(not(feature = "bucket"))]
+mod no_bucket;
 mod schemas;
 mod sessions;
 mod submitting;

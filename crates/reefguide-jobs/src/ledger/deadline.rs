@@ -1,4 +1,4 @@
-//! What may cut a step of a job short: its lease, its claim's end, or the worker's shutdown.
+//! What can cut a step of a job short: the end of its lease, of its time limit or of its claim, or a shutdown.
 
 use std::fmt;
 
@@ -6,29 +6,29 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A step's limit.
+/// The limit of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit<'a> {
     /// Fires when the worker shuts down.
     pub shutdown: &'a CancellationToken,
-    /// The moment after which it is too late, and why.
+    /// The latest moment at which the step may end, and why.
     pub end: Option<(Instant, Reached)>,
-    /// Fires when nobody waits for the outcome any more.
+    /// Fires when the claim ends, so that there is no use for an outcome.
     pub ended: Option<&'a CancellationToken>,
 }
 
-/// Which limit was reached.
+/// The reason why a step was cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
     /// The worker shuts down.
     Shutdown,
-    /// The lease of its claim.
+    /// The lease of the claim runs out.
     Lease,
-    /// The time that its type's jobs may take.
+    /// The job has taken as long as its type allows.
     TimeLimit,
-    /// The time for settling one claim of a dead worker.
+    /// The time for resolving one claim of a dead worker is over.
     Recovery,
-    /// Its claim has ended.
+    /// The claim has ended.
     Ended,
 }
 
@@ -69,8 +69,7 @@ impl Limit<'_> {
         }
     }
 
-    /// Does a step, unless the limit is reached before it is done; then the step is dropped. Past the
-    /// limit it is not begun.
+    /// Runs a step, and drops it if the limit is reached first. A step does not start once its limit is reached.
     pub async fn run<T>(self, step: impl Future<Output = T>) -> Result<T, Reached> {
         if let Some(reached) = self.reached().now_or_never() {
             return Err(reached);
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn past_its_limit_a_step_is_not_begun() {
+    async fn a_step_does_not_start_after_its_limit() {
         let shutdown = CancellationToken::new();
         let limit = for_a_second(&shutdown);
         assert_eq!(limit.run(async { "done" }).await, Ok("done"));

@@ -1,9 +1,9 @@
-//! Delivering an outcome, for as long as anybody may.
+//! Delivering an outcome to the source, with retries until the limit is reached.
 
 use std::time::Duration;
 
 use super::deadline::{Limit, Reached};
-use super::record::ClaimGuard;
+use super::guard::ClaimGuard;
 use crate::job::{Claim, JobStatus, Outcome};
 use crate::source::{Delivery, JobSource, SourceError};
 use reefguide_transport::Chain;
@@ -13,27 +13,27 @@ const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(15))
     .unlimited();
 
-/// How often the source may refuse a failure.
+/// After this many refusals of a failure, delivery is given up.
 const REFUSALS: usize = 5;
 
 /// Why an outcome was not delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The source will not take it, however often it is asked.
+    /// The source refused it several times.
     #[error("the source refused the outcome")]
     Refused(#[source] SourceError),
-    /// Somebody else reported the job.
+    /// Another worker has reported the job, or its submitter has cancelled it.
     #[error("the job was reported as {status} before")]
     Superseded {
-        /// The status that was reported.
+        /// The job's status.
         status: JobStatus,
-        /// Whether it was before this worker had posted anything: what it stored is nobody's, then.
+        /// Whether that was before this worker had posted anything, so that no result refers to its outputs.
         unposted: bool,
     },
-    /// Time ran out.
+    /// The limit was reached.
     #[error("not delivered in time: {reached}")]
     OutOfTime {
-        /// What limited it.
+        /// Which limit.
         reached: Reached,
         /// The last error of the source, if there was one.
         #[source]
@@ -41,20 +41,22 @@ pub enum DeliveryError {
     },
 }
 
-/// Learns of the tries of a delivery.
+/// Is notified of the tries of a delivery.
 pub trait DeliveryObserver: Send + Sync {
-    /// The source took an outcome, or had one.
+    /// The source accepted an outcome, or already had one.
     fn delivered(&self) {}
-    /// An outcome is delivered again.
+    /// Delivery is tried again.
     fn tried_again(&self) {}
 }
 
 /// Observes nothing.
 impl DeliveryObserver for () {}
 
-/// Delivers an outcome; a result that the source does not take becomes a failure. Returns the outcome
-/// that was recorded. Success is noted in the record before the source is told, a failure once telling
-/// has failed: without a note it is one.
+/// Delivers an outcome and returns the outcome that the source recorded. If the source refuses a result, the job is reported
+/// as failed.
+///
+/// A success is noted in the claim's record before it is delivered. A failure is noted only if its first delivery fails,
+/// because a record without an outcome counts as a failure.
 pub async fn deliver(
     source: &dyn JobSource,
     observer: &dyn DeliveryObserver,
@@ -101,14 +103,14 @@ pub async fn deliver(
                 noted = limit.run(record.note(&outcome)).await.is_ok();
                 continue;
             }
-            // There is nothing in a failure that could be wrong; but whoever insists is believed.
+            // A report of a failure has no payload that could be refused, so retry; accept a refusal that persists.
             SourceError::ResultRefused { .. } | SourceError::Refused { .. } => {
                 refusals += 1;
                 if refusals == REFUSALS {
                     return Err(DeliveryError::Refused(error));
                 }
             }
-            // An account that is denied now may be let in again before the lease ends.
+            // An account that is denied may get access again before the lease ends.
             SourceError::Unavailable { .. } | SourceError::Denied { .. } => {}
         }
         if !noted {
@@ -144,7 +146,7 @@ mod tests {
     use crate::job::{Assignment, Job, JobId, JobType};
     use crate::source::Claimed;
 
-    /// Answers deliveries as scripted, then records.
+    /// Answers deliveries with scripted errors, then records outcomes.
     #[derive(Default)]
     struct Scripted {
         answers: Mutex<VecDeque<SourceError>>,

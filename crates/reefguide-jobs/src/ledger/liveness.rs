@@ -1,4 +1,4 @@
-//! Telling by their records which workers live.
+//! Which workers are alive, according to their records.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,42 +8,42 @@ use tokio::time::Instant;
 use super::record;
 use reefguide_storage::StorageUri;
 
-/// What was seen of the records of other workers, look by look.
+/// What the sweeps so far have seen of other workers' records.
 ///
-/// A record that stays the same grows silent by the time between two looks, but by no more than the
-/// interval in which it should have been renewed: while nobody could look, perhaps nobody could renew
-/// either.
+/// The silence of a record that has not changed grows by the time between two sweeps, but at most by the interval in which
+/// it should have been renewed: during an outage that prevents sweeps, the worker could not renew its record either.
 #[derive(Debug, Default)]
 pub(super) struct LivenessTracker {
     seen: HashMap<StorageUri, Seen>,
-    last_look: Option<Instant>,
-    since_last_look: Duration,
+    last_sweep: Option<Instant>,
+    since_last_sweep: Duration,
 }
 
 #[derive(Debug)]
 struct Seen {
-    /// What of the record changes when it is renewed.
+    /// A value that changes when the record is renewed, such as an ETag.
     mark: String,
     interval: Duration,
     silent: Duration,
     renewed: bool,
 }
 
-/// What can be said of a worker by its record.
+/// Whether a worker is alive, according to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
     Dead,
     Alive,
+    /// Its record has not been renewed since it was first seen, but not for long enough either.
     Undecided,
 }
 
 impl LivenessTracker {
-    /// Begins a look, at which there are these records.
+    /// Begins a sweep, and forgets the records that are gone.
     pub(super) fn begin(&mut self, exists: impl Fn(&StorageUri) -> bool) {
         self.seen.retain(|uri, _| exists(uri));
         let now = Instant::now();
-        self.since_last_look = self.last_look.map_or(Duration::ZERO, |last| now - last);
-        self.last_look = Some(now);
+        self.since_last_sweep = self.last_sweep.map_or(Duration::ZERO, |last| now - last);
+        self.last_sweep = Some(now);
     }
 
     /// Whether the record was seen before.
@@ -51,7 +51,7 @@ impl LivenessTracker {
         self.seen.contains_key(uri)
     }
 
-    /// Notes what a record looks like that was not seen before, or is read anew each time.
+    /// Remembers the mark of a record, unless the record is known.
     pub(super) fn observe_first(&mut self, uri: &StorageUri, mark: &str, interval: Duration) {
         self.seen.entry(uri.clone()).or_insert_with(|| Seen {
             mark: mark.to_owned(),
@@ -61,8 +61,8 @@ impl LivenessTracker {
         });
     }
 
-    /// What the record says of its worker, given what it looks like now. It counts as dead after
-    /// `dead_after` of silence, or after five of its own intervals.
+    /// Whether the worker of a known record is alive, given the record's mark in this sweep. It counts as dead after
+    /// `dead_after` of silence, or by default after five intervals.
     pub(super) fn observe(
         &mut self,
         uri: &StorageUri,
@@ -73,7 +73,7 @@ impl LivenessTracker {
             return Liveness::Undecided;
         };
         if seen.mark == mark {
-            seen.silent += self.since_last_look.min(seen.interval);
+            seen.silent += self.since_last_sweep.min(seen.interval);
         } else {
             mark.clone_into(&mut seen.mark);
             seen.silent = Duration::ZERO;
@@ -94,12 +94,12 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(30);
 
-    /// One record, looked at after each of these waits, in seconds, with what it looks like then.
-    async fn looks(looks: &[(u64, &str)]) -> Vec<Liveness> {
+    /// Sweeps one record after each of these waits, in seconds, when it has these marks.
+    async fn swept(sweeps: &[(u64, &str)]) -> Vec<Liveness> {
         let uri: StorageUri = "s3://reef/records/1.json".parse().unwrap();
         let mut liveness = LivenessTracker::default();
         let mut seen = Vec::new();
-        for (wait, mark) in looks {
+        for (wait, mark) in sweeps {
             tokio::time::advance(Duration::from_secs(*wait)).await;
             liveness.begin(|_| true);
             if !liveness.is_known(&uri) {
@@ -124,29 +124,29 @@ mod tests {
             (1, "a"),
         ];
         let expected = [Undecided, Undecided, Undecided, Undecided, Undecided, Dead];
-        assert_eq!(looks(&silent).await, expected);
+        assert_eq!(swept(&silent).await, expected);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_that_renews_its_record_lives_until_it_falls_silent() {
+    async fn a_worker_that_renews_its_record_is_alive_until_it_goes_silent() {
         use Liveness::{Alive, Dead};
         let mut renewed: Vec<_> = (0..20).map(|nth| (30, ["a", "b"][nth % 2])).collect();
         assert!(
-            looks(&renewed)
+            swept(&renewed)
                 .await
                 .iter()
-                .all(|sighting| *sighting == Alive)
+                .all(|liveness| *liveness == Alive)
         );
         renewed.extend([(30, "b"); 5]);
-        let seen = looks(&renewed).await;
+        let seen = swept(&renewed).await;
         assert_eq!(seen[seen.len() - 2..], [Alive, Dead]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_dead_because_nobody_could_look() {
+    async fn an_outage_without_sweeps_makes_no_worker_dead() {
         let hour = 3_600;
         let outage = [(0, "a"), (30, "a"), (hour, "a"), (30, "b")];
-        let seen = looks(&outage).await;
+        let seen = swept(&outage).await;
         assert!(!seen.contains(&Liveness::Dead), "{seen:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Settling the claims of dead workers, from their records.
+//! Resolving the claims of dead workers, from their records.
 
 use std::error::Error;
 use std::fmt;
@@ -10,44 +10,45 @@ use tokio_util::sync::CancellationToken;
 
 use super::deadline::{Limit, Reached};
 use super::delivery::{DeliveryError, deliver};
+use super::guard::ClaimGuard;
 use super::liveness::{Liveness, LivenessTracker};
-use super::record::{ClaimGuard, ClaimRecord, RecordError, Records, dead_after};
+use super::record::{ClaimRecord, dead_after};
+use super::store::{Ledger, LedgerError};
 use crate::job::{Claim, Outcome};
 use crate::source::{JobSource, SourceError};
 use reefguide_storage::{ObjectInfo, Storage, StorageError, StorageUri};
 use reefguide_transport::Chain;
 
-/// How long delivering one outcome may take; the record is looked at again later.
+/// How long delivering one outcome may take; a later sweep tries again.
 const DELIVERY: Duration = Duration::from_secs(60);
 
-/// How long one call to the records may take, for whoever is not a worker.
+/// How long one call to the storage may take in a program that is not a worker.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// Looks after the claims whose workers have died: delivers what their records say, or reports the job
-/// as failed.
+/// Resolves the claims of dead workers: delivers the outcomes in their records, or reports the jobs as failed.
 ///
-/// A worker counts as dead when it has not renewed a record for five of its own intervals *while
-/// somebody looked*: no clock is compared with another. So it takes several [sweeps](Self::sweep).
-/// Should a worker be alive all the same, the source takes one outcome only, and its job is given up.
+/// A worker counts as dead if it has not renewed a record for five of its intervals, as observed in several
+/// [sweeps](Self::sweep). The clocks of two machines are never compared. If the worker is alive after all, it gives up
+/// its job when it learns that the source has an outcome, because the source accepts only one.
 pub struct Recovery {
     source: Arc<dyn JobSource>,
     storage: Storage,
-    records: Records,
+    ledger: Ledger,
     dead_after: Option<Duration>,
     liveness: LivenessTracker,
-    /// Ends a look after the record at hand.
+    /// Ends a sweep after the current record.
     stop: CancellationToken,
 }
 
-/// What a look at the records brought.
+/// What a sweep found.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct SweepReport {
-    /// The records of dead workers, and what became of each.
+    /// The records of dead workers, and how their claims were resolved.
     pub dead: Vec<(ClaimRecord, Result<Resolution, RecoveryError>)>,
-    /// How many records have been renewed since they were first seen.
+    /// The number of records that have been renewed since they were first seen.
     pub alive: usize,
-    /// How many have not, and not been seen for long enough.
+    /// The number of records that have not been renewed, but not been watched for long enough either.
     pub undecided: usize,
 }
 
@@ -57,35 +58,35 @@ pub struct SweepReport {
 pub enum Resolution {
     /// This outcome was delivered.
     Delivered(Outcome),
-    /// There was nothing to deliver: the claim was lost, or the job has ended.
+    /// There was nothing to deliver: the claim was lost, or the job had ended.
     Obsolete,
 }
 
-/// Why a claim could not be settled, yet.
+/// Why a claim could not be resolved yet.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoveryError {
     /// Its record could not be read or removed.
     #[error(transparent)]
-    ClaimRecord(#[from] RecordError),
-    /// Nobody could tell whether it stands.
-    #[error("cannot tell whether the claim stands")]
+    Record(#[from] LedgerError),
+    /// The source did not say whether it is still held.
+    #[error("cannot find out whether the claim is still held")]
     Claim(#[source] SourceError),
-    /// What its worker had stored could not be removed.
+    /// The outputs that its worker had stored could not be removed.
     #[error("outputs of a failed job not removed")]
     Outputs(#[source] StorageError),
     /// The outcome could not be delivered.
     #[error("outcome not delivered")]
     Outcome(#[source] Box<dyn Error + Send + Sync>),
-    /// Its worker may still be given the job.
-    #[error("the claim was not answered, and may be yet")]
+    /// The source did not answer it, and may still assign the job.
+    #[error("the claim has no answer yet, and may still be won")]
     Unanswered,
 }
 
 impl fmt::Debug for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recovery")
-            .field("records", &self.records)
+            .field("ledger", &self.ledger)
             .finish_non_exhaustive()
     }
 }
@@ -94,7 +95,7 @@ impl RecoveryError {
     /// Whether trying again soon may help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::ClaimRecord(error) => error.is_retryable(),
+            Self::Record(error) => error.is_retryable(),
             Self::Claim(error) => error.is_retryable(),
             Self::Outputs(error) => error.is_retryable(),
             Self::Outcome(_) => true,
@@ -104,7 +105,7 @@ impl RecoveryError {
 }
 
 impl SweepReport {
-    /// What became of these records of dead workers.
+    /// A report of these records of dead workers.
     pub fn of_dead(dead: Vec<(ClaimRecord, Result<Resolution, RecoveryError>)>) -> Self {
         Self {
             dead,
@@ -114,82 +115,82 @@ impl SweepReport {
 }
 
 impl Recovery {
-    /// Looks after the records in `folder`, with access to `storage` for whatever they name.
+    /// Recovery for the ledger in `folder`. Outputs are removed through `storage`, too.
     pub fn new(source: impl JobSource, storage: Storage, folder: StorageUri) -> Self {
-        let records = Records::new(&storage, folder, CALL_LIMIT);
-        Self::of(Arc::new(source), storage, records)
+        let ledger = Ledger::new(&storage, folder, CALL_LIMIT);
+        Self::of(Arc::new(source), storage, ledger)
     }
 
-    /// The same for `records` that a worker already has.
-    pub fn of(source: Arc<dyn JobSource>, storage: Storage, records: Records) -> Self {
+    /// Recovery for a worker's own ledger.
+    pub fn of(source: Arc<dyn JobSource>, storage: Storage, ledger: Ledger) -> Self {
         Self {
             source,
             storage,
-            records,
+            ledger,
             dead_after: None,
             liveness: LivenessTracker::default(),
             stop: CancellationToken::new(),
         }
     }
 
-    /// Takes a worker for dead after this long without a renewal, whatever its own interval; zero for
-    /// whoever knows that all of them are.
+    /// How long a record may go without a renewal before its worker counts as dead; by default five times the worker's
+    /// interval. Use zero only if you know that all workers are dead.
     #[must_use]
     pub fn dead_after(mut self, dead_after: Duration) -> Self {
         self.dead_after = Some(dead_after);
         self
     }
 
-    /// Ends a sweep after the record at hand once `stop` is cancelled.
+    /// Ends a sweep after the current record once `stop` is cancelled.
     #[must_use]
     pub fn until(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Every record there is, with its place; those that cannot be read are errors.
+    /// All records with their places. A record that cannot be read is an error.
     ///
     /// Cancel safe.
     pub async fn records(
         &self,
-    ) -> Result<Vec<(StorageUri, Result<ClaimRecord, RecordError>)>, RecordError> {
+    ) -> Result<Vec<(StorageUri, Result<ClaimRecord, LedgerError>)>, LedgerError> {
         let mut records = Vec::new();
-        for object in self.records.list().await? {
-            // One that is gone by now was settled.
-            if let Some(record) = self.records.read(&object.uri).await.transpose() {
+        for object in self.ledger.list().await? {
+            // A record that is gone was resolved in the meantime.
+            if let Some(record) = self.ledger.read(&object.uri).await.transpose() {
                 records.push((object.uri, record));
             }
         }
         Ok(records)
     }
 
-    /// Looks at every record once, and settles those of dead workers.
+    /// Checks every record once, and resolves those of dead workers.
     ///
     /// # Errors
-    /// When the records cannot be listed; what is wrong with a single one is in [`SweepReport::dead`].
+    /// If the records cannot be listed. Errors of single records are in [`SweepReport::dead`].
     ///
     /// # Cancel safety
-    /// Whatever was not settled is there for the next report.
-    pub async fn sweep(&mut self) -> Result<SweepReport, RecordError> {
+    /// A later sweep finds what was not resolved.
+    pub async fn sweep(&mut self) -> Result<SweepReport, LedgerError> {
         let mut report = SweepReport::default();
-        for uri in self.records.orphans() {
+        for uri in self.ledger.orphans() {
             report.dead.extend(self.resolve(&uri).await);
         }
-        let objects = self.records.list().await?;
+        let objects = self.ledger.list().await?;
         self.liveness
             .begin(|uri| objects.iter().any(|object| object.uri == *uri));
         for ObjectInfo { uri, etag, .. } in objects {
             if self.stop.is_cancelled() {
                 break;
             }
-            if self.records.are_own(&uri) {
+            if self.ledger.is_own(&uri) {
                 continue;
             }
             match self.liveness(&uri, etag).await {
                 Ok(Some(Liveness::Dead)) => report.dead.extend(self.resolve(&uri).await),
                 Ok(Some(Liveness::Alive)) => report.alive += 1,
                 Ok(Some(Liveness::Undecided)) => report.undecided += 1,
-                // Somebody else settled it.
+                // Another worker has resolved it.
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(%uri, error = %Chain(&error), "record of a claim cannot be read");
@@ -199,18 +200,18 @@ impl Recovery {
         Ok(report)
     }
 
-    /// What a record of somebody else says of its worker; `None` if it is gone.
+    /// Whether the worker of another process's record is alive; `None` if the record is gone.
     async fn liveness(
         &mut self,
         uri: &StorageUri,
         etag: Option<String>,
-    ) -> Result<Option<Liveness>, RecordError> {
+    ) -> Result<Option<Liveness>, LedgerError> {
         let known = self.liveness.is_known(uri);
         let mark = match etag {
             Some(etag) if known => etag,
-            // A local folder makes no ETags: there it is the text that changes.
+            // Local folders have no ETags, but the text changes with each renewal.
             etag => {
-                let Some(record) = self.records.read(uri).await? else {
+                let Some(record) = self.ledger.read(uri).await? else {
                     return Ok(None);
                 };
                 let mark = etag.unwrap_or_else(|| format!("{record:?}"));
@@ -225,20 +226,19 @@ impl Recovery {
         }))
     }
 
-    /// Resolves the claim of a record; `None` if it was resolved elsewhere by now.
+    /// Resolves the claim of a record. Returns `None` if another worker has resolved it, or the record cannot be read.
     ///
     /// # Cancel safety
-    /// What was not resolved is there for the next sweep.
+    /// A later sweep finds what was not resolved.
     pub async fn resolve(
         &self,
         uri: &StorageUri,
     ) -> Option<(ClaimRecord, Result<Resolution, RecoveryError>)> {
-        // From here on this process does not claim the job again.
-        let orphan = self.records.hold(uri)?;
+        // Until it is released or removed, this process does not claim the job.
+        let orphan = self.ledger.hold(uri)?;
         let resolved = self.resolve_held(uri, orphan).await;
         if let Some(since) = orphan {
-            // Unless it is removed.
-            self.records.release(uri, since);
+            self.ledger.release(uri, since);
         }
         resolved
     }
@@ -248,11 +248,11 @@ impl Recovery {
         uri: &StorageUri,
         orphan: Option<Instant>,
     ) -> Option<(ClaimRecord, Result<Resolution, RecoveryError>)> {
-        let record = match self.records.read(uri).await {
+        let record = match self.ledger.read(uri).await {
             Ok(Some(record)) => record,
             Ok(None) => {
-                // It never got there, or somebody else settled it.
-                let _ = self.records.remove(uri).await;
+                // It was never stored, or another worker has resolved it.
+                let _ = self.ledger.remove(uri).await;
                 return None;
             }
             Err(error) => {
@@ -262,7 +262,7 @@ impl Recovery {
         };
         let resolved = match self.deliver(&record, orphan).await {
             Ok(resolution) => {
-                let removed = self.records.remove(uri).await;
+                let removed = self.ledger.remove(uri).await;
                 removed.map(|()| resolution).map_err(Into::into)
             }
             Err(error) => Err(error),
@@ -271,20 +271,20 @@ impl Recovery {
         match &resolved {
             Ok(Resolution::Delivered(outcome)) => {
                 let status = outcome.status();
-                tracing::warn!(%job_id, %job_type, %status, claimant = record.claimant, "claim of a dead worker settled");
+                tracing::warn!(%job_id, %job_type, %status, claimant = record.claimant, "claim of a dead worker resolved");
             }
             Ok(Resolution::Obsolete) => {
-                tracing::debug!(%job_id, %job_type, claimant = record.claimant, "record of a settled claim removed");
+                tracing::debug!(%job_id, %job_type, claimant = record.claimant, "record of a resolved claim removed");
             }
             Err(RecoveryError::Unanswered) => {}
             Err(error) => {
-                tracing::warn!(%job_id, %job_type, error = %Chain(error), "claim of a dead worker not settled yet");
+                tracing::warn!(%job_id, %job_type, error = %Chain(error), "claim of a dead worker not resolved yet");
             }
         }
         Some((record, resolved))
     }
 
-    /// Delivers what a record says, if its claim stands.
+    /// Delivers the outcome of a record, if its claim is still held.
     async fn deliver(
         &self,
         record: &ClaimRecord,
@@ -292,7 +292,7 @@ impl Recovery {
     ) -> Result<Resolution, RecoveryError> {
         let claim = self.source.recover(&record.job_id, &record.claimant).await;
         let Some(claim) = claim.map_err(RecoveryError::Claim)? else {
-            // A source that is slow may still answer a claim that was just sent.
+            // A slow source may still grant a claim that was sent a moment ago.
             let young = orphan.is_some_and(|since| since.elapsed() < dead_after(record.interval()));
             return match young {
                 true => Err(RecoveryError::Unanswered),
@@ -302,7 +302,7 @@ impl Recovery {
         let outcome = match record.outcome.clone() {
             Some(outcome) => outcome,
             None => {
-                self.take_back(&claim).await?;
+                self.remove_outputs(&claim).await?;
                 let reason = "its worker ended without reporting it".to_owned();
                 Outcome::Failed { reason }
             }
@@ -328,15 +328,15 @@ impl Recovery {
         }
     }
 
-    /// Removes what a dead worker had stored before it could say that all of it is.
-    async fn take_back(&self, claim: &Claim) -> Result<(), RecoveryError> {
-        // Where it cannot be read, nothing can have been stored.
+    /// Removes what a dead worker stored without recording a success.
+    async fn remove_outputs(&self, claim: &Claim) -> Result<(), RecoveryError> {
+        // Under a URI that cannot be read, nothing can have been stored.
         let Ok(outputs) = claim.assignment.storage_uri.parse() else {
             return Ok(());
         };
         let removed = self.storage.delete_folder(&outputs).await;
         let removed = removed.map_err(RecoveryError::Outputs)?;
-        tracing::debug!(job_id = %claim.job.id, removed, "outputs taken back");
+        tracing::debug!(job_id = %claim.job.id, removed, "outputs of a failed job removed");
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Where jobs come from.
 //!
-//! A [`JobSource`] is one job system seen from a worker: it offers jobs, lets one worker claim a job,
-//! and takes the outcome. [`reefguide`] is the ReefGuide web API; another job system is another
-//! implementation, and neither the runtime nor a handler notices.
+//! A [`JobSource`] is a job system as a worker sees it: it offers jobs, lets one worker claim each job, and accepts the
+//! outcome. [`reefguide`] is the source for the ReefGuide web API. Support for another job system is another implementation
+//! of the trait; runtime and handlers stay the same.
 
 pub mod reefguide;
 
@@ -13,39 +13,39 @@ use async_trait::async_trait;
 
 use crate::job::{Claim, Job, JobId, JobStatus, JobType, Outcome};
 
-/// A job system, seen from a worker.
+/// A job system, as a worker sees it.
 ///
-/// Every call bounds its own time. Except where noted, a call makes a single try: the runtime decides
-/// when to try again.
+/// Every call limits its own duration. Except where noted, a call makes a single try; the runtime decides when to try
+/// again.
 #[async_trait]
 pub trait JobSource: Send + Sync + 'static {
-    /// The jobs of one type that wait for a worker, a limited number of them, perhaps none.
+    /// Jobs of one type that wait for a worker, up to some limit.
     ///
     /// Cancel safe.
     async fn poll(&self, job_type: &JobType) -> Result<Vec<Job>, SourceError>;
 
-    /// Tries to become the one worker that runs `job`.
+    /// Tries to become the only worker that runs `job`.
     ///
-    /// A claim is won only when nobody else may hold one for the same job. When the answer to a claim
-    /// is lost, the implementation finds out what became of it, for as long as that takes within the
-    /// lease. An error means that this worker holds nothing for sure; see [`Claimed::Unknown`].
+    /// A claim is won only if no other worker can hold one for the same job. If the answer to a claim is lost, the
+    /// implementation finds out whether the claim was won, and keeps trying until the lease ends. An error means that this
+    /// worker certainly holds no claim; see [`Claimed::Unknown`].
     ///
-    /// Not cancel safe: dropped halfway, the job may stay assigned to a worker that does not run it,
-    /// until its claim is [recovered](Self::recover).
+    /// Not cancel safe: if it is dropped halfway, the job may stay assigned to a worker that does not run it, until the
+    /// claim is [recovered](Self::recover).
     async fn claim(&self, job: &Job) -> Result<Claimed, SourceError>;
 
-    /// What this process is called in its claims. No other process may be called the same.
+    /// The identity of this process in its claims. It must be unique to the process.
     fn claimant(&self) -> &str;
 
-    /// The claim that `claimant`, which has died, holds on a job: `None` when it holds none, lost it,
-    /// or the job has ended. Whoever asks may deliver an outcome for it, and nothing else.
+    /// The claim that `claimant`, a dead worker, holds on a job. Returns `None` if it holds none, has lost it, or the job
+    /// has ended. The caller may only deliver an outcome for the claim.
     ///
-    /// A source that hands out the jobs of dead workers again by itself returns `None`.
+    /// A source that itself offers the jobs of dead workers again returns `None`.
     ///
     /// Cancel safe.
     async fn recover(&self, job: &JobId, claimant: &str) -> Result<Option<Claim>, SourceError>;
 
-    /// Whether a claim still stands, asked now and then while its job runs; by default it does.
+    /// Whether a claim is still held. Called at intervals while the job runs; by default the claim is held.
     ///
     /// Cancel safe.
     async fn claim_status(&self, claim: &Claim) -> Result<ClaimStatus, SourceError> {
@@ -53,69 +53,69 @@ pub trait JobSource: Send + Sync + 'static {
         Ok(ClaimStatus::Held)
     }
 
-    /// Whether the source could take this outcome at all (its size, its form), before any output is
-    /// stored for it. The source may still refuse it when it is delivered.
+    /// Checks an outcome's size and form before any output is stored. The source may still refuse the outcome when it is
+    /// delivered.
     fn check(&self, outcome: &Outcome) -> Result<(), SourceError> {
         let _ = outcome;
         Ok(())
     }
 
-    /// How many outputs of a job its users can be shown; by default any number. A job with more is
-    /// stored all the same, with a warning.
+    /// How many outputs of a job its users can see; unlimited by default. If a job has more, the worker stores them all and
+    /// logs a warning.
     fn most_outputs(&self) -> Option<usize> {
         None
     }
 
-    /// Hands over the outcome of a claim.
+    /// Delivers the outcome of a claim.
     ///
-    /// Safe to repeat: once an outcome is recorded, it is [`Delivery::AlreadyRecorded`].
+    /// Safe to repeat: if an outcome is recorded already, this returns [`Delivery::AlreadyRecorded`].
     async fn deliver(&self, claim: &Claim, outcome: &Outcome) -> Result<Delivery, SourceError>;
 }
 
-/// What came of trying to claim a job.
+/// The result of trying to claim a job.
 #[derive(Debug)]
 pub enum Claimed {
     /// The job is this worker's.
     Won(Claim),
     /// Another worker was faster; nothing was assigned to this one.
     Taken,
-    /// The job was assigned to this worker and to another who goes first: the assignment is wasted.
+    /// The job was assigned to this worker and to another one that takes precedence. The assignment is wasted.
     Fenced,
-    /// The job may be this worker's, now or in a moment, but the source did not say so. It must not be
-    /// run; [`JobSource::recover`] tells later.
+    /// The job may be this worker's, now or in a moment, but the source has not confirmed it. This worker must not run the
+    /// job; [`JobSource::recover`] resolves the claim later.
     Unknown(SourceError),
 }
 
-/// Whether a claim stands.
+/// Whether a claim is still held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimStatus {
     /// The job is this worker's.
     Held,
-    /// Nobody waits for this worker's outcome any more.
+    /// There is no use for this worker's outcome.
     Ended {
         /// What happened, such as `the job is CANCELLED`.
         reason: String,
     },
-    /// The source says that it does not know the job. As that is the end of hours of work, it is believed only when the
-    /// next answer says so, too.
+    /// The source says that it does not know the job. Since giving up may discard hours of work, the runtime waits for a
+    /// second such answer.
     Gone,
 }
 
-/// What became of a delivered outcome.
+/// How the source took an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The source recorded it now.
+    /// The source recorded it.
     Recorded,
-    /// The source had an outcome for this claim already: this one, if an answer was lost, or one of
-    /// somebody who took this worker for dead. With the job's status, if it could be learned.
+    /// The source already had an outcome for this claim: this one, if an answer was lost, or one from a worker that
+    /// considered this one dead. Contains the job's status, if that could be read.
     AlreadyRecorded(Option<JobStatus>),
 }
 
-/// Why a source could not do what it was asked.
+/// Why a call to a source failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The source cannot be reached, or has trouble of its own: try again.
+    /// The source cannot be reached, or failed: try again.
     #[error("job source unavailable")]
     Unavailable {
         /// How long the source asked to be left alone.
@@ -123,13 +123,13 @@ pub enum SourceError {
         /// What happened.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The worker's account may not do this. Nothing will change until somebody changes it.
+    /// The worker's account may not do this. Trying again does not help until its rights change.
     #[error("access denied")]
     Denied {
         /// What happened.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The source does not take this result for this job.
+    /// The source does not accept this result for this job.
     #[error("result refused")]
     ResultRefused {
         /// What is wrong with it.

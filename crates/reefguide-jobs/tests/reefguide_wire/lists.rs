@@ -3,25 +3,9 @@
 use httpmock::prelude::*;
 use reefguide_jobs::job::{JobStatus, Outcome};
 use reefguide_jobs::source::JobSource;
-use reefguide_jobs::source::reefguide::{JobFilter, ReefGuide};
+use reefguide_jobs::source::reefguide::ReefGuide;
 
-use crate::{client, login, token};
-
-/// Jobs 1 and 9, which are fine, and between them some that are not.
-fn jobs() -> String {
-    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let entries = [
-        r#"{"id":1,"type":"TEST","status":"PENDING","input_payload":{"id":1}}"#,
-        &format!(r#"{{"id":2,"type":"TEST","status":"PENDING","input_payload":{{"id":{deep}}}}}"#),
-        r#"{"id":3,"type":"TEST","status":"PENDING","created_at":"yesterday","input_payload":{"id":3}}"#,
-        r#"{"id":4,"status":"PENDING"}"#,
-        r#"{"id":5,"type":"TEST","status":["PENDING"],"input_payload":{"id":5}}"#,
-        r#"{"id":"6","type":"TEST","status":"PENDING"}"#,
-        r#"{"type":"TEST","status":"PENDING"}"#,
-        r#"{"id":9,"type":"TEST","status":"PENDING","input_payload":{"id":9}}"#,
-    ];
-    entries.join(",")
-}
+use crate::fixture::{client, jobs, login, token};
 
 #[tokio::test]
 async fn one_job_that_cannot_be_read_hides_no_other_from_a_worker() {
@@ -50,29 +34,6 @@ async fn one_job_that_cannot_be_read_hides_no_other_from_a_worker() {
     5 TEST: {"id":5}
     9 TEST: {"id":9}
     "#);
-}
-
-#[tokio::test]
-async fn one_job_that_cannot_be_read_hides_no_other_from_a_list() {
-    let server = MockServer::start_async().await;
-    login(&server, &token("a", 600)).await;
-    let list = format!(r#"{{"jobs":[{}],"total":8}}"#, jobs());
-    for path in ["/api/jobs", "/api/jobs/mine"] {
-        let body = list.clone();
-        server
-            .mock_async(|when, then| {
-                when.path(path);
-                then.status(200).body(body);
-            })
-            .await;
-    }
-    let client = client(&server);
-    let all = client.jobs(&JobFilter::default()).await.unwrap();
-    let mine = client.my_jobs(None).await.unwrap();
-    assert_eq!(all, mine);
-    let ids: Vec<_> = all.jobs.iter().map(|job| job.job.id.to_string()).collect();
-    assert_eq!(ids, ["1", "2", "3", "4", "5", "9"]);
-    assert_eq!((all.skipped.len(), all.total), (2, 8));
 }
 
 #[tokio::test]

@@ -10,8 +10,7 @@ use reefguide_transport::Chain;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::foreign::PAGE;
-use crate::{client, login, token};
+use crate::fixture::{PAGE, client, login, token};
 
 const RESULT: &str = "/api/jobs/assignments/5/result";
 
@@ -121,7 +120,7 @@ async fn a_result_that_the_api_does_not_check_is_not_sent() {
         .await;
     let source = ReefGuide::builder(client(&server)).build();
     let deep = (0..101).fold(json!(1), |inner, _| json!([inner]));
-    let mut said = String::new();
+    let mut shown = String::new();
     for result in [
         json!(false),
         json!(0),
@@ -136,15 +135,15 @@ async fn a_result_that_the_api_does_not_check_is_not_sent() {
             matches!(error, SourceError::ResultRefused { .. }),
             "{error:?}"
         );
-        said += &format!("{}\n", Chain(&error));
-        // One of a record was never checked.
+        shown += &format!("{}\n", Chain(&error));
+        // An outcome from a record may not have been checked.
         let delivered = source.deliver(&claim(), &outcome).await;
         assert!(
             matches!(delivered, Err(SourceError::ResultRefused { .. })),
             "{delivered:?}"
         );
     }
-    insta::assert_snapshot!(said, @r#"
+    insta::assert_snapshot!(shown, @r#"
     result refused: the API does not check `false`: return an object
     result refused: the API does not check `0`: return an object
     result refused: the API does not check `0.0`: return an object

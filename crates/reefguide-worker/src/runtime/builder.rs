@@ -14,7 +14,7 @@ use crate::handler::{
     BlockingJobHandler, JobContext, JobError, JobHandler, JobInput, JobOutput, Registry,
 };
 use crate::job::JobType;
-use crate::ledger::Records;
+use crate::ledger::Ledger;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::scratch::RunFolder;
@@ -238,7 +238,7 @@ impl WorkerBuilder {
         let records = options.records.clone().map(|folder| {
             // A call that takes longer would eat up what a shutdown keeps for ending.
             let limit = reserve(options.shutdown_grace) / 2;
-            Records::new(&storage, folder, limit)
+            Ledger::new(&storage, folder, limit)
         });
         // Records are no work of jobs.
         let storage = storage.with_observers(&metrics.storage_observers());

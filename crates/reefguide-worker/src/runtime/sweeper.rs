@@ -7,13 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::worker::Shared;
 use crate::Chain;
-use crate::ledger::{Limit, Records, Recovery, SweepReport};
+use crate::ledger::{Ledger, Limit, Recovery, SweepReport};
 
 /// Between two tries to resolve what a stopping worker leaves.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// Looks after the claims of dead workers until it is to stop; what it has begun to settle, it settles.
-pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Records, stop: CancellationToken) {
+pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Ledger, stop: CancellationToken) {
     let mut recovery =
         Recovery::of(shared.source.clone(), shared.storage.clone(), records).until(stop.clone());
     let interval = shared.options.record_interval;
@@ -38,7 +38,7 @@ pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Records, stop: Can
 }
 
 /// Settles what this worker itself leaves behind, until nothing is left or `limit` is reached.
-pub(super) async fn resolve_orphans(shared: &Shared, records: &Records, limit: Limit<'_>) {
+pub(super) async fn resolve_orphans(shared: &Shared, records: &Ledger, limit: Limit<'_>) {
     let (source, storage) = (shared.source.clone(), shared.storage.clone());
     let recovery = Recovery::of(source, storage, records.clone());
     let resolving = async {

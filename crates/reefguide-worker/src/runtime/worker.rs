@@ -16,7 +16,7 @@ use super::sweeper;
 use super::trouble::Troubles;
 use crate::handler::Registry;
 use crate::job::JobType;
-use crate::ledger::Records;
+use crate::ledger::Ledger;
 use crate::ledger::{Limit, Reached};
 use crate::observe::health::{Health, Phase};
 use crate::observe::metrics::Metrics;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     /// `None`: nothing is kept from one attempt to the next.
     pub(super) inputs: Option<InputCache>,
     /// `None`: none are kept.
-    pub(super) records: Option<Records>,
+    pub(super) records: Option<Ledger>,
     pub(super) registry: Registry,
     pub(super) options: RunOptions,
     /// This run's own folder, removed with it.

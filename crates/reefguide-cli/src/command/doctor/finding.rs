@@ -1,5 +1,6 @@
 //! Stuck jobs, and why they are stuck.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -21,6 +22,27 @@ pub(super) struct Diagnosis {
     pub(super) unlisted: u64,
     /// How many records cannot be read.
     pub(super) unreadable_records: usize,
+}
+
+/// What a single check of the claim records shows.
+#[derive(Default)]
+pub(super) struct ClaimFindings {
+    /// Claims of workers that have gone silent.
+    pub(super) silent: Vec<Finding>,
+    /// How many claims are held by live workers.
+    pub(super) alive: usize,
+    /// The jobs that have a record.
+    pub(super) jobs: BTreeSet<JobId>,
+    /// How many records cannot be read, so that their jobs are unknown.
+    pub(super) unreadable: usize,
+}
+
+/// The workers that a sweep of the claim records did not find dead.
+pub(super) struct Sweep {
+    /// How many have renewed their records.
+    pub(super) alive: usize,
+    /// How many need to be watched for longer.
+    pub(super) undecided: usize,
 }
 
 /// Jobs that are stuck for the same reason.
@@ -68,6 +90,10 @@ impl Finding {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]
+#[cfg_attr(
+    not(feature = "bucket"),
+    expect(dead_code, reason = "some reasons come from records")
+)]
 pub(super) enum Why {
     /// The claim's record is not being renewed.
     WorkerSilent {

@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use reefguide_client::job::{JobId, JobStatus};
 use reefguide_client::{ApiError, Client};
-use reefguide_jobs::job::{JobId, JobStatus, Outcome};
-use reefguide_jobs::ledger::{ClaimRecord, Recovery, Resolution};
 use reefguide_transport::Chain;
 use serde::Serialize;
 
+#[cfg(feature = "bucket")]
+use super::claims::{Claims, ResolvedClaims};
 use super::finding::{Diagnosis, Finding, Why};
 use super::jobs::{api_time, lease_has_ended, open_assignment};
+#[cfg(not(feature = "bucket"))]
+use super::no_bucket::{Claims, ResolvedClaims};
 use crate::error::CliError;
 use crate::output::{self, Output};
 
@@ -20,10 +23,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
 /// What a repair has done.
 #[derive(Default, Serialize)]
 pub(super) struct Repaired {
-    /// Claims whose outcome was reported.
-    delivered: Vec<ClaimRecord>,
-    /// Claims without anything to report: the job had ended, or the claim was lost.
-    obsolete: Vec<ClaimRecord>,
+    #[serde(flatten)]
+    claims: ResolvedClaims,
     /// Jobs without a record that were reported as failed because their lease had ended.
     ended: Vec<JobId>,
     /// Jobs that could not be resolved, and why.
@@ -36,27 +37,14 @@ pub(super) struct Repaired {
 
 /// Sweeps the records until each claim is resolved or its worker has renewed it.
 pub(super) async fn resolve_claims(
-    recovery: &mut Recovery,
+    claims: &mut Claims,
     repaired: &mut Repaired,
     out: Output,
 ) -> Result<(), CliError> {
     let mut noted = 0;
     loop {
-        let sweep = recovery.sweep().await?;
-        repaired.failed.clear();
-        for (mut record, resolution) in sweep.dead {
-            match resolution {
-                Ok(Resolution::Delivered(outcome)) => {
-                    record.outcome = Some(outcome);
-                    repaired.delivered.push(record);
-                }
-                Ok(_) => repaired.obsolete.push(record),
-                Err(error) => {
-                    let failed = (record.job_id, Chain(&error).to_string());
-                    repaired.failed.push(failed);
-                }
-            }
-        }
+        let sweep = claims.sweep(&mut repaired.claims, &mut repaired.failed);
+        let sweep = sweep.await?;
         repaired.alive = sweep.alive;
         if sweep.undecided == 0 {
             return Ok(());
@@ -108,20 +96,12 @@ impl Repaired {
 
     /// Whether anything was changed.
     pub(super) fn has_changed(&self) -> bool {
-        !(self.delivered.is_empty() && self.obsolete.is_empty() && self.ended.is_empty())
+        self.claims.count() + self.ended.len() > 0
     }
 
     pub(super) fn describe(&self) -> String {
         let mut text = String::new();
-        for record in &self.delivered {
-            let status = record.outcome.as_ref().map(Outcome::status);
-            let status = status.map(|status| output::status(&status));
-            let status = status.unwrap_or_default();
-            let _ = writeln!(text, "job {} is now {status}", record.job_id);
-        }
-        for record in &self.obsolete {
-            let _ = writeln!(text, "job {}: nothing to report", record.job_id);
-        }
+        self.claims.describe(&mut text);
         for job in &self.ended {
             let status = output::status(&JobStatus::Failed);
             let _ = writeln!(
@@ -132,7 +112,7 @@ impl Repaired {
         for (job, error) in &self.failed {
             let _ = writeln!(text, "job {job} is not resolved: {error}");
         }
-        let resolved = self.delivered.len() + self.obsolete.len() + self.ended.len();
+        let resolved = self.claims.count() + self.ended.len();
         let _ = write!(
             text,
             "{resolved} resolved, {} not resolved, {} held by live workers",

@@ -1,4 +1,4 @@
-//! What the API says, in the words of every source.
+//! From the API's types and errors to those of every source.
 
 use reefguide_client::{ApiError, AssignmentRecord, JobRecord};
 use serde_json::Value;
@@ -18,7 +18,7 @@ impl From<JobRecord> for Job {
     }
 }
 
-/// Integers may arrive as floats (contract, section 4): `1.0` fits an integer field only as `1`.
+/// Integers may arrive as floats (API contract, "Transport"), and serde reads `1.0` into an integer field only as `1`.
 fn whole_numbers(value: Value) -> Value {
     match value {
         Value::Number(number) => Value::Number(whole_number(&number).unwrap_or(number)),
@@ -32,7 +32,7 @@ fn whole_numbers(value: Value) -> Value {
 }
 
 fn whole_number(number: &serde_json::Number) -> Option<serde_json::Number> {
-    // Up to 2^53 a float holds every integer; beyond it, what was meant is lost.
+    // Up to 2^53 a float represents every integer exactly; beyond that, the original value is lost.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let float = number.is_f64().then(|| number.as_f64()).flatten()?;
     (float.fract() == 0.0 && float.abs() <= EXACT).then(|| (float as i64).into())
@@ -56,7 +56,7 @@ impl From<ApiError> for SourceError {
                 retry_after: error.retry_after(),
                 source: source(error),
             },
-            // Whatever the reason, without a token every call is refused.
+            // Without a token the API refuses every call.
             ApiError::Login(_) => Self::Denied {
                 source: source(error),
             },
@@ -69,7 +69,7 @@ impl From<ApiError> for SourceError {
             | ApiError::TooDeep => Self::ResultRefused {
                 source: source(error),
             },
-            // Not what the service says of a job that is gone.
+            // The service reports a job that is gone with other words.
             ApiError::NotFound { .. } if !error.is_gone() => Self::Unavailable {
                 retry_after: None,
                 source: source(error),

@@ -1,12 +1,13 @@
-//! The ReefGuide web API: a typed client, and the job source a worker polls.
+//! The ReefGuide web API: a typed client, and the job source that a worker polls.
 //!
-//! [`Client`] speaks the API for workers and submitters alike: it logs in, keeps its token fresh and
-//! turns the API's five shapes of error, and whatever something in between may answer, into one [`ApiError`]. [`ReefGuide`] makes a
-//! [`JobSource`](super::JobSource) of it, with the fence that lets one worker only run a job.
+//! The [`Client`] is for workers and submitters alike: it logs in, keeps its token fresh, and returns the API's errors, and
+//! answers of anything in between, as [`ApiError`]. [`ReefGuide`] is a [`JobSource`](super::JobSource) on top of it, with
+//! the fence that leaves a job to one worker.
 
 mod convert;
 mod fence;
+mod source;
 
 pub use reefguide_client::*;
 
-pub use fence::{ReefGuide, ReefGuideBuilder};
+pub use source::{ReefGuide, ReefGuideBuilder};

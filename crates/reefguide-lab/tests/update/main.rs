@@ -290,7 +290,7 @@ async fn an_update_that_is_dropped_changes_nothing_and_leaves_no_folder() {
     };
     tokio::select! {
         _ = worker.update() => unreachable!("it waits for ever"),
-        started = tokio::time::timeout(Duration::from_secs(10), started) => started.unwrap(),
+        started = tokio::time::timeout(Duration::from_secs(60), started) => started.unwrap(),
     }
     let folder = &worker.destinations()[0];
     assert!(!folder.parent().unwrap().exists());

@@ -1,12 +1,26 @@
 //! The errors of a lab.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::route::Side;
 
 /// An error whose type no caller needs to know.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// An error, its source, that one's source and so on.
+pub(crate) fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let errors: Vec<_> = sources(error).map(ToString::to_string).collect();
+    errors.join(": ")
+}
 
 /// Why a lab did not start, or refused a call.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::stdout::{StdoutError, written};
+use crate::error::{chain, sources};
 
 /// The ReefGuide job API and an S3 server on this machine, for developing and testing workers.
 ///
@@ -95,13 +96,5 @@ fn unparsed(error: &clap::Error) -> ExitCode {
 
 /// Prints an error and its sources on one line. stderr may have no reader.
 fn print_error(error: &(dyn Error + 'static)) {
-    let chain: Vec<_> = sources(error).map(ToString::to_string).collect();
-    let _ = writeln!(io::stderr(), "error: {}", chain.join(": "));
-}
-
-/// An error, its source, that one's source and so on.
-fn sources<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
+    let _ = writeln!(io::stderr(), "error: {}", chain(error));
 }

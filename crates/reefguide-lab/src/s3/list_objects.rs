@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use s3s::dto::*;
 use s3s::{S3Response, S3Result, s3_error};
 
-use super::protocol::{common_prefixes, encoded, limit, query};
+use super::protocol::{common_prefixes, encoded, encoded_if_any, limit, query_of};
 use super::store::{ListedObject, ObjectStore};
 use super::time::timestamp;
 
@@ -20,15 +20,8 @@ pub(super) fn version_2(
         .map(decode_token)
         .transpose()?;
     let limit = limit(input.max_keys)?;
-    let page = store.list(
-        &input.bucket,
-        &query(
-            input.prefix.as_deref(),
-            input.delimiter.as_deref(),
-            token.as_deref().or(input.start_after.as_deref()),
-            limit,
-        ),
-    )?;
+    let after = token.as_deref().or(input.start_after.as_deref());
+    let page = store.list(&input.bucket, &query_of!(input, after, limit))?;
     let encoding = input.encoding_type.as_ref();
     Ok(S3Response::new(ListObjectsV2Output {
         key_count: i32::try_from(page.entries.len() + page.prefixes.len()).ok(),
@@ -38,10 +31,8 @@ pub(super) fn version_2(
         contents: Some(contents(page.entries, encoding)),
         name: Some(input.bucket),
         prefix: Some(encoded(input.prefix.unwrap_or_default(), encoding)),
-        delimiter: input
-            .delimiter
-            .map(|delimiter| encoded(delimiter, encoding)),
-        start_after: input.start_after.map(|after| encoded(after, encoding)),
+        delimiter: encoded_if_any(input.delimiter, encoding),
+        start_after: encoded_if_any(input.start_after, encoding),
         continuation_token: input.continuation_token,
         encoding_type: input.encoding_type,
         max_keys: i32::try_from(limit).ok(),
@@ -55,15 +46,8 @@ pub(super) fn version_1(
     input: ListObjectsInput,
 ) -> S3Result<S3Response<ListObjectsOutput>> {
     let limit = limit(input.max_keys)?;
-    let page = store.list(
-        &input.bucket,
-        &query(
-            input.prefix.as_deref(),
-            input.delimiter.as_deref(),
-            input.marker.as_deref(),
-            limit,
-        ),
-    )?;
+    let after = input.marker.as_deref();
+    let page = store.list(&input.bucket, &query_of!(input, after, limit))?;
     let encoding = input.encoding_type.as_ref();
     Ok(S3Response::new(ListObjectsOutput {
         is_truncated: Some(page.next.is_some()),
@@ -72,9 +56,7 @@ pub(super) fn version_1(
         contents: Some(contents(page.entries, encoding)),
         name: Some(input.bucket),
         prefix: Some(encoded(input.prefix.unwrap_or_default(), encoding)),
-        delimiter: input
-            .delimiter
-            .map(|delimiter| encoded(delimiter, encoding)),
+        delimiter: encoded_if_any(input.delimiter, encoding),
         marker: Some(encoded(input.marker.unwrap_or_default(), encoding)),
         encoding_type: input.encoding_type,
         max_keys: i32::try_from(limit).ok(),

@@ -26,9 +26,6 @@ mod store;
 mod time;
 mod upload;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use s3s::auth::SimpleAuth;

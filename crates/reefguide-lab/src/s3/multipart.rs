@@ -6,12 +6,12 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::checksum::{Algorithm, checksum_type, sent_checksums, set_checksum};
 use super::conditions::WriteCondition;
 use super::protocol::{
-    algorithm, common_prefixes, encoded, give_checksum, headers_of, limit, query,
+    algorithm, common_prefixes, encoded, encoded_if_any, give_checksum, headers_of, limit, query_of,
 };
 use super::receive::IncomingBody;
 use super::store::ObjectStore;
 use super::time::timestamp;
-use super::upload::{CompletedPart, Completion, Part};
+use super::upload::{CompletedPart, Completion, Part, Upload};
 use crate::hex::hex;
 
 pub(super) fn create(
@@ -32,12 +32,13 @@ pub(super) fn create(
         .transpose()?;
     let headers = headers_of!(input);
     let id = store.create_upload(&input.bucket, &input.key, &headers, checksum)?;
+    let (checksum_algorithm, checksum_type) = names(checksum);
     Ok(S3Response::new(CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(id),
-        checksum_algorithm: checksum.map(|(algorithm, _)| algorithm_name(algorithm)),
-        checksum_type: checksum.map(|(_, composite)| checksum_type(composite)),
+        checksum_algorithm,
+        checksum_type,
         ..CreateMultipartUploadOutput::default()
     }))
 }
@@ -148,16 +149,13 @@ pub(super) fn list_parts(
     let mut parts = store.parts(&upload.id, after, limit + 1)?;
     let is_truncated = parts.len() > limit && limit > 0;
     parts.truncate(limit);
+    let (checksum_algorithm, checksum_type) = names(upload.checksum);
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(upload.id),
-        checksum_algorithm: upload
-            .checksum
-            .map(|(algorithm, _)| algorithm_name(algorithm)),
-        checksum_type: upload
-            .checksum
-            .map(|(_, composite)| checksum_type(composite)),
+        checksum_algorithm,
+        checksum_type,
         max_parts: i32::try_from(limit).ok(),
         part_number_marker: Some(after),
         next_part_number_marker: parts
@@ -175,45 +173,33 @@ pub(super) fn list_uploads(
     input: ListMultipartUploadsInput,
 ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
     let limit = limit(input.max_uploads)?;
-    let query = query(
-        input.prefix.as_deref(),
-        input.delimiter.as_deref(),
-        input.key_marker.as_deref(),
-        limit,
-    );
+    let query = query_of!(input, input.key_marker.as_deref(), limit);
     let page = store.uploads(&input.bucket, &query, input.upload_id_marker.as_deref())?;
     let last = page.entries.last();
     let next_id = last.filter(|upload| page.next.as_ref() == Some(&upload.key));
     let encoding = input.encoding_type.as_ref();
+    let listed = |upload: Upload| {
+        let (checksum_algorithm, checksum_type) = names(upload.checksum);
+        MultipartUpload {
+            key: Some(encoded(upload.key, encoding)),
+            upload_id: Some(upload.id),
+            initiated: Some(timestamp(upload.started)),
+            checksum_algorithm,
+            checksum_type,
+            ..MultipartUpload::default()
+        }
+    };
     Ok(S3Response::new(ListMultipartUploadsOutput {
         is_truncated: Some(page.next.is_some()),
         next_upload_id_marker: next_id.map(|upload| upload.id.clone()),
         next_key_marker: page.next.map(|key| encoded(key, encoding)),
         common_prefixes: common_prefixes(page.prefixes, encoding),
-        uploads: Some(
-            page.entries
-                .into_iter()
-                .map(|upload| MultipartUpload {
-                    key: Some(encoded(upload.key, encoding)),
-                    upload_id: Some(upload.id),
-                    initiated: Some(timestamp(upload.started)),
-                    checksum_algorithm: upload
-                        .checksum
-                        .map(|(algorithm, _)| algorithm_name(algorithm)),
-                    checksum_type: upload
-                        .checksum
-                        .map(|(_, composite)| checksum_type(composite)),
-                    ..MultipartUpload::default()
-                })
-                .collect(),
-        ),
+        uploads: Some(page.entries.into_iter().map(listed).collect()),
         max_uploads: i32::try_from(limit).ok(),
         bucket: Some(input.bucket),
-        prefix: input.prefix.map(|prefix| encoded(prefix, encoding)),
-        delimiter: input
-            .delimiter
-            .map(|delimiter| encoded(delimiter, encoding)),
-        key_marker: input.key_marker.map(|marker| encoded(marker, encoding)),
+        prefix: encoded_if_any(input.prefix, encoding),
+        delimiter: encoded_if_any(input.delimiter, encoding),
+        key_marker: encoded_if_any(input.key_marker, encoding),
         upload_id_marker: input.upload_id_marker,
         encoding_type: input.encoding_type,
         ..ListMultipartUploadsOutput::default()
@@ -234,6 +220,11 @@ fn listed_part(part: Part) -> s3s::dto::Part {
     listed
 }
 
-fn algorithm_name(algorithm: Algorithm) -> ChecksumAlgorithm {
-    ChecksumAlgorithm::from_static(algorithm.name())
+/// The algorithm and the type of an upload's checksum.
+fn names(checksum: Option<(Algorithm, bool)>) -> (Option<ChecksumAlgorithm>, Option<ChecksumType>) {
+    let names = checksum.map(|(algorithm, composite)| {
+        let name = ChecksumAlgorithm::from_static(algorithm.name());
+        (name, checksum_type(composite))
+    });
+    names.unzip()
 }

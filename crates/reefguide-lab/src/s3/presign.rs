@@ -14,8 +14,8 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// The characters that are not escaped in a path.
-const PATH: &AsciiSet = &QUERY.remove(b'/');
+/// The characters that are not escaped in a path, or in a listing with `encoding-type=url`.
+pub(super) const PATH: &AsciiSet = &QUERY.remove(b'/');
 
 /// A URL for a GET of `key` in `bucket` at `endpoint` (`http://host:port`), signed with Signature Version 4. It is valid for
 /// `expires_seconds`.

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use s3s::dto::{ChecksumAlgorithm, CommonPrefix, EncodingType};
 use s3s::{S3Result, s3_error};
 
 use super::checksum::Algorithm;
-use super::listing::ListQuery;
+use super::presign::PATH;
 use super::receive::ReceivedBody;
 use super::store::{Headers, Object};
 use super::time::now;
@@ -15,14 +15,6 @@ use crate::hex::hex;
 
 /// The longest page, even if more entries are requested.
 const MAXIMUM_PAGE: usize = 1000;
-
-/// The characters that a listing with `encoding-type=url` does not encode.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
 
 /// The content type that S3 gives an object without one.
 pub(super) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
@@ -57,6 +49,22 @@ macro_rules! give_checksum {
     };
 }
 pub(super) use give_checksum;
+
+/// What a request lists: at most `$limit` entries, after the key or common prefix `$after`.
+macro_rules! query_of {
+    ($input:expr, $after:expr, $limit:expr) => {
+        $crate::s3::listing::ListQuery {
+            prefix: $input.prefix.as_deref().unwrap_or_default(),
+            delimiter: $input
+                .delimiter
+                .as_deref()
+                .filter(|delimiter| !delimiter.is_empty()),
+            after: $after.unwrap_or_default(),
+            limit: $limit,
+        }
+    };
+}
+pub(super) use query_of;
 
 /// An object of one segment that was just received.
 pub(super) fn new_object(received: ReceivedBody, headers: Headers) -> Object {
@@ -103,21 +111,6 @@ pub(super) fn satisfiable(range: s3s::dto::Range, size: u64) -> S3Result<Range<u
     Ok(range)
 }
 
-/// What to list.
-pub(super) fn query<'a>(
-    prefix: Option<&'a str>,
-    delimiter: Option<&'a str>,
-    after: Option<&'a str>,
-    limit: usize,
-) -> ListQuery<'a> {
-    ListQuery {
-        prefix: prefix.unwrap_or_default(),
-        delimiter: delimiter.filter(|delimiter| !delimiter.is_empty()),
-        after: after.unwrap_or_default(),
-        limit,
-    }
-}
-
 /// The length of a page when `asked` entries are requested.
 pub(super) fn limit(asked: Option<i32>) -> S3Result<usize> {
     let Some(asked) = asked else {
@@ -131,10 +124,18 @@ pub(super) fn limit(asked: Option<i32>) -> S3Result<usize> {
 /// `text` in the encoding of a listing: XML cannot represent every character of a key.
 pub(super) fn encoded(text: String, encoding: Option<&EncodingType>) -> String {
     if encoding.is_some_and(|encoding| encoding.as_str() == EncodingType::URL) {
-        utf8_percent_encode(&text, UNRESERVED).to_string()
+        utf8_percent_encode(&text, PATH).to_string()
     } else {
         text
     }
+}
+
+/// Like [`encoded`], for text that a request may leave out.
+pub(super) fn encoded_if_any(
+    text: Option<String>,
+    encoding: Option<&EncodingType>,
+) -> Option<String> {
+    text.map(|text| encoded(text, encoding))
 }
 
 /// The common prefixes of a page of a listing.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use tokio::process::Command;
+
 /// Why a worker could not be updated, and what helps.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UpdateError {
@@ -62,4 +64,14 @@ pub(super) enum UpdateError {
     },
     #[error("stopped: `git status` shows whether anything was merged")]
     Stopped,
+}
+
+impl UpdateError {
+    pub(super) fn start(command: &Command, source: io::Error) -> Self {
+        let program = command.as_std().get_program();
+        Self::Start {
+            program: program.to_string_lossy().into_owned(),
+            source,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Workers from the template, by the `cargo generate` command.
 
-use std::env;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -16,16 +16,18 @@ pub(super) struct Generator {
     worker: PathBuf,
     repository: String,
     name: String,
+    cargo: OsString,
 }
 
 impl Generator {
-    /// Prepares to generate the worker `name` with the answers in the folder `worker`.
+    /// Prepares to generate the worker `name` with the answers in the folder `worker`, by the program `cargo`.
     pub(super) async fn new(
         worker: &Path,
         repository: &str,
         name: &str,
+        cargo: &OsStr,
     ) -> Result<Self, UpdateError> {
-        let mut version = cargo_generate();
+        let mut version = cargo_generate(cargo);
         version
             .arg("--version")
             .stdout(Stdio::null())
@@ -42,12 +44,13 @@ impl Generator {
             worker: worker.to_owned(),
             repository: local.unwrap_or_else(|| repository.to_owned()),
             name: name.to_owned(),
+            cargo: cargo.to_owned(),
         })
     }
 
     /// Generates the worker of a release in `folder`, and returns its own folder.
     pub(super) async fn generate(&self, tag: &str, folder: &Path) -> Result<PathBuf, UpdateError> {
-        let mut generate = cargo_generate();
+        let mut generate = cargo_generate(&self.cargo);
         generate
             .args(["--git", &self.repository, "--tag", tag, "template"])
             .args(["--name", &self.name, "--values-file", answers::FILE])
@@ -77,21 +80,14 @@ impl Generator {
     }
 }
 
-fn cargo_generate() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+fn cargo_generate(cargo: &OsStr) -> Command {
+    let mut command = Command::new(cargo);
     command.arg("generate");
     command
 }
 
 async fn succeeds(command: &mut Command) -> Result<bool, UpdateError> {
     let status = command.status().await;
-    let status = status.map_err(|source| UpdateError::Start {
-        program: command
-            .as_std()
-            .get_program()
-            .to_string_lossy()
-            .into_owned(),
-        source,
-    })?;
+    let status = status.map_err(|source| UpdateError::start(command, source))?;
     Ok(status.success())
 }

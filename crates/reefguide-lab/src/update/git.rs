@@ -183,14 +183,7 @@ async fn succeed(command: &mut Command) -> Result<String, UpdateError> {
 
 async fn output(command: &mut Command) -> Result<Output, UpdateError> {
     let output = command.output().await;
-    output.map_err(|source| UpdateError::Start {
-        program: command
-            .as_std()
-            .get_program()
-            .to_string_lossy()
-            .into_owned(),
-        source,
-    })
+    output.map_err(|source| UpdateError::start(command, source))
 }
 
 fn stdout(output: &Output) -> String {

@@ -4,11 +4,9 @@ mod answers;
 mod error;
 mod generator;
 mod git;
-#[cfg(test)]
-mod tests;
 
 use std::env;
-use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +18,7 @@ use self::answers::Answers;
 use self::error::UpdateError;
 use self::generator::Generator;
 use self::git::Git;
+use crate::error::{BoxError, chain};
 
 /// Bring this worker to the template of another release
 ///
@@ -52,53 +51,51 @@ struct Arguments {
 /// for everything else, conflicts included.
 pub async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // `cargo run` sets both, whatever folder it was started in.
+    let worker = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| ".".into(), PathBuf::from);
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = tokio::select! {
-        done = run(arguments) => done,
-        stopped = stop_signal() => Err(stopped),
+        done = run(&worker, &arguments.tag, arguments.repository.as_deref(), &cargo) => done,
+        stopped = stop_signal() => Err(stopped.into()),
     };
     match done {
-        Ok(update) => {
-            let _ = writeln!(io::stdout(), "{update}");
+        Ok(next) => {
+            let _ = writeln!(io::stdout(), "{next}");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            progress(format_args!("error: {}", chain(&error)));
+            progress(format_args!("error: {}", chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Finds everything that an update needs before it begins.
-async fn run(arguments: Arguments) -> Result<Update, UpdateError> {
-    // `cargo run` sets it, whatever folder it was started in.
-    let worker = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| ".".into(), PathBuf::from);
-    let answers = Answers::read(&worker)?;
-    let repository = match arguments.repository {
-        Some(repository) => repository,
+/// Merges the template of the release `tag` into the worker in the folder `worker`, as [`main`] does, and returns what to
+/// do next.
+///
+/// The template is in `repository`, or in the one in the worker's answers, and `cargo` is the program whose `generate`
+/// command generates from it.
+///
+/// Cancel safe: an update that is dropped before it merges changes nothing, and removes its temporary folder.
+///
+/// # Errors
+/// When the worker cannot be updated, or the update has conflicts.
+pub async fn run(
+    worker: &Path,
+    tag: &str,
+    repository: Option<&str>,
+    cargo: &OsStr,
+) -> Result<String, BoxError> {
+    let answers = Answers::read(worker)?;
+    let repository = match repository {
+        Some(repository) => repository.to_owned(),
         None => answers.repository()?,
     };
-    let git = Git::open(&worker).await?;
+    // Finds everything that the update needs before it begins.
+    let git = Git::open(worker).await?;
     git.require_clean_tree().await?;
-    let generator = Generator::new(&worker, &repository, answers.name()?).await?;
-    update(
-        &git,
-        answers.release()?,
-        arguments.tag,
-        async |tag, into| {
-            progress(format_args!("generating {tag} of {repository}"));
-            generator.generate(tag, into).await
-        },
-    )
-    .await
-}
-
-/// Merges the difference between two releases of the template, which `generate` puts into the folder it is given.
-async fn update(
-    git: &Git,
-    old: String,
-    new: String,
-    generate: impl AsyncFn(&str, &Path) -> Result<PathBuf, UpdateError>,
-) -> Result<Update, UpdateError> {
+    let generator = Generator::new(worker, &repository, answers.name()?, cargo).await?;
+    let old = answers.release()?;
     let scratch = tempfile::Builder::new()
         .prefix("reefguide-update-")
         .tempdir()
@@ -106,38 +103,20 @@ async fn update(
     let tree = async |tag: &str, name: &str| {
         let folder = scratch.path().join(name);
         std::fs::create_dir(&folder).map_err(UpdateError::Scratch)?;
-        let generated = generate(tag, &folder).await?;
+        progress(format_args!("generating {tag} of {repository}"));
+        let generated = generator.generate(tag, &folder).await?;
         git.write_tree(&generated, &folder).await
     };
     let before = tree(&old, "before").await?;
-    let after = tree(&new, "after").await?;
+    let after = tree(tag, "after").await?;
     let conflicts = git.merge(&before, &after).await?;
-    if conflicts.is_empty() {
-        Ok(Update { old, new })
-    } else {
-        Err(UpdateError::Conflicts {
-            old,
-            new,
-            files: conflicts.join(", "),
-        })
+    if !conflicts.is_empty() {
+        let (new, files) = (tag.to_owned(), conflicts.join(", "));
+        return Err(UpdateError::Conflicts { old, new, files }.into());
     }
-}
-
-/// An update without conflicts, and what is left to do.
-#[derive(Debug)]
-struct Update {
-    old: String,
-    new: String,
-}
-
-impl fmt::Display for Update {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "updated from {} to {}: see 'git diff --cached', run 'cargo update' and 'cargo test', then commit",
-            self.old, self.new
-        )
-    }
+    Ok(format!(
+        "updated from {old} to {tag}: see 'git diff --cached', run 'cargo update' and 'cargo test', then commit"
+    ))
 }
 
 /// Waits for Ctrl-C or SIGTERM. The update is dropped then, and removes its temporary folder.
@@ -162,8 +141,12 @@ fn progress(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// An error with its causes, on one line.
-fn chain(error: &UpdateError) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
 }

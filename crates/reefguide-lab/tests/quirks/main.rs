@@ -9,6 +9,7 @@ mod faults;
 mod hosts;
 mod jobs;
 mod page;
+mod presigned;
 #[path = "../s3_client/mod.rs"]
 mod s3_client;
 mod session;

@@ -7,7 +7,8 @@ use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType};
 
-use super::{BUCKET, Server, bytes, client_config, code};
+use crate::s3_client::s3_config;
+use crate::server::{BUCKET, Server, bytes, code};
 
 /// Well-known checksums of `123456789`.
 const CHECKSUMS: [(&str, &str); 5] = [
@@ -20,7 +21,7 @@ const CHECKSUMS: [(&str, &str); 5] = [
 
 /// A client that does not add checksums.
 fn plain(server: &Server) -> Client {
-    let config = client_config(server.address)
+    let config = s3_config(&server.lab)
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     Client::from_conf(config.build())

@@ -1,9 +1,9 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Credentials;
+use reefguide_lab::Outputs;
 
-use crate::s3::ObjectStoreError;
-
-use super::{BUCKET, Server, client_config, code, status};
+use crate::s3_client::s3_config;
+use crate::server::{BUCKET, Server, code, status};
 
 #[tokio::test]
 async fn a_bucket_is_created_found_listed_and_deleted() {
@@ -46,7 +46,8 @@ async fn a_bucket_that_exists_is_not_created_again() {
     let server = Server::start().await;
     let again = server.client.create_bucket().bucket(BUCKET).send().await;
     assert_eq!(code(again), "BucketAlreadyOwnedByYou");
-    server.store.create_bucket(BUCKET).unwrap();
+    let server = server.restarted().await;
+    server.head_bucket().send().await.unwrap();
 }
 
 #[tokio::test]
@@ -101,11 +102,14 @@ async fn every_operation_reports_a_missing_bucket() {
     );
     let upload = client.create_multipart_upload().bucket(name).key("k");
     assert_eq!(code(upload.send().await), "NoSuchBucket");
-    assert!(matches!(
-        server.store.list_keys(name, "", 1),
-        Err(ObjectStoreError::NoSuchBucket(_))
-    ));
     assert_eq!(server.files(), 0);
+
+    client.delete_bucket().bucket(BUCKET).send().await.unwrap();
+    let error = server.lab.audit(|_| Outputs::new()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the lab refused: bucket \"reef\" does not exist"
+    );
 }
 
 #[tokio::test]
@@ -113,19 +117,15 @@ async fn a_wrong_key_pair_is_refused() {
     let server = Server::start().await;
     let with = |access: &str, secret: &str| {
         let pair = Credentials::new(access, secret, None, None, "test");
-        Client::from_conf(
-            client_config(server.address)
-                .credentials_provider(pair)
-                .build(),
-        )
+        Client::from_conf(s3_config(&server.lab).credentials_provider(pair).build())
     };
-    let client = with("lab", "wrong");
+    let client = with("minioadmin", "wrong");
     assert_eq!(
         code(client.list_buckets().send().await),
         "SignatureDoesNotMatch"
     );
     let client = with("somebody", "wrong");
     assert_eq!(status(client.list_buckets().send().await), 403);
-    let unsigned = reqwest::get(server.endpoint()).await.unwrap();
+    let unsigned = reqwest::get(server.lab.s3_endpoint()).await.unwrap();
     assert_eq!(unsigned.status(), 403);
 }

@@ -1,6 +1,6 @@
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 
-use super::{Server, code, status};
+use crate::server::{Server, code, status};
 
 #[tokio::test]
 async fn if_none_match_any_allows_only_the_first_put() {

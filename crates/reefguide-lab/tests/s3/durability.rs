@@ -5,9 +5,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::multipart::Upload;
-use super::{BUCKET, PART, Server, bytes};
-use crate::s3::ObjectStore;
+use crate::multipart::Upload;
+use crate::server::{PART, Server, bytes};
 
 #[tokio::test]
 async fn of_two_concurrent_overwrites_one_wins_completely() {
@@ -64,13 +63,13 @@ async fn an_interrupted_upload_leaves_nothing() {
         .unwrap();
     let target = presigned
         .uri()
-        .strip_prefix(&server.endpoint())
+        .strip_prefix(server.lab.s3_endpoint())
         .unwrap()
         .to_owned();
-    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let mut socket = TcpStream::connect(server.address()).await.unwrap();
     let head = format!(
         "PUT {target} HTTP/1.1\r\nhost: {}\r\ncontent-length: 1000000\r\n\r\n",
-        server.address
+        server.address()
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(&bytes(500_000, 10)).await.unwrap();
@@ -90,7 +89,7 @@ async fn an_interrupted_upload_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_reopened_store_has_its_objects_and_uploads_but_no_stray_files() {
+async fn a_restarted_lab_has_its_objects_and_uploads_but_no_stray_files() {
     let server = Server::start().await;
     server.put("key", "bytes").await;
     let create = server.create_multipart_upload("parts");
@@ -102,11 +101,11 @@ async fn a_reopened_store_has_its_objects_and_uploads_but_no_stray_files() {
         .send()
         .await
         .unwrap();
-    let stray = server.folder.path().join("blobs").join("stray");
+    let stray = server.blobs().join("stray");
     fs::write(&stray, "left by a killed process").unwrap();
 
-    let reopened = ObjectStore::open(server.folder.path()).unwrap();
-    assert_eq!(reopened.list_keys(BUCKET, "", 10).unwrap(), ["key"]);
+    let server = server.restarted().await;
+    assert_eq!(server.keys(), ["key"]);
     assert!(!stray.exists());
     assert_eq!(server.files(), 2);
     assert_eq!(server.get("key").await, b"bytes");

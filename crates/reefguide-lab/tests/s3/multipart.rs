@@ -5,10 +5,10 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, Part,
 };
 
-use super::{PART, Server, bytes, code};
+use crate::server::{PART, Server, bytes, code};
 
 /// A multipart upload to `key` in progress.
-pub(super) struct Upload<'a> {
+pub(crate) struct Upload<'a> {
     server: &'a Server,
     key: &'a str,
     id: String,
@@ -16,7 +16,7 @@ pub(super) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    pub(super) async fn create(server: &'a Server, key: &'a str) -> Self {
+    pub(crate) async fn create(server: &'a Server, key: &'a str) -> Self {
         Self::from(server, server.create_multipart_upload(key), key).await
     }
 
@@ -34,7 +34,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    pub(super) async fn put(&self, number: i32, body: Vec<u8>) -> CompletedPart {
+    pub(crate) async fn put(&self, number: i32, body: Vec<u8>) -> CompletedPart {
         let put = self.server.upload_part(self.key).upload_id(&self.id);
         let put = put.part_number(number).body(ByteStream::from(body));
         let put = put.set_checksum_algorithm(self.algorithm.clone());
@@ -47,7 +47,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Uploads `whole` in parts of the minimum size.
-    pub(super) async fn put_chunks(&self, whole: &[u8]) -> Vec<CompletedPart> {
+    pub(crate) async fn put_chunks(&self, whole: &[u8]) -> Vec<CompletedPart> {
         let mut parts = Vec::new();
         for (number, chunk) in (1..).zip(whole.chunks(PART)) {
             parts.push(self.put(number, chunk.to_vec()).await);
@@ -55,7 +55,7 @@ impl<'a> Upload<'a> {
         parts
     }
 
-    pub(super) fn complete(
+    pub(crate) fn complete(
         &self,
         parts: impl Into<Vec<CompletedPart>>,
     ) -> CompleteMultipartUploadFluentBuilder {

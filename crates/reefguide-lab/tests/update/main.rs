@@ -1,14 +1,21 @@
-//! Updates of a worker in a real git repository, from a template of a few files.
+//! Updates of a worker in a real git repository, from a template of a few files that a stand-in for cargo-generate copies.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "tests and what they share")]
 
+use std::error::Error;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use reefguide_lab::update;
 use tempfile::TempDir;
 
-use super::answers::FILE;
-use super::error::UpdateError;
-use super::git::{Git, remote_tags};
-use super::{Arguments, Update, chain, update};
+/// The file with what a worker was generated with.
+const ANSWERS: &str = "template-answers.toml";
+
+/// The stand-in for cargo.
+const CARGO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/update/cargo.sh");
 
 const OLD: [(&str, &str); 6] = [
     ("Cargo.toml", "[package]\n\n[dependencies]\n\n[features]\n"),
@@ -17,7 +24,7 @@ const OLD: [(&str, &str); 6] = [
     ("payloads/A.json", "{}\n"),
     ("src/handlers/a.rs", "// template\n"),
     (
-        FILE,
+        ANSWERS,
         "name = \"reef\"\ntemplate_version = \"0.1.0\"\nsdk = \"path\"\nsdk_path = \"sdk\"\n",
     ),
 ];
@@ -32,7 +39,7 @@ const NEW: [(&str, &str); 6] = [
     ("payloads/A.json", "{\"new\": 1}\n"),
     ("src/handlers/a.rs", "// new template\n"),
     (
-        FILE,
+        ANSWERS,
         "name = \"reef\"\ntemplate_version = \"0.2.0\"\nsdk = \"path\"\nsdk_path = \"sdk\"\n",
     ),
 ];
@@ -41,6 +48,8 @@ const NEW: [(&str, &str); 6] = [
 struct Worker {
     repository: TempDir,
     path: PathBuf,
+    /// Has the stand-in for cargo, and a folder for each release of the template.
+    template: TempDir,
 }
 
 impl Worker {
@@ -49,7 +58,15 @@ impl Worker {
         let repository = tempfile::tempdir().unwrap();
         let path = repository.path().join(place);
         write_all(&path, &OLD);
-        let worker = Self { repository, path };
+        let template = tempfile::tempdir().unwrap();
+        write_all(&template.path().join("v0.1.0"), &OLD);
+        write_all(&template.path().join("v0.2.0"), &NEW);
+        let worker = Self {
+            repository,
+            path,
+            template,
+        };
+        symlink(CARGO, worker.cargo()).unwrap();
         worker.git(&["init", "--quiet"]);
         worker.commit();
         worker
@@ -57,6 +74,17 @@ impl Worker {
 
     fn new() -> Self {
         Self::at("")
+    }
+
+    fn cargo(&self) -> PathBuf {
+        self.template.path().join("cargo")
+    }
+
+    /// The folders that releases were generated in.
+    fn destinations(&self) -> Vec<PathBuf> {
+        let file = self.template.path().join("destinations");
+        let recorded = std::fs::read_to_string(file).unwrap_or_default();
+        recorded.lines().map(PathBuf::from).collect()
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -80,20 +108,31 @@ impl Worker {
         self.git(&["status", "--porcelain", "--untracked-files=all"])
     }
 
-    /// An update in which `generate` is asked for the releases.
+    /// An update for which `cargo` generates. The error is in the form in which the command prints it.
     async fn update_by(
         &self,
-        generate: impl AsyncFn(&str, &Path) -> Result<PathBuf, UpdateError>,
-    ) -> Result<Update, UpdateError> {
-        let git = Git::open(&self.path).await?;
-        git.require_clean_tree().await?;
-        update(&git, "v0.1.0".into(), "v0.2.0".into(), generate).await
+        cargo: &Path,
+        tag: &str,
+        repository: Option<&str>,
+    ) -> Result<String, String> {
+        let update = update::run(&self.path, tag, repository, cargo.as_os_str()).await;
+        update.map_err(|error| chain(error.as_ref()))
     }
 
-    async fn update(&self) -> Result<Update, UpdateError> {
-        self.update_by(async |tag, into| Ok(generate(tag, into)))
-            .await
+    /// An update to a release of the template in a repository.
+    async fn update_to(&self, tag: &str, repository: &str) -> Result<String, String> {
+        self.update_by(&self.cargo(), tag, Some(repository)).await
     }
+
+    async fn update(&self) -> Result<String, String> {
+        self.update_by(&self.cargo(), "v0.2.0", None).await
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// git without the configuration of the person at this machine.
@@ -120,12 +159,6 @@ fn write_all(folder: &Path, files: &[(&str, &str)]) {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();
     }
-}
-
-fn generate(tag: &str, into: &Path) -> PathBuf {
-    let worker = into.join("reef");
-    write_all(&worker, if tag == "v0.1.0" { &OLD } else { &NEW });
-    worker
 }
 
 #[tokio::test]
@@ -222,7 +255,7 @@ async fn of_many_changed_files_only_the_first_are_named() {
     for nth in 1..=7 {
         worker.write(&format!("{nth}.txt"), "mine\n");
     }
-    let error = worker.update().await.unwrap_err().to_string();
+    let error = worker.update().await.unwrap_err();
     let files = "1.txt, 2.txt, 3.txt, 4.txt, 5.txt and 2 more";
     assert!(error.ends_with(files), "{error}");
 }
@@ -230,17 +263,14 @@ async fn of_many_changed_files_only_the_first_are_named() {
 #[tokio::test]
 async fn a_release_that_cannot_be_generated_changes_nothing_and_leaves_no_folder() {
     let worker = Worker::new();
-    let folders = std::cell::RefCell::new(Vec::new());
-    let update = worker.update_by(async |tag, into| {
-        folders.borrow_mut().push(into.to_owned());
-        match tag {
-            "v0.1.0" => Ok(generate(tag, into)),
-            _ => Err(UpdateError::Stopped),
-        }
-    });
-    assert!(matches!(update.await, Err(UpdateError::Stopped)));
+    worker.git(&["tag", "v0.2.0"]);
+    std::fs::remove_dir_all(worker.template.path().join("v0.2.0")).unwrap();
+    let error = worker.update_to("v0.2.0", ".").await.unwrap_err();
+    let repository = worker.path.canonicalize().unwrap();
+    let error = error.replace(repository.to_str().unwrap(), "REPOSITORY");
+    insta::assert_snapshot!(error, @"cargo-generate cannot generate v0.2.0 of REPOSITORY: see its message above");
     assert_eq!(worker.status(), "");
-    let folders = folders.into_inner();
+    let folders = worker.destinations();
     assert_eq!(folders.len(), 2);
     assert!(
         folders
@@ -252,62 +282,51 @@ async fn a_release_that_cannot_be_generated_changes_nothing_and_leaves_no_folder
 #[tokio::test]
 async fn an_update_that_is_dropped_changes_nothing_and_leaves_no_folder() {
     let worker = Worker::new();
-    let scratch = std::cell::OnceCell::new();
-    {
-        let update = worker.update_by(async |_, into| {
-            scratch.set(into.parent().unwrap().to_owned()).unwrap();
-            std::future::pending().await
-        });
-        let limit = std::time::Duration::from_secs(10);
-        let started = async {
-            while scratch.get().is_none() {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-        };
-        tokio::select! {
-            _ = update => unreachable!("it waits for ever"),
-            started = tokio::time::timeout(limit, started) => started.unwrap(),
+    std::fs::write(worker.template.path().join("wait"), "").unwrap();
+    let started = async {
+        while worker.destinations().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    };
+    tokio::select! {
+        _ = worker.update() => unreachable!("it waits for ever"),
+        started = tokio::time::timeout(Duration::from_secs(60), started) => started.unwrap(),
     }
-    assert!(!scratch.get().unwrap().exists());
+    let folder = &worker.destinations()[0];
+    assert!(!folder.parent().unwrap().exists());
     assert_eq!(worker.status(), "");
 }
 
 #[tokio::test]
 async fn a_folder_without_a_repository_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = Git::open(folder.path()).await.unwrap_err();
-    let text = error
-        .to_string()
-        .replace(folder.path().to_str().unwrap(), "FOLDER");
-    let (text, _) = text.split_once("; git says: ").unwrap();
+    let worker = Worker::new();
+    std::fs::remove_dir_all(worker.path.join(".git")).unwrap();
+    let error = worker.update().await.unwrap_err();
+    let error = error.replace(worker.path.to_str().unwrap(), "FOLDER");
+    let (text, _) = error.split_once("; git says: ").unwrap();
     insta::assert_snapshot!(text, @"FOLDER is not a git repository that can be used: run `git init`, commit the worker's files, and try again");
 }
 
 #[tokio::test]
 async fn a_program_that_is_missing_is_named_with_its_cause() {
-    let folder = tempfile::tempdir().unwrap();
-    // No folder to start it in.
-    let error = Git::open(&folder.path().join("none")).await.unwrap_err();
-    insta::assert_snapshot!(chain(&error), @"`git` cannot be started: install it, and put it on PATH: No such file or directory (os error 2)");
+    let worker = Worker::new();
+    let cargo = Path::new("/no/such/cargo");
+    let error = worker.update_by(cargo, "v0.2.0", None).await.unwrap_err();
+    insta::assert_snapshot!(error, @"`/no/such/cargo` cannot be started: install it, and put it on PATH: No such file or directory (os error 2)");
 }
 
 #[tokio::test]
-async fn the_tags_of_a_repository_are_those_it_has() {
+async fn a_release_that_does_not_exist_is_reported_with_those_that_do() {
     let worker = Worker::new();
     worker.git(&["tag", "v0.1.0"]);
     worker.git(&["tag", "--annotate", "--message", "new", "v0.2.0"]);
-    let tags = remote_tags(&worker.path, ".").await.unwrap();
-    assert_eq!(tags, ["v0.1.0", "v0.2.0"]);
+    let error = worker.update_to("v0.3.0", ".").await.unwrap_err();
+    let repository = worker.path.canonicalize().unwrap();
+    let error = error.replace(repository.to_str().unwrap(), "REPOSITORY");
+    insta::assert_snapshot!(error, @"the template's repository REPOSITORY has no tag v0.3.0: name one of its tags (v0.1.0, v0.2.0), or fetch the tag into it");
 
-    let error = remote_tags(&worker.path, "../none").await.unwrap_err();
-    let text = error.to_string();
-    let (text, said) = text.split_once("; git says: ").unwrap();
+    let error = worker.update_to("v0.3.0", "../none").await.unwrap_err();
+    let (text, said) = error.split_once("; git says: ").unwrap();
     insta::assert_snapshot!(text, @"the template's repository ../none cannot be reached: correct it in template-answers.toml, or name another one with --repository");
     assert!(said.contains("none"), "{said}");
-}
-
-#[test]
-fn the_command_line_is_consistent() {
-    <Arguments as clap::CommandFactory>::command().debug_assert();
 }

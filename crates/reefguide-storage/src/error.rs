@@ -1,4 +1,6 @@
-//! What goes wrong in storage, named so that the person who reads it can put it right.
+//! What goes wrong in storage, described so that the person who reads it can fix it.
+//!
+//! The texts use the storage's own terms. A program that is configured by variables names those itself, by the variant.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use reefguide_transport::PathError;
 use reefguide_transport::atomic_file::FileSystemError;
 
-use crate::{StorageUri, Tried};
+use crate::{RequestTries, StorageUri};
 use reefguide_transport::http_client::NoCertificates;
 
 /// What was being done when storage failed.
@@ -44,15 +46,15 @@ impl fmt::Display for Action {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// A text is no [`StorageUri`].
+    /// A text is not a [`StorageUri`].
     #[error("storage URI {uri:?} {problem}")]
     Uri {
         /// The text.
         uri: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and how to fix it.
         problem: &'static str,
     },
-    /// A text is no [`ObjectPath`](crate::ObjectPath).
+    /// A text is not an [`ObjectPath`](crate::ObjectPath).
     #[error(transparent)]
     Path(#[from] PathError),
     /// This storage cannot hold an object of that name.
@@ -73,12 +75,12 @@ pub enum StorageError {
         /// The object.
         uri: StorageUri,
         /// The request; `None` for a local folder.
-        tried: Option<Box<Tried>>,
+        tried: Option<Box<RequestTries>>,
     },
     /// There is no such bucket.
     #[error(
-        "cannot {action} {uri}: bucket `{}` does not exist ({tried}): check S3_BUCKET_NAME, \
-         or the storage URI of the assignment", uri.bucket()
+        "cannot {action} {uri}: bucket `{}` does not exist ({tried}): check the bucket's name",
+        uri.bucket()
     )]
     NoSuchBucket {
         /// What was being done.
@@ -86,12 +88,12 @@ pub enum StorageError {
         /// Where.
         uri: StorageUri,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
     },
-    /// The server does not accept the credentials.
+    /// The server rejects the credentials.
     #[error(
-        "cannot {action} {uri}: {endpoint} refuses the credentials ({tried}): check MINIO_USERNAME and \
-         MINIO_PASSWORD, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+        "cannot {action} {uri}: {endpoint} refuses the credentials ({tried}): check the keys that \
+         requests are signed with"
     )]
     Credentials {
         /// What was being done.
@@ -101,12 +103,12 @@ pub enum StorageError {
         /// The server.
         endpoint: Arc<str>,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
     },
     /// No credentials were found, or they could not be fetched.
     #[error(
-        "cannot {action} {uri}: no credentials to sign with ({tried}): set MINIO_USERNAME and \
-         MINIO_PASSWORD, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a task role"
+        "cannot {action} {uri}: no credentials to sign with ({tried}): set an access key and its \
+         secret key, or run with a role that provides them"
     )]
     NoCredentials {
         /// What was being done.
@@ -114,13 +116,13 @@ pub enum StorageError {
         /// Where.
         uri: StorageUri,
         /// The request that was to be signed.
-        tried: Box<Tried>,
-        /// What the search said.
+        tried: Box<RequestTries>,
+        /// Why the search failed.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The credentials are good, but they do not allow this.
+    /// The credentials are valid, but they do not allow this.
     #[error(
-        "cannot {action} {uri}: access denied ({tried}): the worker's credentials or task role need to \
+        "cannot {action} {uri}: access denied ({tried}): the credentials or the role need permission to \
          list, read, write and delete in bucket `{}`, and to use the KMS key if objects are encrypted \
          with one", uri.bucket()
     )]
@@ -130,21 +132,21 @@ pub enum StorageError {
         /// Where.
         uri: StorageUri,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
     },
     /// The bucket lives in another region.
-    #[error("cannot {action} {uri}: wrong region ({tried}): set AWS_REGION to the bucket's region")]
+    #[error("cannot {action} {uri}: wrong region ({tried}): set the bucket's region")]
     Region {
         /// What was being done.
         action: Action,
         /// Where.
         uri: StorageUri,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
     },
     /// The server was not reached, or the connection broke.
     #[error(
-        "cannot {action} {uri}: {endpoint} cannot be reached ({tried}): check S3_ENDPOINT and the network"
+        "cannot {action} {uri}: {endpoint} cannot be reached ({tried}): check the endpoint and the network"
     )]
     Unreachable {
         /// What was being done.
@@ -154,8 +156,8 @@ pub enum StorageError {
         /// The server.
         endpoint: Arc<str>,
         /// The request.
-        tried: Box<Tried>,
-        /// What the connection said.
+        tried: Box<RequestTries>,
+        /// The connection's error.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The proxy was not reached, or did not connect to the server.
@@ -171,14 +173,14 @@ pub enum StorageError {
         /// The server, and the proxy without user and password, with the variable that names it.
         route: Box<str>,
         /// The request.
-        tried: Box<Tried>,
-        /// What the connection said.
+        tried: Box<RequestTries>,
+        /// The connection's error.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// What answered is not S3: a proxy, a portal or an application in its place.
+    /// Something other than S3 answered, such as a proxy, a portal or an application.
     #[error(
         "cannot {action} {uri}: {endpoint} does not answer as S3 does: {answer} ({tried}): check \
-         S3_ENDPOINT, and what is between this machine and S3"
+         the endpoint, and what is between this machine and S3"
     )]
     Foreign {
         /// What was being done.
@@ -190,9 +192,9 @@ pub enum StorageError {
         /// The answer: its status, type and first words, and what it lacks or where it redirects to.
         answer: Box<str>,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
     },
-    /// The server is to be reached by `https`, and this system trusts no certificates.
+    /// The endpoint uses `https`, and this system trusts no certificate authority.
     #[error("cannot {action} {uri}")]
     Certificates {
         /// What was being done.
@@ -212,12 +214,12 @@ pub enum StorageError {
         /// The server.
         endpoint: Arc<str>,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
     },
-    /// No request could be made: the endpoint is no URL, or there is no region.
+    /// No request could be made: the endpoint is not a URL, or there is no region.
     #[error(
-        "cannot {action} {uri}: no request to {endpoint} can be made: check S3_ENDPOINT (a URL such as \
-         `http://localhost:9000`) and AWS_REGION"
+        "cannot {action} {uri}: no request to {endpoint} can be made: check the endpoint (a URL such as \
+         `http://localhost:9000`) and the region"
     )]
     Settings {
         /// What was being done.
@@ -226,7 +228,7 @@ pub enum StorageError {
         uri: StorageUri,
         /// The server.
         endpoint: Arc<str>,
-        /// What stands in the way.
+        /// Why not.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server refused for another reason.
@@ -241,12 +243,12 @@ pub enum StorageError {
         /// The HTTP status.
         status: u16,
         /// The request.
-        tried: Box<Tried>,
+        tried: Box<RequestTries>,
         /// The server's explanation; empty if it gives none.
         message: Box<str>,
     },
-    /// Content or an answer broke off, does not match its checksum, or the object was replaced
-    /// meanwhile.
+    /// Content or an answer broke off or does not match its checksum, or the object was replaced during the
+    /// transfer.
     #[error("cannot {action} {uri}: {problem}{}", asked(.tried))]
     Broken {
         /// What was being done.
@@ -255,8 +257,8 @@ pub enum StorageError {
         uri: StorageUri,
         /// What happened.
         problem: String,
-        /// The request and its repetitions; `None` if what is wrong is not what one of them met.
-        tried: Option<Box<Tried>>,
+        /// The request; `None` if the problem is not one request's.
+        tried: Option<Box<RequestTries>>,
     },
     /// An object is larger than its reader allows.
     #[error(
@@ -280,12 +282,12 @@ pub enum StorageError {
         /// The file's size in bytes.
         size: u64,
     },
-    /// A pair of name and value cannot be noted with an object.
+    /// A pair of name and value cannot be stored with an object.
     #[error("metadata {name:?} cannot be stored: {problem}")]
     Metadata {
         /// The pair's name.
         name: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and how to fix it.
         problem: &'static str,
     },
     /// A folder to upload contains something that is neither a file nor a folder.
@@ -318,7 +320,7 @@ pub enum StorageError {
     Publish {
         /// Where to.
         to: StorageUri,
-        /// How many of the files were taken back.
+        /// How many of the files were deleted again.
         removed: u64,
         /// How many may still be there.
         left: u64,
@@ -327,7 +329,7 @@ pub enum StorageError {
     },
 }
 
-fn said(tried: &Tried, message: &str) -> String {
+fn said(tried: &RequestTries, message: &str) -> String {
     match (&tried.code, message) {
         (None, "") => format!(" without an explanation ({tried})"),
         (_, "") => format!(" ({tried})"),
@@ -335,7 +337,7 @@ fn said(tried: &Tried, message: &str) -> String {
     }
 }
 
-fn asked(tried: &Option<Box<Tried>>) -> String {
+fn asked(tried: &Option<Box<RequestTries>>) -> String {
     tried
         .as_ref()
         .map_or_else(String::new, |tried| format!(" ({tried})"))
@@ -349,8 +351,8 @@ fn outcome(removed: &u64, left: &u64) -> String {
 }
 
 impl StorageError {
-    /// Whether the same call may succeed later with nothing changed here. The calls of a single
-    /// request were already retried.
+    /// Whether the same call may succeed later, with nothing changed here. Single requests have already been
+    /// retried.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. }
@@ -365,8 +367,8 @@ impl StorageError {
         }
     }
 
-    /// How often and how long the request was tried that failed; `None` if it was none.
-    pub fn tried(&self) -> Option<&Tried> {
+    /// How often and for how long the failed request was tried; `None` if no request failed.
+    pub fn tried(&self) -> Option<&RequestTries> {
         match self {
             Self::NoSuchObject { tried, .. } | Self::Broken { tried, .. } => tried.as_deref(),
             Self::NoSuchBucket { tried, .. }
@@ -384,7 +386,7 @@ impl StorageError {
         }
     }
 
-    /// Makes an error of what the file system said `action` at `path` failed with.
+    /// Turns the file system's error about `action` at `path` into an error of the storage.
     pub fn local(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let during = FileSystemError::during(action, path);
         move |error| Self::Local(during(error))

@@ -1,9 +1,9 @@
-//! What the SDK says of an object's content, as its headers said it.
+//! The headers about an object's content, from the SDK's answer.
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use reefguide_transport::checksum::{ContentHeaders, Expected};
 
-/// What the content of `answer` is to be compared with.
+/// What to compare the content of `answer` with.
 pub(super) fn expected(answer: &GetObjectOutput) -> Expected {
     Expected::of(&ContentHeaders {
         etag: answer.e_tag(),

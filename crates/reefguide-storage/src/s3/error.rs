@@ -1,4 +1,4 @@
-//! What the SDK's errors mean.
+//! Turns the SDK's errors into the storage's.
 
 use std::error::Error;
 use std::iter;
@@ -11,10 +11,10 @@ use crate::{Action, StorageError, StorageUri};
 use reefguide_transport::Chain;
 use reefguide_transport::http_client::NoCertificates;
 use reefguide_transport::http_client::Proxy;
-use reefguide_transport::s3_answer::Foreign;
+use reefguide_transport::s3_answer::ForeignAnswer;
 
 impl S3 {
-    /// The error of a request that failed for good. The SDK's own error is not kept: it holds the
+    /// The error of a request that has failed finally. The SDK's own error is not kept, since it contains the
     /// server's answer, which may repeat a signed request.
     pub(super) fn failed<E>(
         &self,
@@ -35,7 +35,7 @@ impl S3 {
                 source: missing.clone(),
             };
         }
-        if let Some(answer) = find::<Foreign>(&error) {
+        if let Some(answer) = find::<ForeignAnswer>(&error) {
             let endpoint = match Proxy::of(&self.url()) {
                 Some(proxy) => format!("{endpoint}, through {proxy},").into(),
                 None => endpoint,
@@ -45,7 +45,7 @@ impl S3 {
                 uri,
                 endpoint,
                 answer: answer.to_string().into(),
-                tried: tries.tried(None),
+                tried: tries.summary(None),
             };
         }
         if let Some(proxy) = Proxy::failed(&self.url(), &error) {
@@ -53,7 +53,7 @@ impl S3 {
                 action,
                 uri,
                 route: format!("{endpoint} through {proxy}").into(),
-                tried: tries.tried(None),
+                tried: tries.summary(None),
                 source: cause(error),
             };
         }
@@ -62,7 +62,7 @@ impl S3 {
                 action,
                 uri,
                 endpoint,
-                tried: tries.tried(None),
+                tried: tries.summary(None),
             },
             SdkError::ServiceError(refused) => {
                 let status = refused.raw().status().as_u16();
@@ -73,9 +73,9 @@ impl S3 {
                 action,
                 uri,
                 problem: format!("the answer broke off: {}", Chain(&*cause(error))),
-                tried: Some(tries.tried(None)),
+                tried: Some(tries.summary(None)),
             },
-            // A server that hangs up without an answer is another kind of failure to the SDK, but a known one.
+            // To the SDK, a server that hangs up without an answer is a failure of another kind.
             SdkError::DispatchFailure(failure)
                 if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
             {
@@ -83,18 +83,18 @@ impl S3 {
                     action,
                     uri,
                     endpoint,
-                    tried: tries.tried(None),
+                    tried: tries.summary(None),
                     source: cause(error),
                 }
             }
             _ => {
                 let source = cause(error);
-                // The SDK's type for it belongs to none of the crates we use.
+                // The SDK's type for it is in a crate that is not used here.
                 if Chain(&*source).to_string().contains("credential") {
                     StorageError::NoCredentials {
                         action,
                         uri,
-                        tried: tries.tried(None),
+                        tried: tries.summary(None),
                         source,
                     }
                 } else {
@@ -119,12 +119,12 @@ impl S3 {
         message: Option<&str>,
     ) -> StorageError {
         let endpoint = self.endpoint.clone();
-        // What repeats the request would tell its signature.
+        // A message that repeats the request would reveal its signature.
         let message = message.filter(|said| !said.to_ascii_lowercase().contains("signature"));
-        // An answer to HEAD has no body, so no code.
+        // The answer to a HEAD request has no body, so no code.
         let tried = match code {
-            Some(code) => tries.tried(Some(code)),
-            None => tries.tried(Some(&status.to_string())),
+            Some(code) => tries.summary(Some(code)),
+            None => tries.summary(Some(&status.to_string())),
         };
         match (code.unwrap_or_default(), status) {
             ("NoSuchBucket", _) => StorageError::NoSuchBucket { action, uri, tried },
@@ -157,7 +157,7 @@ impl S3 {
             ("PreconditionFailed", _) | ("", 412) => StorageError::Broken {
                 action,
                 uri,
-                problem: "the object was replaced meanwhile".to_owned(),
+                problem: "the object was replaced during the transfer".to_owned(),
                 tried: Some(tried),
             },
             ("BadDigest" | "XAmzContentSHA256Mismatch", _) => StorageError::Broken {
@@ -177,14 +177,14 @@ impl S3 {
                 uri,
                 endpoint,
                 status,
-                tried: tries.tried(code),
+                tried: tries.summary(code),
                 message: message.unwrap_or_default().into(),
             },
         }
     }
 }
 
-/// The first error of this type among `error` and what it came from.
+/// The first error of this type among `error` and its sources.
 pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     iter::successors(Some(error), |&error| error.source()).find_map(<dyn Error>::downcast_ref)
 }
@@ -211,10 +211,10 @@ mod tests {
     use super::*;
     use crate::S3Options;
     use crate::backend::Backend;
-    use crate::s3::tries::CountAttempts;
+    use crate::s3::tries::CountTries;
 
     #[tokio::test]
-    async fn a_search_for_credentials_that_finds_none_says_where_to_put_them() {
+    async fn a_search_for_credentials_that_finds_none_is_an_error_of_its_own() {
         let search = WebIdentityTokenCredentialsProvider::builder()
             .static_configuration(StaticConfiguration {
                 web_identity_token_file: "/nowhere/token".into(),
@@ -226,14 +226,14 @@ mod tests {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .credentials_provider(search)
-            .interceptor(CountAttempts);
+            .interceptor(CountTries);
         let s3 = S3 {
             client: Arc::new(Client::from_conf(config.build()).into()),
             ..S3::new(S3Options::default())
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
         assert!(
-            matches!(&error, StorageError::NoCredentials { tried, .. } if tried.attempts == 1),
+            matches!(&error, StorageError::NoCredentials { tried, .. } if tried.tries == 1),
             "{error:?}"
         );
     }

@@ -143,7 +143,7 @@ impl Doctor {
                 return Ok(None);
             }
         };
-        let storage = Storage::s3(self.s3_options()?).await;
+        let storage = Storage::s3(self.s3_options()?);
         let source = ReefGuide::builder(client.clone()).build();
         let recovery = Recovery::new(source, storage, folder);
         Ok(Some(match self.dead_after {

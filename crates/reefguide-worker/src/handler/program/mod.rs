@@ -142,12 +142,12 @@ impl Program {
     ///
     /// # Errors
     /// A program that cannot be started, which in a worker fails no job but is waited out; one that fails; a result that is not JSON, or does not fit, with
-    /// the place; an output that cannot be published ([`Outputs::files`]); cancellation.
+    /// the place; an output that cannot be published ([`Outputs::manifest`]); cancellation.
     ///
     /// # Cancel safety
     /// When the future is dropped, the program is killed with everything it started.
     ///
-    /// [`Outputs::files`]: crate::storage::Outputs::files
+    /// [`Outputs::manifest`]: crate::storage::Outputs::manifest
     pub async fn run<I, O>(&self, input: &I, ctx: &JobContext) -> Result<O, JobError>
     where
         I: Serialize + Sync + ?Sized,
@@ -179,7 +179,7 @@ impl Program {
         let hint = status.code().filter(|code| *code != 0);
         let hint = hint.and_then(|code| script_obstacle(&file, code, &places));
         self.check(status, tail, hint)?;
-        ctx.outputs().files().await?;
+        ctx.outputs().manifest().await?;
         self.result(&folder.result())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::content::Source;
+use crate::content::ContentSource;
 use crate::metadata::Metadata;
 use crate::reader::ContentStream;
 use crate::{
@@ -31,7 +31,7 @@ pub(crate) trait Backend: Debug + Send + Sync {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Source,
+        content: ContentSource,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;

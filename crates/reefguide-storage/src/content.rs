@@ -19,13 +19,13 @@ pub(crate) const PIECE: usize = 256 << 10;
 
 /// Where the content of an object to be stored comes from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum ContentSource {
     Memory(Bytes),
     /// The file at this path, not checked yet.
     File(PathBuf),
 }
 
-impl Source {
+impl ContentSource {
     /// Opens it. Blocks.
     pub(crate) fn open(self) -> Result<Content, StorageError> {
         match self {
@@ -47,12 +47,12 @@ pub(crate) struct Content {
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     Memory(Bytes),
-    File(Arc<Opened>),
+    File(Arc<OpenFile>),
 }
 
 /// An open file that can tell whether it was changed since it was opened.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     path: PathBuf,
     file: File,
     metadata: Metadata,
@@ -86,7 +86,7 @@ impl Content {
             .map_err(StorageError::local("inspect", &path))?;
         Ok(Self {
             size: metadata.len(),
-            origin: Origin::File(Arc::new(Opened {
+            origin: Origin::File(Arc::new(OpenFile {
                 path,
                 file,
                 metadata,
@@ -104,7 +104,7 @@ impl Content {
         &self.origin
     }
 
-    /// See [`Opened::unchanged`]; memory does not change.
+    /// See [`OpenFile::unchanged`]; memory does not change.
     pub(crate) fn unchanged(&self) -> Result<(), StorageError> {
         match &self.origin {
             Origin::Memory(_) => Ok(()),
@@ -146,7 +146,7 @@ impl Content {
     }
 }
 
-impl Opened {
+impl OpenFile {
     /// Fills `piece` from the position `at`. Blocks.
     pub(crate) fn read_at(&self, at: u64, piece: &mut [u8]) -> Result<(), StorageError> {
         let path = &self.path;

@@ -42,6 +42,26 @@ impl fmt::Display for Action {
     }
 }
 
+/// A request that has failed. Displayed as what could not be done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FailedRequest {
+    /// What was being done.
+    pub action: Action,
+    /// The object, folder or bucket.
+    pub uri: StorageUri,
+    /// The server.
+    pub server: Arc<str>,
+    /// How often and for how long it was tried.
+    pub tries: RequestTries,
+}
+
+impl fmt::Display for FailedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}", self.action, self.uri)
+    }
+}
+
 /// Why storage failed. No secret and no signed URL is ever part of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,171 +99,107 @@ pub enum StorageError {
     },
     /// There is no such bucket.
     #[error(
-        "cannot {action} {uri}: bucket `{}` does not exist ({tried}): check the bucket's name",
-        uri.bucket()
+        "{0}: bucket `{bucket}` does not exist ({tries}): check the bucket's name",
+        bucket = .0.uri.bucket(), tries = .0.tries
     )]
-    NoSuchBucket {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The request.
-        tried: Box<RequestTries>,
-    },
+    NoSuchBucket(Box<FailedRequest>),
     /// The server rejects the credentials.
     #[error(
-        "cannot {action} {uri}: {endpoint} refuses the credentials ({tried}): check the keys that \
-         requests are signed with"
+        "{0}: {server} refuses the credentials ({tries}): check the keys that requests are signed with",
+        server = .0.server, tries = .0.tries
     )]
-    Credentials {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
-        /// The request.
-        tried: Box<RequestTries>,
-    },
+    Credentials(Box<FailedRequest>),
     /// No credentials were found, or they could not be fetched.
     #[error(
-        "cannot {action} {uri}: no credentials to sign with ({tried}): set an access key and its \
-         secret key, or run with a role that provides them"
+        "{request}: no credentials to sign with ({tries}): set an access key and its secret key, or run \
+         with a role that provides them", tries = .request.tries
     )]
     NoCredentials {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
         /// The request that was to be signed.
-        tried: Box<RequestTries>,
+        request: Box<FailedRequest>,
         /// Why the search failed.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The credentials are valid, but they do not allow this.
     #[error(
-        "cannot {action} {uri}: access denied ({tried}): the credentials or the role need permission to \
-         list, read, write and delete in bucket `{}`, and to use the KMS key if objects are encrypted \
-         with one", uri.bucket()
+        "{0}: access denied ({tries}): the credentials or the role need permission to list, read, write \
+         and delete in bucket `{bucket}`, and to use the KMS key if objects are encrypted with one",
+        bucket = .0.uri.bucket(), tries = .0.tries
     )]
-    AccessDenied {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The request.
-        tried: Box<RequestTries>,
-    },
-    /// The bucket lives in another region.
-    #[error("cannot {action} {uri}: wrong region ({tried}): set the bucket's region")]
-    Region {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The request.
-        tried: Box<RequestTries>,
-    },
+    AccessDenied(Box<FailedRequest>),
+    /// The bucket is in another region.
+    #[error("{0}: wrong region ({tries}): set the bucket's region", tries = .0.tries)]
+    Region(Box<FailedRequest>),
     /// The server was not reached, or the connection broke.
     #[error(
-        "cannot {action} {uri}: {endpoint} cannot be reached ({tried}): check the endpoint and the network"
+        "{request}: {server} cannot be reached ({tries}): check the endpoint and the network",
+        server = .request.server, tries = .request.tries
     )]
     Unreachable {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
         /// The request.
-        tried: Box<RequestTries>,
+        request: Box<FailedRequest>,
         /// The connection's error.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The proxy was not reached, or did not connect to the server.
     #[error(
-        "cannot {action} {uri}: no connection to {route} ({tried}): check it, or \
-         name the server's host in NO_PROXY"
+        "{request}: no connection to {server} through {proxy} ({tries}): check it, or name the server's \
+         host in NO_PROXY", server = .request.server, tries = .request.tries
     )]
     Proxy {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server, and the proxy without user and password, with the variable that names it.
-        route: Box<str>,
         /// The request.
-        tried: Box<RequestTries>,
+        request: Box<FailedRequest>,
+        /// The proxy without user and password, with the variable that names it.
+        proxy: Box<str>,
         /// The connection's error.
         source: Box<dyn Error + Send + Sync>,
     },
     /// Something other than S3 answered, such as a proxy, a portal or an application.
     #[error(
-        "cannot {action} {uri}: {endpoint} does not answer as S3 does: {answer} ({tried}): check \
-         the endpoint, and what is between this machine and S3"
+        "{request}: {server} does not answer as S3 does: {answer} ({tries}): check the endpoint, and what \
+         is between this machine and S3", server = .request.server, tries = .request.tries
     )]
     Foreign {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
+        /// The request, whose server includes the proxy, if there is one.
+        request: Box<FailedRequest>,
         /// The answer: its status, type and first words, and what it lacks or where it redirects to.
         answer: Box<str>,
-        /// The request.
-        tried: Box<RequestTries>,
     },
     /// The endpoint uses `https`, and this system trusts no certificate authority.
-    #[error("cannot {action} {uri}")]
+    #[error("{request}")]
     Certificates {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
+        /// The request.
+        request: Box<FailedRequest>,
         /// What to do.
         source: NoCertificates,
     },
     /// The server took too long, on every try.
-    #[error("cannot {action} {uri}: {endpoint} did not answer in time ({tried})")]
-    Timeout {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
-        /// The request.
-        tried: Box<RequestTries>,
-    },
+    #[error(
+        "{0}: {server} did not answer in time ({tries})",
+        server = .0.server, tries = .0.tries
+    )]
+    Timeout(Box<FailedRequest>),
     /// No request could be made: the endpoint is not a URL, or there is no region.
     #[error(
-        "cannot {action} {uri}: no request to {endpoint} can be made: check the endpoint (a URL such as \
-         `http://localhost:9000`) and the region"
+        "{request}: no request to {server} can be made: check the endpoint (a URL such as \
+         `http://localhost:9000`) and the region", server = .request.server
     )]
     Settings {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
+        /// The request.
+        request: Box<FailedRequest>,
         /// Why not.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server refused for another reason.
-    #[error("cannot {action} {uri}: {endpoint} answered {status}{}", said(.tried, .message))]
+    #[error(
+        "{request}: {server} answered {status}{said}",
+        server = .request.server, said = said(&.request.tries, .message)
+    )]
     Server {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
+        /// The request.
+        request: Box<FailedRequest>,
         /// The HTTP status.
         status: u16,
-        /// The request.
-        tried: Box<RequestTries>,
         /// The server's explanation; empty if it gives none.
         message: Box<str>,
     },
@@ -371,16 +327,16 @@ impl StorageError {
     pub fn tried(&self) -> Option<&RequestTries> {
         match self {
             Self::NoSuchObject { tried, .. } | Self::Broken { tried, .. } => tried.as_deref(),
-            Self::NoSuchBucket { tried, .. }
-            | Self::Credentials { tried, .. }
-            | Self::NoCredentials { tried, .. }
-            | Self::AccessDenied { tried, .. }
-            | Self::Region { tried, .. }
-            | Self::Unreachable { tried, .. }
-            | Self::Proxy { tried, .. }
-            | Self::Foreign { tried, .. }
-            | Self::Timeout { tried, .. }
-            | Self::Server { tried, .. } => Some(tried),
+            Self::NoSuchBucket(request)
+            | Self::Credentials(request)
+            | Self::NoCredentials { request, .. }
+            | Self::AccessDenied(request)
+            | Self::Region(request)
+            | Self::Unreachable { request, .. }
+            | Self::Proxy { request, .. }
+            | Self::Foreign { request, .. }
+            | Self::Timeout(request)
+            | Self::Server { request, .. } => Some(&request.tries),
             Self::Publish { source, .. } => source.tried(),
             _ => None,
         }

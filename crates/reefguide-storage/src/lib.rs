@@ -33,7 +33,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::cache::{InputCache, InputFile};
 pub use self::encryption::{Encryption, StorageClass};
-pub use self::error::{Action, StorageError};
+pub use self::error::{Action, FailedRequest, StorageError};
 pub use self::options::{S3Credentials, S3Options};
 pub use self::outputs::{OutputManifest, Outputs};
 pub use self::presigned::PresignedUrl;
@@ -46,7 +46,7 @@ pub use self::walk::OutputFile;
 pub use reefguide_transport::{ObjectPath, TransferProgress, TransferStats};
 
 use self::backend::Backend;
-use self::content::Source;
+use self::content::ContentSource;
 use self::metadata::Metadata;
 use reefguide_transport::TransferObserver;
 use reefguide_transport::atomic_file::Destination;
@@ -226,7 +226,7 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.put(to, Source::File(from.to_owned())).await
+        self.put(to, ContentSource::File(from.to_owned())).await
     }
 
     /// Stores `bytes` as `to`, replacing the object if there is one.
@@ -236,13 +236,17 @@ impl Storage {
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.put(to, Source::Memory(bytes.into())).await
+        self.put(to, ContentSource::Memory(bytes.into())).await
     }
 
-    async fn put(&self, to: &StorageUri, content: Source) -> Result<ObjectInfo, StorageError> {
+    async fn put(
+        &self,
+        to: &StorageUri,
+        content: ContentSource,
+    ) -> Result<ObjectInfo, StorageError> {
         let _open = match &content {
-            Source::File(_) => open_files::transfer().await,
-            Source::Memory(_) => None,
+            ContentSource::File(_) => open_files::transfer().await,
+            ContentSource::Memory(_) => None,
         };
         let progress = self.uploading();
         let _under_way = progress.begin();

@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::backend::Backend;
-use crate::content::Source;
+use crate::content::ContentSource;
 use crate::metadata::Metadata;
 use crate::reader::ContentStream;
 use crate::walk::walk;
@@ -110,7 +110,7 @@ impl Backend for LocalFolder {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Source,
+        content: ContentSource,
         _: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
@@ -146,7 +146,7 @@ impl Backend for LocalFolder {
             let found = inspect(Action::Read, uri, &place)?;
             progress.found(found.size);
             let file = AtomicFile::at(to)?;
-            let written = Source::File(place).open()?.write(file.file());
+            let written = ContentSource::File(place).open()?.write(file.file());
             let size = written.map_err(StorageError::local("write", file.target()))?;
             file.commit()?;
             progress.moved(size);
@@ -159,7 +159,7 @@ impl Backend for LocalFolder {
         let (place, uri) = (self.place(from), from.clone());
         blocking(move || {
             let found = inspect(Action::Read, uri, &place)?;
-            let content = Source::File(place).open()?;
+            let content = ContentSource::File(place).open()?;
             let size = content.size();
             Ok((ObjectInfo { size, ..found }, content.stream()))
         })

@@ -167,7 +167,7 @@ impl Stored {
     }
 }
 
-/// Deletes the objects that a publication may have stored, unless it is told to keep them.
+/// Deletes the objects that a publication may have stored, unless `keep` is called.
 struct PublishGuard {
     storage: Storage,
     to: StorageUri,

@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 /// How many nested folders are open at once.
 const OPEN_LEVELS: usize = 4;
 
-type Entries = Box<dyn Iterator<Item = io::Result<(PathBuf, FileType)>>>;
+type FolderEntries = Box<dyn Iterator<Item = io::Result<(PathBuf, FileType)>>>;
 
 /// How many batches may wait for their consumer.
 const AHEAD: usize = 4;
@@ -93,7 +93,7 @@ pub(crate) fn descend(
 
 /// The entries of a folder at this level. Folders at upper levels stay open while they are read; a deep folder is read
 /// completely and closed.
-fn entries(folder: &Path, level: usize) -> Result<Entries, StorageError> {
+fn entries(folder: &Path, level: usize) -> Result<FolderEntries, StorageError> {
     let entries = fs::read_dir(folder).map_err(StorageError::local("list", folder))?;
     let entries = entries.map(|entry| {
         let entry = entry?;

@@ -31,25 +31,6 @@ pub(crate) const KNOWN_CIRCLES: &[&[&str]] = &[
         "crates/reefguide-worker/src/source/reefguide/wire.rs",
     ],
     &[
-        "crates/reefguide-worker/src/storage/backend.rs",
-        "crates/reefguide-worker/src/storage/content.rs",
-        "crates/reefguide-worker/src/storage/open_files.rs",
-        "crates/reefguide-worker/src/storage/s3/body.rs",
-        "crates/reefguide-worker/src/storage/s3/buffers.rs",
-        "crates/reefguide-worker/src/storage/s3/limits.rs",
-        "crates/reefguide-worker/src/storage/s3/mod.rs",
-        "crates/reefguide-worker/src/storage/transfer.rs",
-    ],
-    &[
-        "crates/reefguide-worker/src/storage/cache/entries.rs",
-        "crates/reefguide-worker/src/storage/cache/input.rs",
-    ],
-    &[
-        "crates/reefguide-worker/src/storage/error.rs",
-        "crates/reefguide-worker/src/storage/object_path.rs",
-        "crates/reefguide-worker/src/storage/uri.rs",
-    ],
-    &[
         "crates/reefguide-lab/src/api/mod.rs",
         "crates/reefguide-lab/src/builder.rs",
         "crates/reefguide-lab/src/data.rs",
@@ -87,9 +68,5 @@ pub(crate) const LONG_FILES: &[(&str, &str)] = &[
     (
         "crates/reefguide-worker/src/source/reefguide/client.rs",
         "one method for each call of the API, with its documentation",
-    ),
-    (
-        "crates/reefguide-worker/src/storage/s3/links.rs",
-        "a presigned link and how it is read, resumed and checked",
     ),
 ];

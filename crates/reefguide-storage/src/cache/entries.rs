@@ -107,7 +107,7 @@ pub(super) struct Entries {
 
 /// The content of the folder.
 #[derive(Default)]
-struct Content {
+struct Inventory {
     entries: Vec<Entry>,
     /// The hashes of downloads under way.
     unfinished: HashSet<String>,
@@ -148,9 +148,9 @@ impl Entries {
         tempfile::tempfile_in(&self.folder)
             .map_err(StorageError::local("write in", &self.folder))?;
         if locked.is_some() {
-            let content = self.content()?;
-            let excess = content.size.saturating_sub(self.limit);
-            content.evict(excess);
+            let inventory = self.inventory()?;
+            let excess = inventory.size.saturating_sub(self.limit);
+            inventory.evict(excess);
         }
         Ok(())
     }
@@ -174,13 +174,13 @@ impl Entries {
             Opened::Busy => return Ok(None),
             Opened::Absent => {}
         }
-        let content = self.content()?;
-        if content.unfinished.contains(&version.hash) {
+        let inventory = self.inventory()?;
+        if inventory.unfinished.contains(&version.hash) {
             return Ok(None);
         }
-        let excess = content.size.saturating_add(version.size);
+        let excess = inventory.size.saturating_add(version.size);
         let excess = excess.saturating_sub(self.limit);
-        if content.evict(excess) < excess {
+        if inventory.evict(excess) < excess {
             return Ok(Some(Found::NoRoom));
         }
         let unfinished = Builder::new()
@@ -221,11 +221,11 @@ impl Entries {
         let Some(_locked) = self.lock()? else {
             return Ok(None);
         };
-        self.content()?.evict(bytes);
+        self.inventory()?.evict(bytes);
         Ok(Some(()))
     }
 
-    /// Whether another downloads the version, as far as can be told without locking the folder.
+    /// Whether another process or task downloads the version, as far as it shows without locking the folder.
     fn is_under_way(&self, version: &Version) -> Result<bool, StorageError> {
         for name in self.names()? {
             let name = name?;
@@ -293,21 +293,21 @@ impl Entries {
     }
 
     /// Lists the folder, which must be locked. Removes downloads of killed processes.
-    fn content(&self) -> Result<Content, StorageError> {
-        let mut content = Content::default();
+    fn inventory(&self) -> Result<Inventory, StorageError> {
+        let mut inventory = Inventory::default();
         for name in self.names()? {
             let name = name?;
             let path = self.folder.join(&name);
             match name.to_str().and_then(Kind::of) {
-                Some(Kind::Entry) => content.add(path),
+                Some(Kind::Entry) => inventory.add(path),
                 Some(Kind::Unfinished { hash, size }) if !remove_unused(&path) => {
-                    content.unfinished.insert(hash.to_owned());
-                    content.size = content.size.saturating_add(size);
+                    inventory.unfinished.insert(hash.to_owned());
+                    inventory.size = inventory.size.saturating_add(size);
                 }
                 _ => {}
             }
         }
-        Ok(content)
+        Ok(inventory)
     }
 
     fn names(&self) -> Result<impl Iterator<Item = Result<OsString, StorageError>>, StorageError> {
@@ -328,7 +328,7 @@ enum Opened {
     Absent,
 }
 
-impl Content {
+impl Inventory {
     fn add(&mut self, path: PathBuf) {
         // A file that has just been removed takes no room.
         if let Ok(metadata) = fs::symlink_metadata(&path)

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::S3;
 use super::buffers::Buffers;
 use crate::StorageError;
-use crate::content::{Content, Opened, Origin, PIECE};
+use crate::content::{Content, OpenFile, Origin, PIECE};
 use crate::pool::{Pool, PoolTask};
 use reefguide_transport::hex::hex;
 
@@ -148,7 +148,7 @@ impl Checksums {
 
     fn add_file(
         &mut self,
-        file: &Opened,
+        file: &OpenFile,
         mut range: Range<u64>,
         buffers: &Buffers,
     ) -> Result<(), StorageError> {
@@ -177,7 +177,7 @@ impl Checksums {
 
 /// A range of a file. While one piece is sent, the next one is read.
 struct Streamed {
-    file: Arc<Opened>,
+    file: Arc<OpenFile>,
     /// The range that is still to be read.
     unread: Range<u64>,
     /// The bytes that are still to be sent.

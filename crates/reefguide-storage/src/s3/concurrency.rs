@@ -178,7 +178,7 @@ mod tests {
         let concurrency = Arc::new(Concurrency::new(false));
         let far = Duration::from_millis(20);
         concurrency.took(far);
-        assert_eq!(take(&concurrency).await.len(), FEW, "nobody waits");
+        assert_eq!(take(&concurrency).await.len(), FEW, "no request waits");
 
         for _ in 0..1000 {
             let held = take(&concurrency).await;

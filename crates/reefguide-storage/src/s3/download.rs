@@ -353,7 +353,7 @@ impl Version {
             action: Action::Read,
             uri: self.info.uri.clone(),
             problem,
-            tried: Some(tries.summary(None)),
+            tried: Some(tries.summary().into()),
         }
     }
 }

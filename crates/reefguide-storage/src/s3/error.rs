@@ -7,7 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::S3;
 use super::tries::Tries;
-use crate::{Action, StorageError, StorageUri};
+use crate::{Action, FailedRequest, StorageError, StorageUri};
 use reefguide_transport::Chain;
 use reefguide_transport::http_client::NoCertificates;
 use reefguide_transport::http_client::Proxy;
@@ -26,161 +26,120 @@ impl S3 {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let uri = uri.clone();
-        let endpoint = self.endpoint.clone();
+        let mut request = Box::new(FailedRequest {
+            action,
+            uri: uri.clone(),
+            server: self.endpoint.clone(),
+            tries: tries.summary(),
+        });
         if let Some(missing) = find::<NoCertificates>(&error) {
-            return StorageError::Certificates {
-                action,
-                uri,
-                source: missing.clone(),
-            };
+            let source = missing.clone();
+            return StorageError::Certificates { request, source };
         }
         if let Some(answer) = find::<ForeignAnswer>(&error) {
-            let endpoint = match Proxy::of(&self.url()) {
-                Some(proxy) => format!("{endpoint}, through {proxy},").into(),
-                None => endpoint,
-            };
-            return StorageError::Foreign {
-                action,
-                uri,
-                endpoint,
-                answer: answer.to_string().into(),
-                tried: tries.summary(None),
-            };
+            if let Some(proxy) = Proxy::of(&self.url()) {
+                request.server = format!("{}, through {proxy},", self.endpoint).into();
+            }
+            let answer = answer.to_string().into();
+            return StorageError::Foreign { request, answer };
         }
         if let Some(proxy) = Proxy::failed(&self.url(), &error) {
             return StorageError::Proxy {
-                action,
-                uri,
-                route: format!("{endpoint} through {proxy}").into(),
-                tried: tries.summary(None),
+                request,
+                proxy: proxy.to_string().into(),
                 source: cause(error),
             };
         }
         match &error {
-            SdkError::TimeoutError(_) => StorageError::Timeout {
-                action,
-                uri,
-                endpoint,
-                tried: tries.summary(None),
-            },
+            SdkError::TimeoutError(_) => StorageError::Timeout(request),
             SdkError::ServiceError(refused) => {
                 let status = refused.raw().status().as_u16();
-                let (code, message) = (error.code(), error.message());
-                self.refused(action, uri, tries, status, code, message)
+                refusal(request, status, error.code(), error.message())
             }
-            SdkError::ResponseError(_) => StorageError::Broken {
-                action,
-                uri,
-                problem: format!("the answer broke off: {}", Chain(&*cause(error))),
-                tried: Some(tries.summary(None)),
-            },
+            SdkError::ResponseError(_) => broken(
+                request,
+                format!("the answer broke off: {}", Chain(&*cause(error))),
+            ),
             // To the SDK, a server that hangs up without an answer is a failure of another kind.
             SdkError::DispatchFailure(failure)
                 if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
             {
-                StorageError::Unreachable {
-                    action,
-                    uri,
-                    endpoint,
-                    tried: tries.summary(None),
-                    source: cause(error),
-                }
+                let source = cause(error);
+                StorageError::Unreachable { request, source }
             }
             _ => {
                 let source = cause(error);
                 // The SDK's type for it is in a crate that is not used here.
-                if Chain(&*source).to_string().contains("credential") {
-                    StorageError::NoCredentials {
-                        action,
-                        uri,
-                        tried: tries.summary(None),
-                        source,
-                    }
-                } else {
-                    StorageError::Settings {
-                        action,
-                        uri,
-                        endpoint,
-                        source,
-                    }
+                match Chain(&*source).to_string().contains("credential") {
+                    true => StorageError::NoCredentials { request, source },
+                    false => StorageError::Settings { request, source },
                 }
             }
         }
     }
+}
 
-    fn refused(
-        &self,
-        action: Action,
-        uri: StorageUri,
-        tries: &Tries,
-        status: u16,
-        code: Option<&str>,
-        message: Option<&str>,
-    ) -> StorageError {
-        let endpoint = self.endpoint.clone();
-        // A message that repeats the request would reveal its signature.
-        let message = message.filter(|said| !said.to_ascii_lowercase().contains("signature"));
-        // The answer to a HEAD request has no body, so no code.
-        let tried = match code {
-            Some(code) => tries.summary(Some(code)),
-            None => tries.summary(Some(&status.to_string())),
-        };
-        match (code.unwrap_or_default(), status) {
-            ("NoSuchBucket", _) => StorageError::NoSuchBucket { action, uri, tried },
-            ("NoSuchKey" | "NotFound", _) | ("", 404) => StorageError::NoSuchObject {
-                action,
-                uri,
-                tried: Some(tried),
-            },
-            (
-                "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch"
-                | "ExpiredToken"
-                | "InvalidToken"
-                | "TokenRefreshRequired"
-                | "InvalidClientTokenId"
-                | "NotSignedUp",
-                _,
-            ) => StorageError::Credentials {
-                action,
-                uri,
-                endpoint,
-                tried,
-            },
-            ("PermanentRedirect" | "AuthorizationHeaderMalformed", _) | ("", 301) => {
-                StorageError::Region { action, uri, tried }
-            }
-            ("AccessDenied" | "AllAccessDisabled", _) | ("", 403) => {
-                StorageError::AccessDenied { action, uri, tried }
-            }
-            ("PreconditionFailed", _) | ("", 412) => StorageError::Broken {
-                action,
-                uri,
-                problem: "the object was replaced during the transfer".to_owned(),
-                tried: Some(tried),
-            },
-            ("BadDigest" | "XAmzContentSHA256Mismatch", _) => StorageError::Broken {
-                action,
-                uri,
-                problem: "the checksum does not match".to_owned(),
-                tried: Some(tried),
-            },
-            ("RequestTimeout", _) => StorageError::Timeout {
-                action,
-                uri,
-                endpoint,
-                tried,
-            },
-            _ => StorageError::Server {
-                action,
-                uri,
-                endpoint,
-                status,
-                tried: tries.summary(code),
-                message: message.unwrap_or_default().into(),
-            },
+/// The error of a request that the server has refused.
+fn refusal(
+    mut request: Box<FailedRequest>,
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> StorageError {
+    // A message that repeats the request would reveal its signature.
+    let message = message.filter(|said| !said.to_ascii_lowercase().contains("signature"));
+    // The answer to a HEAD request has no body, so no code.
+    request.tries.code = Some(code.map_or_else(|| status.to_string().into(), Into::into));
+    match (code.unwrap_or_default(), status) {
+        ("NoSuchBucket", _) => StorageError::NoSuchBucket(request),
+        ("NoSuchKey" | "NotFound", _) | ("", 404) => StorageError::NoSuchObject {
+            action: request.action,
+            uri: request.uri,
+            tried: Some(request.tries.into()),
+        },
+        (
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "InvalidClientTokenId"
+            | "NotSignedUp",
+            _,
+        ) => StorageError::Credentials(request),
+        ("PermanentRedirect" | "AuthorizationHeaderMalformed", _) | ("", 301) => {
+            StorageError::Region(request)
         }
+        ("AccessDenied" | "AllAccessDisabled", _) | ("", 403) => {
+            StorageError::AccessDenied(request)
+        }
+        ("PreconditionFailed", _) | ("", 412) => broken(
+            request,
+            "the object was replaced during the transfer".to_owned(),
+        ),
+        ("BadDigest" | "XAmzContentSHA256Mismatch", _) => {
+            broken(request, "the checksum does not match".to_owned())
+        }
+        ("RequestTimeout", _) => StorageError::Timeout(request),
+        _ => {
+            // This error shows the status itself.
+            request.tries.code = code.map(Into::into);
+            let message = message.unwrap_or_default().into();
+            StorageError::Server {
+                request,
+                status,
+                message,
+            }
+        }
+    }
+}
+
+fn broken(request: Box<FailedRequest>, problem: String) -> StorageError {
+    StorageError::Broken {
+        action: request.action,
+        uri: request.uri,
+        problem,
+        tried: Some(request.tries.into()),
     }
 }
 
@@ -233,7 +192,7 @@ mod tests {
         };
         let error = s3.probe(&"s3://reef".parse().unwrap()).await.unwrap_err();
         assert!(
-            matches!(&error, StorageError::NoCredentials { tried, .. } if tried.tries == 1),
+            matches!(&error, StorageError::NoCredentials { request, .. } if request.tries.tries == 1),
             "{error:?}"
         );
     }

@@ -41,7 +41,7 @@ use self::connection::{Connections, ToS3};
 use self::direct::Direct;
 use self::tries::{CountTries, Tries};
 use super::backend::Backend;
-use super::content::Source;
+use super::content::ContentSource;
 use super::metadata::Metadata;
 use super::pool::Pool;
 use super::reader::ContentStream;
@@ -299,7 +299,7 @@ impl Backend for S3 {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Source,
+        content: ContentSource,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {

@@ -105,13 +105,13 @@ impl Tries {
         answer
     }
 
-    /// The tries so far, with the server's error code.
-    pub(super) fn summary(&self, code: Option<&str>) -> Box<RequestTries> {
-        Box::new(RequestTries {
+    /// The tries so far.
+    pub(super) fn summary(&self) -> RequestTries {
+        RequestTries {
             tries: self.tries,
             elapsed: self.since.elapsed(),
-            code: code.map(Box::from),
-        })
+            code: None,
+        }
     }
 }
 

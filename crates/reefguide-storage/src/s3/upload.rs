@@ -18,7 +18,7 @@ use super::direct::Learn;
 use super::error::find;
 use super::tries::Tries;
 use super::{S3, class};
-use crate::content::{Content, Source};
+use crate::content::{Content, ContentSource};
 use crate::metadata::Metadata;
 use crate::transfer::on_task;
 use crate::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
@@ -46,7 +46,7 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn put(
     s3: &S3,
     to: &StorageUri,
-    content: Source,
+    content: ContentSource,
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {

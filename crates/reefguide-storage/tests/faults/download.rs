@@ -50,11 +50,11 @@ fn survives(fault: &Fault) {
     }
 }
 
-fn fails_with(read: Read, fault: Fault, what: &str, attempts: u32) -> RequestTries {
+fn fails_with(read: Read, fault: Fault, what: &str, tries: u32) -> RequestTries {
     let fixture = fixture(read);
     fixture.fault(fault);
     let read = ("read", "inputs/a");
-    let tried = expect_failure(&fixture, read, what, attempts, || fetch(&fixture));
+    let tried = expect_failure(&fixture, read, what, tries, || fetch(&fixture));
     assert_eq!(std::fs::read(fixture.local("a")).unwrap(), b"before");
     fixture.nothing_is_left_but(&["a"]);
     tried

@@ -14,7 +14,7 @@ pub(crate) fn expect_failure<T>(
     fixture: &Fixture,
     (action, key): (&str, &str),
     what: &str,
-    attempts: u32,
+    tries: u32,
     work: impl FnOnce() -> Result<T, StorageError>,
 ) -> RequestTries {
     let since = Instant::now();
@@ -27,7 +27,7 @@ pub(crate) fn expect_failure<T>(
     assert!(text.starts_with(&named) && text.contains(what), "{text}");
     let tried = error.tried().expect("a request failed").clone();
     assert!(text.contains(&format!("({tried})")), "{text}");
-    assert_eq!(tried.tries, attempts, "{text}");
+    assert_eq!(tried.tries, tries, "{text}");
     assert!(!tried.elapsed.is_zero() && tried.elapsed <= took, "{text}");
 
     let mut all = format!("{text} {error:?}");

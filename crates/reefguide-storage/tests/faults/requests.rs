@@ -9,20 +9,20 @@ use crate::failure::expect_failure;
 use crate::fixture::Fixture;
 
 /// Every request without content must fail with `what`.
-fn all_fail(fixture: &Fixture, what: &str, attempts: u32) {
+fn all_fail(fixture: &Fixture, what: &str, tries: u32) {
     let (storage, a, folder) = (fixture.storage(), fixture.uri("p/a"), fixture.uri("p"));
     // The answer to `HEAD` has no body with a code.
     let no_code = if what == "SlowDown" { "503" } else { what };
-    expect_failure(fixture, ("inspect", "p/a"), no_code, attempts, || {
+    expect_failure(fixture, ("inspect", "p/a"), no_code, tries, || {
         fixture.run(storage.info(&a))
     });
-    expect_failure(fixture, ("list", "p"), what, attempts, || {
+    expect_failure(fixture, ("list", "p"), what, tries, || {
         fixture.run(storage.list(&folder))
     });
-    expect_failure(fixture, ("delete", "p/a"), what, attempts, || {
+    expect_failure(fixture, ("delete", "p/a"), what, tries, || {
         fixture.run(storage.delete(&a))
     });
-    expect_failure(fixture, ("list", ""), what, attempts, || {
+    expect_failure(fixture, ("list", ""), what, tries, || {
         fixture.run(storage.probe(fixture.lab.bucket()))
     });
 }

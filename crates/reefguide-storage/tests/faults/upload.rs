@@ -35,13 +35,13 @@ fn survives(fault: impl Fn(Route) -> Fault) {
 }
 
 /// A permanent fault is reported, and the object that the first request stored stays unchanged.
-fn fails_with(fault: impl Fn(Route) -> Fault, what: &str, attempts: u32) -> Vec<RequestTries> {
+fn fails_with(fault: impl Fn(Route) -> Fault, what: &str, tries: u32) -> Vec<RequestTries> {
     let fails = |(size, route)| {
         let fixture = Fixture::new();
         fixture.put("results/a", b"before");
         fixture.fault(fault(route));
         let store = || store(&fixture, size);
-        let tried = expect_failure(&fixture, ("store", "results/a"), what, attempts, store);
+        let tried = expect_failure(&fixture, ("store", "results/a"), what, tries, store);
         fixture.lab.faults().clear();
         assert_eq!(fixture.stored("results/a").as_deref(), Some(&b"before"[..]));
         fixture.nothing_is_left_but(&[]);

@@ -27,7 +27,7 @@ fn redacted() -> insta::internals::SettingsBindDropGuard {
     settings.add_filter(r"/tmp/\S+?/", "[folder]/");
     settings.add_filter(r"\(os error \d+\)", "(os error)");
     settings.add_filter("a{100,}", "aaa[…]");
-    settings.add_filter(r"(attempts?) in [\d.]+ m?s", "$1 in [time]");
+    settings.add_filter(r"(tries|try) in [\d.]+ m?s", "$1 in [time]");
     settings.bind_to_scope()
 }
 

@@ -118,7 +118,7 @@ fn text(error: &StorageError) -> String {
 
 #[tokio::test]
 async fn a_refusal_is_reported_like_one_of_a_first_request() {
-    for (status, code, attempts) in [
+    for (status, code, tries) in [
         (404, "NoSuchBucket", 1),
         (412, "PreconditionFailed", 1),
         (400, "BadDigest", 1),
@@ -135,8 +135,8 @@ async fn a_refusal_is_reported_like_one_of_a_first_request() {
         store(&server.storage).await.unwrap();
         assert_eq!(server.lines(), ["PUT /reef/a"]);
         let refused = failure(store(&server.storage)).await;
-        assert_eq!(server.lines(), vec!["PUT /reef/a"; attempts], "{code}");
-        assert_eq!(refused.tried().unwrap().tries as usize, attempts, "{code}");
+        assert_eq!(server.lines(), vec!["PUT /reef/a"; tries], "{code}");
+        assert_eq!(refused.tried().unwrap().tries as usize, tries, "{code}");
 
         let first = Storage::s3(options(&server.endpoint));
         let first = failure(store(&first)).await;

@@ -111,7 +111,7 @@ impl Server {
             }
         };
         let found = timeout(Duration::from_secs(60), found).await;
-        found.unwrap_or_else(|_| panic!("nobody asked {begin}"))
+        found.unwrap_or_else(|_| panic!("no request begins with {begin}"))
     }
 
     /// The lines of all requests so far.

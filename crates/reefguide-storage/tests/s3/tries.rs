@@ -30,9 +30,9 @@ pub(crate) async fn failure<T>(
     error
 }
 
-fn attempts(failed: &[StorageError]) -> Vec<u32> {
-    let attempts = failed.iter().map(|failed| failed.tried().unwrap().tries);
-    attempts.collect()
+fn tries(failed: &[StorageError]) -> Vec<u32> {
+    let tries = failed.iter().map(|failed| failed.tried().unwrap().tries);
+    tries.collect()
 }
 
 /// A server that answers each request by the next letter of `script`, and by its last letter
@@ -54,7 +54,7 @@ async fn scripted(script: &'static str) -> Server {
 
 #[tokio::test]
 async fn every_try_and_all_of_the_time_counts() {
-    for (script, attempts, code) in [
+    for (script, tries, code) in [
         ("5", 4, Some("SlowDown")),
         ("c", 4, None),
         ("55c", 6, None),
@@ -65,9 +65,9 @@ async fn every_try_and_all_of_the_time_counts() {
         let failed = failure(server.storage.read(&uri("s3://reef/a/b.json"), 100)).await;
         let took = since.elapsed();
         let tried = failed.tried().unwrap();
-        assert_eq!(tried.tries, attempts, "{script}: {failed}");
-        assert_eq!(server.lines().len(), attempts as usize, "{script}");
-        assert!(tried.elapsed >= WAIT * attempts, "{script}: {failed}");
+        assert_eq!(tried.tries, tries, "{script}: {failed}");
+        assert_eq!(server.lines().len(), tries as usize, "{script}");
+        assert!(tried.elapsed >= WAIT * tries, "{script}: {failed}");
         assert!(tried.elapsed <= took, "{script}: {failed}");
         assert_eq!(tried.code.as_deref(), code, "{script}");
         let text = failed.to_string();
@@ -103,7 +103,7 @@ async fn concurrent_requests_are_counted_separately() {
     let places = ["s3://reef/refused", "s3://reef/busy"].map(uri);
     let asked = places.iter().cycle().take(8);
     let failed = join_all(asked.map(|uri| failure(server.storage.info(uri)))).await;
-    assert_eq!(attempts(&failed), [1, 4, 1, 4, 1, 4, 1, 4]);
+    assert_eq!(tries(&failed), [1, 4, 1, 4, 1, 4, 1, 4]);
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn many_requests_that_fail_at_once_are_each_tried_as_often_as_a_single_one
     let server = Server::answering(|_| async { error(503, "SlowDown") }).await;
     let a = uri("s3://reef/a");
     let many = join_all((0..200).map(|_| failure(server.storage.info(&a)))).await;
-    assert_eq!(attempts(&many), [4; 200]);
+    assert_eq!(tries(&many), [4; 200]);
 }
 
 #[tokio::test]

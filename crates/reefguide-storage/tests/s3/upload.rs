@@ -261,9 +261,9 @@ async fn an_upload_that_is_dropped_is_aborted() {
 #[tokio::test]
 async fn an_upload_that_is_dropped_while_it_begins_is_aborted() {
     let dropped = Arc::new(Notify::new());
-    let told = dropped.clone();
+    let notify = dropped.clone();
     let mut server = Server::answering(move |asked| {
-        let dropped = told.clone();
+        let dropped = notify.clone();
         async move {
             if asked.line() == "POST /reef/a?uploads" {
                 dropped.notified().await;

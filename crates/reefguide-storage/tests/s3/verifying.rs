@@ -167,7 +167,7 @@ async fn an_etag_that_is_not_an_md5_of_the_content_is_ignored() {
 }
 
 /// An object of these parts with the checksum of their checksums. The server reports the sizes of the first ones.
-fn in_parts(parts: &[usize], told: usize) -> Object {
+fn in_parts(parts: &[usize], reported: usize) -> Object {
     let content = content(parts.iter().sum());
     let mut rest = &content[..];
     let mut sums = Vec::new();
@@ -185,7 +185,7 @@ fn in_parts(parts: &[usize], told: usize) -> Object {
             ("x-amz-checksum-crc32", sum),
             ("x-amz-checksum-type", "COMPOSITE".to_owned()),
         ],
-        parts: parts[..told].to_vec(),
+        parts: parts[..reported].to_vec(),
     }
 }
 

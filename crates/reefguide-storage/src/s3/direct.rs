@@ -41,8 +41,8 @@ use super::{RETRIES, tries};
 
 /// The only authentication scheme that is supported here.
 const SIGV4: &str = "sigv4";
-/// The client's name in the logs of servers.
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+/// The client's name in the logs of servers: that of the project's programs, whichever crate sends the request.
+const USER_AGENT: &str = concat!("reefguide-worker/", env!("CARGO_PKG_VERSION"));
 /// How many buckets' routes are kept.
 const BUCKETS: usize = 64;
 

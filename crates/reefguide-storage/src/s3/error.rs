@@ -57,7 +57,7 @@ impl S3 {
                 refusal(request, status, error.code(), error.message())
             }
             SdkError::ResponseError(_) => broken(
-                request,
+                *request,
                 format!("the answer broke off: {}", Chain(&*cause(error))),
             ),
             // To the SDK, a server that hangs up without an answer is a failure of another kind.
@@ -114,11 +114,11 @@ fn refusal(
             StorageError::AccessDenied(request)
         }
         ("PreconditionFailed", _) | ("", 412) => broken(
-            request,
+            *request,
             "the object was replaced during the transfer".to_owned(),
         ),
         ("BadDigest" | "XAmzContentSHA256Mismatch", _) => {
-            broken(request, "the checksum does not match".to_owned())
+            broken(*request, "the checksum does not match".to_owned())
         }
         ("RequestTimeout", _) => StorageError::Timeout(request),
         _ => {
@@ -134,7 +134,7 @@ fn refusal(
     }
 }
 
-fn broken(request: Box<FailedRequest>, problem: String) -> StorageError {
+fn broken(request: FailedRequest, problem: String) -> StorageError {
     StorageError::Broken {
         action: request.action,
         uri: request.uri,

@@ -3,7 +3,7 @@
 use reefguide_lab::Lab;
 use reefguide_worker::storage::{S3Credentials, S3Options, Storage};
 
-pub(crate) async fn of(lab: &Lab) -> Storage {
+pub(crate) fn of(lab: &Lab) -> Storage {
     let mut options = S3Options::default();
     options.endpoint = Some(lab.s3_endpoint().to_owned());
     options.region = Some(env(lab, "AWS_REGION"));
@@ -12,7 +12,7 @@ pub(crate) async fn of(lab: &Lab) -> Storage {
         secret_key: env(lab, "MINIO_PASSWORD").into(),
         session_token: None,
     });
-    Storage::s3(options).await
+    Storage::s3(options)
 }
 
 /// The value of a variable that the lab sets for its workers.

@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
 async fn transfer() -> Result<String, Box<dyn Error>> {
     let mut options = S3Options::default();
     options.endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
-    let storage = Storage::s3(options).await;
+    let storage = Storage::s3(options);
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! What a store must be able to do.
+//! The interface of a store.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::content::Source;
+use crate::content::ContentSource;
 use crate::metadata::Metadata;
-use crate::reader::Arriving;
+use crate::reader::ContentStream;
 use crate::{
     Action, ObjectInfo, PresignedUrl, StorageClass, StorageError, StorageUri, TransferProgress,
 };
@@ -19,25 +19,24 @@ use reefguide_transport::retry::RetryObserver;
 /// A store of objects. URIs given to it have a key, except for `list`.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {
-    /// Whether it can hold what `uri` names; [`StorageError::Unsupported`] if not.
+    /// An error, [`StorageError::Unsupported`], if it cannot hold an object of this name.
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError>;
 
-    /// The same store, which counts its retries in `metrics`; `None` if it has none.
+    /// The same store with an observer of its retries; `None` if it never retries.
     fn with_retry_observer(&self, _: &Arc<dyn RetryObserver>) -> Option<Arc<dyn Backend>> {
         None
     }
 
-    /// Stores all of `content`, replacing what was there; readers see the old or the new object. Its size
-    /// is found on the way.
+    /// Stores all of `content`, replacing the object if there is one. Readers see either the old or the new object.
     async fn put(
         &self,
         to: &StorageUri,
-        content: Source,
+        content: ContentSource,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 
-    /// Writes an object into a file and returns which it was.
+    /// Writes an object to a file, and describes it.
     async fn get(
         &self,
         from: &StorageUri,
@@ -45,23 +44,22 @@ pub(crate) trait Backend: Debug + Send + Sync {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError>;
 
-    /// An object, whose content is read as it is asked for.
-    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError>;
+    /// An object, with its content as a stream.
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, ContentStream), StorageError>;
 
-    /// The objects whose keys begin with `folder`'s key and a `/`, by key, a bounded number at a
-    /// time.
+    /// The objects whose keys begin with `folder`'s key and a `/`, in pages, ordered by key.
     fn list(
         &self,
         folder: &StorageUri,
     ) -> BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>>;
 
-    /// An object's size.
+    /// Describes an object.
     async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError>;
 
-    /// Deletes an object; fine if there is none.
+    /// Deletes an object. It is not an error if there is none.
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError>;
 
-    /// A URL for others to read an object with, or to store one of this class: `action` says which.
+    /// A URL to read an object, or to store one of this class, depending on `action`.
     async fn presign(
         &self,
         action: Action,
@@ -70,6 +68,6 @@ pub(crate) trait Backend: Debug + Send + Sync {
         class: Option<StorageClass>,
     ) -> Result<PresignedUrl, StorageError>;
 
-    /// Whether objects in `bucket` can be listed.
+    /// Checks that objects in `bucket` can be listed.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError>;
 }

@@ -1,4 +1,4 @@
-//! What is to be stored.
+//! Content that is to be stored.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -10,23 +10,23 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use crate::StorageError;
-use crate::reader::Arriving;
+use crate::reader::ContentStream;
 use crate::walk::kind_name;
 use reefguide_transport::blocking::blocking;
 
-/// How much of a file is read at a time, in bytes.
+/// The number of bytes that are read from a file at a time.
 pub(crate) const PIECE: usize = 256 << 10;
 
 /// Where the content of an object to be stored comes from.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum ContentSource {
     Memory(Bytes),
-    /// The file of this path, which nobody has looked at.
+    /// The file at this path, not checked yet.
     File(PathBuf),
 }
 
-impl Source {
-    /// Opens it. Waits for the file system.
+impl ContentSource {
+    /// Opens it. Blocks.
     pub(crate) fn open(self) -> Result<Content, StorageError> {
         match self {
             Self::Memory(bytes) => Ok(bytes.into()),
@@ -35,27 +35,27 @@ impl Source {
     }
 }
 
-/// The bytes of an object to be stored: in memory, or in a file that is read a piece at a time, as often
-/// as is asked for. A clone is cheap and is of the same open file.
+/// The bytes of an object to be stored: in memory, or in a file that can be read repeatedly, a piece at a
+/// time. A clone is cheap and shares the open file.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     size: u64,
     origin: Origin,
 }
 
-/// Where content is.
+/// Where the content is.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
     Memory(Bytes),
-    File(Arc<Opened>),
+    File(Arc<OpenFile>),
 }
 
-/// A file as it was when it was opened.
+/// An open file that can tell whether it was changed since it was opened.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     path: PathBuf,
     file: File,
-    begun: Metadata,
+    metadata: Metadata,
 }
 
 impl From<Bytes> for Content {
@@ -68,12 +68,12 @@ impl From<Bytes> for Content {
 }
 
 impl Content {
-    /// The content of the file at `path`. Waits for the file system.
+    /// The content of the file at `path`. Blocks.
     fn open(path: PathBuf) -> Result<Self, StorageError> {
         let kind = std::fs::metadata(&path)
             .map_err(StorageError::local("read", &path))?
             .file_type();
-        // Opening a pipe would wait for its writer.
+        // Opening a pipe would block until it has a writer.
         if !kind.is_file() {
             return Err(StorageError::NotAFile {
                 path,
@@ -81,16 +81,20 @@ impl Content {
             });
         }
         let file = File::open(&path).map_err(StorageError::local("read", &path))?;
-        let begun = file
+        let metadata = file
             .metadata()
             .map_err(StorageError::local("inspect", &path))?;
         Ok(Self {
-            size: begun.len(),
-            origin: Origin::File(Arc::new(Opened { path, file, begun })),
+            size: metadata.len(),
+            origin: Origin::File(Arc::new(OpenFile {
+                path,
+                file,
+                metadata,
+            })),
         })
     }
 
-    /// The size of all of it, in bytes.
+    /// Its size in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
@@ -100,7 +104,7 @@ impl Content {
         &self.origin
     }
 
-    /// [`Opened::unchanged`], if it is in a file.
+    /// See [`OpenFile::unchanged`]; memory does not change.
     pub(crate) fn unchanged(&self) -> Result<(), StorageError> {
         match &self.origin {
             Origin::Memory(_) => Ok(()),
@@ -108,8 +112,8 @@ impl Content {
         }
     }
 
-    /// All of it, a piece at a time as it is asked for; an error if it is not what it was when it was opened.
-    pub(crate) fn arriving(self) -> Arriving {
+    /// All of it, read a piece at a time. Ends with an error if the file was changed since it was opened.
+    pub(crate) fn stream(self) -> ContentStream {
         let pieces = stream::try_unfold((self, 0), |(content, at)| {
             blocking(move || {
                 let left = content.size - at;
@@ -133,7 +137,7 @@ impl Content {
         pieces.boxed()
     }
 
-    /// Writes all of it into an empty file and returns its size. Waits for the file system.
+    /// Writes all of it to an empty file and returns its size. Blocks.
     pub(crate) fn write(&self, mut target: &File) -> io::Result<u64> {
         match &self.origin {
             Origin::Memory(bytes) => target.write_all(bytes).map(|()| self.size),
@@ -142,8 +146,8 @@ impl Content {
     }
 }
 
-impl Opened {
-    /// Fills `piece` from a place on. Waits for the file system.
+impl OpenFile {
+    /// Fills `piece` from the position `at`. Blocks.
     pub(crate) fn read_at(&self, at: u64, piece: &mut [u8]) -> Result<(), StorageError> {
         let path = &self.path;
         match self.file.read_exact_at(piece, at) {
@@ -154,18 +158,22 @@ impl Opened {
         }
     }
 
-    /// An error if the file was written to since it was opened. Waits for the file system.
+    /// An error if the file was changed since it was opened. Blocks.
     pub(crate) fn unchanged(&self) -> Result<(), StorageError> {
-        let Self { path, file, begun } = self;
+        let Self {
+            path,
+            file,
+            metadata,
+        } = self;
         let now = file
             .metadata()
             .map_err(StorageError::local("inspect", path))?;
-        let same_time = match (now.modified(), begun.modified()) {
-            (Ok(now), Ok(begun)) => now == begun,
-            // A file system without times.
+        let same_time = match (now.modified(), metadata.modified()) {
+            (Ok(now), Ok(then)) => now == then,
+            // The file system has no modification times.
             _ => true,
         };
-        if now.len() != begun.len() || !same_time {
+        if now.len() != metadata.len() || !same_time {
             return Err(StorageError::FileChanged { path: path.clone() });
         }
         Ok(())
@@ -179,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_shrinks_or_is_written_to_is_not_what_was_opened() {
+    fn a_file_that_shrinks_or_is_written_to_counts_as_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         for (now, readable) in [("0123", false), ("0123456789+", true), ("abcdefghij", true)] {
@@ -190,8 +198,8 @@ mod tests {
             };
             content.unchanged().unwrap();
             std::fs::write(&path, now).unwrap();
-            // The clock of the file system may be coarse.
-            let later = opened.begun.modified().unwrap() + Duration::from_secs(1);
+            // The file system's clock may be coarse.
+            let later = opened.metadata.modified().unwrap() + Duration::from_secs(1);
             let file = File::options().write(true).open(&path).unwrap();
             file.set_modified(later).unwrap();
             let read = opened.read_at(4, &mut [0; 6]);

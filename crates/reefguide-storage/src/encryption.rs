@@ -1,43 +1,43 @@
-//! How a server keeps what it is given: encrypted, and in which class.
+//! How a server encrypts objects, and in which class it stores them.
 
-/// How objects are encrypted where they are kept. S3 decrypts them for everybody who may read them.
+/// How a server encrypts objects at rest. S3 decrypts them for everyone who may read them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encryption {
-    /// With keys of S3's own (SSE-S3).
+    /// With S3's own keys (SSE-S3).
     Aes256,
-    /// With a key of KMS (SSE-KMS), which the credentials must be allowed to use. Whether a bucket key
-    /// saves calls of KMS is the bucket's to say.
+    /// With a KMS key (SSE-KMS), which the credentials must be allowed to use. The bucket's configuration decides
+    /// whether a bucket key saves calls to KMS.
     Kms {
-        /// The key's id, ARN or alias. `None`: the account's own key for S3.
+        /// The key's id, ARN or alias. `None`: the account's default key for S3.
         key: Option<String>,
     },
 }
 
-/// What keeping and reading objects costs, and how many places hold them.
+/// A class of objects: what it costs to store and to read them, and in how many places they are stored.
 ///
-/// Only classes whose objects can be read at once: `GLACIER` and `DEEP_ARCHIVE` are none of them, as outputs
-/// are there to be downloaded and inputs to be read. A lifecycle rule of the bucket may move objects there.
+/// Only classes whose objects can be read immediately, so not `GLACIER` and `DEEP_ARCHIVE`: outputs
+/// are there to be downloaded, and inputs to be read. A lifecycle rule of the bucket may still move objects there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageClass {
     /// `STANDARD`: for objects that are read often.
     Standard,
-    /// `INTELLIGENT_TIERING`: S3 finds out how often they are read.
+    /// `INTELLIGENT_TIERING`: S3 observes how often they are read.
     IntelligentTiering,
-    /// `STANDARD_IA`: for objects that are seldom read, kept for 30 days and of 128 KiB at least, as smaller
-    /// and shorter ones cost as much.
+    /// `STANDARD_IA`: for objects that are rarely read, kept for at least 30 days, and of at least 128 KiB. Others
+    /// are charged as if they were.
     StandardIa,
-    /// `ONEZONE_IA`: the same, in one place only.
+    /// `ONEZONE_IA`: the same, in one availability zone only.
     OnezoneIa,
-    /// `GLACIER_IR`: for objects that are hardly read, kept for 90 days at least.
+    /// `GLACIER_IR`: for objects that are hardly ever read, kept for at least 90 days.
     GlacierInstantRetrieval,
-    /// `REDUCED_REDUNDANCY`: for servers other than Amazon's, which advises against it.
+    /// `REDUCED_REDUNDANCY`: for servers other than Amazon S3, where it is discouraged.
     ReducedRedundancy,
 }
 
 impl StorageClass {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 6] = [
         Self::Standard,
         Self::IntelligentTiering,

@@ -1,4 +1,6 @@
-//! What goes wrong in storage, named so that the person who reads it can put it right.
+//! What goes wrong in storage, described so that the person who reads it can fix it.
+//!
+//! The texts use the storage's own terms. A program that is configured by variables names those itself, by the variant.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use reefguide_transport::PathError;
 use reefguide_transport::atomic_file::FileSystemError;
 
-use crate::{StorageUri, Tried};
+use crate::{RequestTries, StorageUri};
 use reefguide_transport::http_client::NoCertificates;
 
 /// What was being done when storage failed.
@@ -40,19 +42,39 @@ impl fmt::Display for Action {
     }
 }
 
+/// A request that has failed. Displayed as what could not be done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FailedRequest {
+    /// What was being done.
+    pub action: Action,
+    /// The object, folder or bucket.
+    pub uri: StorageUri,
+    /// The server.
+    pub server: Arc<str>,
+    /// How often and for how long it was tried.
+    pub tries: RequestTries,
+}
+
+impl fmt::Display for FailedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}", self.action, self.uri)
+    }
+}
+
 /// Why storage failed. No secret and no signed URL is ever part of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// A text is no [`StorageUri`].
+    /// A text is not a [`StorageUri`].
     #[error("storage URI {uri:?} {problem}")]
     Uri {
         /// The text.
         uri: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and how to fix it.
         problem: &'static str,
     },
-    /// A text is no [`ObjectPath`](crate::ObjectPath).
+    /// A text is not an [`ObjectPath`](crate::ObjectPath).
     #[error(transparent)]
     Path(#[from] PathError),
     /// This storage cannot hold an object of that name.
@@ -73,180 +95,116 @@ pub enum StorageError {
         /// The object.
         uri: StorageUri,
         /// The request; `None` for a local folder.
-        tried: Option<Box<Tried>>,
+        tried: Option<Box<RequestTries>>,
     },
     /// There is no such bucket.
     #[error(
-        "cannot {action} {uri}: bucket `{}` does not exist ({tried}): check S3_BUCKET_NAME, \
-         or the storage URI of the assignment", uri.bucket()
+        "{0}: bucket `{bucket}` does not exist ({tries}): check the bucket's name",
+        bucket = .0.uri.bucket(), tries = .0.tries
     )]
-    NoSuchBucket {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The request.
-        tried: Box<Tried>,
-    },
-    /// The server does not accept the credentials.
+    NoSuchBucket(Box<FailedRequest>),
+    /// The server rejects the credentials.
     #[error(
-        "cannot {action} {uri}: {endpoint} refuses the credentials ({tried}): check MINIO_USERNAME and \
-         MINIO_PASSWORD, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+        "{0}: {server} refuses the credentials ({tries}): check the keys that requests are signed with",
+        server = .0.server, tries = .0.tries
     )]
-    Credentials {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
-        /// The request.
-        tried: Box<Tried>,
-    },
+    Credentials(Box<FailedRequest>),
     /// No credentials were found, or they could not be fetched.
     #[error(
-        "cannot {action} {uri}: no credentials to sign with ({tried}): set MINIO_USERNAME and \
-         MINIO_PASSWORD, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with a task role"
+        "{request}: no credentials to sign with ({tries}): set an access key and its secret key, or run \
+         with a role that provides them", tries = .request.tries
     )]
     NoCredentials {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
         /// The request that was to be signed.
-        tried: Box<Tried>,
-        /// What the search said.
+        request: Box<FailedRequest>,
+        /// Why the search failed.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The credentials are good, but they do not allow this.
+    /// The credentials are valid, but they do not allow this.
     #[error(
-        "cannot {action} {uri}: access denied ({tried}): the worker's credentials or task role need to \
-         list, read, write and delete in bucket `{}`, and to use the KMS key if objects are encrypted \
-         with one", uri.bucket()
+        "{0}: access denied ({tries}): the credentials or the role need permission to list, read, write \
+         and delete in bucket `{bucket}`, and to use the KMS key if objects are encrypted with one",
+        bucket = .0.uri.bucket(), tries = .0.tries
     )]
-    AccessDenied {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The request.
-        tried: Box<Tried>,
-    },
-    /// The bucket lives in another region.
-    #[error("cannot {action} {uri}: wrong region ({tried}): set AWS_REGION to the bucket's region")]
-    Region {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The request.
-        tried: Box<Tried>,
-    },
+    AccessDenied(Box<FailedRequest>),
+    /// The bucket is in another region.
+    #[error("{0}: wrong region ({tries}): set the bucket's region", tries = .0.tries)]
+    Region(Box<FailedRequest>),
     /// The server was not reached, or the connection broke.
     #[error(
-        "cannot {action} {uri}: {endpoint} cannot be reached ({tried}): check S3_ENDPOINT and the network"
+        "{request}: {server} cannot be reached ({tries}): check the endpoint and the network",
+        server = .request.server, tries = .request.tries
     )]
     Unreachable {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
         /// The request.
-        tried: Box<Tried>,
-        /// What the connection said.
+        request: Box<FailedRequest>,
+        /// The connection's error.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The proxy was not reached, or did not connect to the server.
     #[error(
-        "cannot {action} {uri}: no connection to {route} ({tried}): check it, or \
-         name the server's host in NO_PROXY"
+        "{request}: no connection to {server} through {proxy} ({tries}): check it, or name the server's \
+         host in NO_PROXY", server = .request.server, tries = .request.tries
     )]
     Proxy {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server, and the proxy without user and password, with the variable that names it.
-        route: Box<str>,
         /// The request.
-        tried: Box<Tried>,
-        /// What the connection said.
+        request: Box<FailedRequest>,
+        /// The proxy without user and password, with the variable that names it.
+        proxy: Box<str>,
+        /// The connection's error.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// What answered is not S3: a proxy, a portal or an application in its place.
+    /// Something other than S3 answered, such as a proxy, a portal or an application.
     #[error(
-        "cannot {action} {uri}: {endpoint} does not answer as S3 does: {answer} ({tried}): check \
-         S3_ENDPOINT, and what is between this machine and S3"
+        "{request}: {server} does not answer as S3 does: {answer} ({tries}): check the endpoint, and what \
+         is between this machine and S3", server = .request.server, tries = .request.tries
     )]
     Foreign {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
+        /// The request, whose server includes the proxy, if there is one.
+        request: Box<FailedRequest>,
         /// The answer: its status, type and first words, and what it lacks or where it redirects to.
         answer: Box<str>,
-        /// The request.
-        tried: Box<Tried>,
     },
-    /// The server is to be reached by `https`, and this system trusts no certificates.
-    #[error("cannot {action} {uri}")]
+    /// The endpoint uses `https`, and this system trusts no certificate authority.
+    #[error("{request}")]
     Certificates {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
+        /// The request.
+        request: Box<FailedRequest>,
         /// What to do.
         source: NoCertificates,
     },
     /// The server took too long, on every try.
-    #[error("cannot {action} {uri}: {endpoint} did not answer in time ({tried})")]
-    Timeout {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
-        /// The request.
-        tried: Box<Tried>,
-    },
-    /// No request could be made: the endpoint is no URL, or there is no region.
     #[error(
-        "cannot {action} {uri}: no request to {endpoint} can be made: check S3_ENDPOINT (a URL such as \
-         `http://localhost:9000`) and AWS_REGION"
+        "{0}: {server} did not answer in time ({tries})",
+        server = .0.server, tries = .0.tries
+    )]
+    Timeout(Box<FailedRequest>),
+    /// No request could be made: the endpoint is not a URL, or there is no region.
+    #[error(
+        "{request}: no request to {server} can be made: check the endpoint (a URL such as \
+         `http://localhost:9000`) and the region", server = .request.server
     )]
     Settings {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
-        /// What stands in the way.
+        /// The request.
+        request: Box<FailedRequest>,
+        /// Why not.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The server refused for another reason.
-    #[error("cannot {action} {uri}: {endpoint} answered {status}{}", said(.tried, .message))]
+    #[error(
+        "{request}: {server} answered {status}{said}",
+        server = .request.server, said = said(&.request.tries, .message)
+    )]
     Server {
-        /// What was being done.
-        action: Action,
-        /// Where.
-        uri: StorageUri,
-        /// The server.
-        endpoint: Arc<str>,
+        /// The request.
+        request: Box<FailedRequest>,
         /// The HTTP status.
         status: u16,
-        /// The request.
-        tried: Box<Tried>,
         /// The server's explanation; empty if it gives none.
         message: Box<str>,
     },
-    /// Content or an answer broke off, does not match its checksum, or the object was replaced
-    /// meanwhile.
+    /// Content or an answer broke off or does not match its checksum, or the object was replaced during the
+    /// transfer.
     #[error("cannot {action} {uri}: {problem}{}", asked(.tried))]
     Broken {
         /// What was being done.
@@ -255,8 +213,8 @@ pub enum StorageError {
         uri: StorageUri,
         /// What happened.
         problem: String,
-        /// The request and its repetitions; `None` if what is wrong is not what one of them met.
-        tried: Option<Box<Tried>>,
+        /// The request; `None` if the problem is not one request's.
+        tried: Option<Box<RequestTries>>,
     },
     /// An object is larger than its reader allows.
     #[error(
@@ -280,12 +238,12 @@ pub enum StorageError {
         /// The file's size in bytes.
         size: u64,
     },
-    /// A pair of name and value cannot be noted with an object.
+    /// A pair of name and value cannot be stored with an object.
     #[error("metadata {name:?} cannot be stored: {problem}")]
     Metadata {
         /// The pair's name.
         name: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and how to fix it.
         problem: &'static str,
     },
     /// A folder to upload contains something that is neither a file nor a folder.
@@ -318,7 +276,7 @@ pub enum StorageError {
     Publish {
         /// Where to.
         to: StorageUri,
-        /// How many of the files were taken back.
+        /// How many of the files were deleted again.
         removed: u64,
         /// How many may still be there.
         left: u64,
@@ -327,7 +285,7 @@ pub enum StorageError {
     },
 }
 
-fn said(tried: &Tried, message: &str) -> String {
+fn said(tried: &RequestTries, message: &str) -> String {
     match (&tried.code, message) {
         (None, "") => format!(" without an explanation ({tried})"),
         (_, "") => format!(" ({tried})"),
@@ -335,7 +293,7 @@ fn said(tried: &Tried, message: &str) -> String {
     }
 }
 
-fn asked(tried: &Option<Box<Tried>>) -> String {
+fn asked(tried: &Option<Box<RequestTries>>) -> String {
     tried
         .as_ref()
         .map_or_else(String::new, |tried| format!(" ({tried})"))
@@ -349,8 +307,8 @@ fn outcome(removed: &u64, left: &u64) -> String {
 }
 
 impl StorageError {
-    /// Whether the same call may succeed later with nothing changed here. The calls of a single
-    /// request were already retried.
+    /// Whether the same call may succeed later, with nothing changed here. Single requests have already been
+    /// retried.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. }
@@ -365,26 +323,26 @@ impl StorageError {
         }
     }
 
-    /// How often and how long the request was tried that failed; `None` if it was none.
-    pub fn tried(&self) -> Option<&Tried> {
+    /// How often and for how long the failed request was tried; `None` if no request failed.
+    pub fn tried(&self) -> Option<&RequestTries> {
         match self {
             Self::NoSuchObject { tried, .. } | Self::Broken { tried, .. } => tried.as_deref(),
-            Self::NoSuchBucket { tried, .. }
-            | Self::Credentials { tried, .. }
-            | Self::NoCredentials { tried, .. }
-            | Self::AccessDenied { tried, .. }
-            | Self::Region { tried, .. }
-            | Self::Unreachable { tried, .. }
-            | Self::Proxy { tried, .. }
-            | Self::Foreign { tried, .. }
-            | Self::Timeout { tried, .. }
-            | Self::Server { tried, .. } => Some(tried),
+            Self::NoSuchBucket(request)
+            | Self::Credentials(request)
+            | Self::NoCredentials { request, .. }
+            | Self::AccessDenied(request)
+            | Self::Region(request)
+            | Self::Unreachable { request, .. }
+            | Self::Proxy { request, .. }
+            | Self::Foreign { request, .. }
+            | Self::Timeout(request)
+            | Self::Server { request, .. } => Some(&request.tries),
             Self::Publish { source, .. } => source.tried(),
             _ => None,
         }
     }
 
-    /// Makes an error of what the file system said `action` at `path` failed with.
+    /// Turns the file system's error about `action` at `path` into an error of the storage.
     pub fn local(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let during = FileSystemError::during(action, path);
         move |error| Self::Local(during(error))

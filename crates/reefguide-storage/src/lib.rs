@@ -1,15 +1,15 @@
-//! Where objects are: S3 or a local folder, one way to use both.
+//! Object storage: S3 or a local folder, with one interface for both.
 //!
 //! [`Storage`] moves files, folders and bytes to and from a [`StorageUri`], streaming, several at a
-//! time and in bounded memory. [`InputCache`] keeps inputs on disk for further jobs. [`Outputs`] is
-//! where a handler leaves what it made, and [`publish`] stores all of it or nothing.
+//! time and in bounded memory. [`InputCache`] keeps inputs on disk for later jobs. A handler writes its
+//! files to [`Outputs`], and [`publish`] stores all of them or none.
 
 mod backend;
 mod cache;
 mod content;
 mod encryption;
 mod error;
-mod folder;
+mod local_folder;
 mod metadata;
 mod options;
 mod outputs;
@@ -17,9 +17,9 @@ mod pool;
 mod presigned;
 mod publish;
 mod reader;
+mod request_tries;
 mod s3;
 mod transfer;
-mod tried;
 mod uri;
 mod walk;
 
@@ -33,20 +33,20 @@ use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::cache::{InputCache, InputFile};
 pub use self::encryption::{Encryption, StorageClass};
-pub use self::error::{Action, StorageError};
+pub use self::error::{Action, FailedRequest, StorageError};
 pub use self::options::{S3Credentials, S3Options};
-pub use self::outputs::Outputs;
+pub use self::outputs::{OutputManifest, Outputs};
 pub use self::presigned::PresignedUrl;
 pub use self::publish::publish;
 pub use self::reader::ObjectReader;
+pub use self::request_tries::RequestTries;
 pub use self::transfer::FolderTransfer;
-pub use self::tried::Tried;
 pub use self::uri::{Scheme, StorageUri};
 pub use self::walk::OutputFile;
 pub use reefguide_transport::{ObjectPath, TransferProgress, TransferStats};
 
 use self::backend::Backend;
-use self::content::Source;
+use self::content::ContentSource;
 use self::metadata::Metadata;
 use reefguide_transport::TransferObserver;
 use reefguide_transport::atomic_file::Destination;
@@ -55,8 +55,8 @@ use reefguide_transport::retry::RetryObserver;
 
 /// A store of objects. A clone is cheap and shares connections and limits.
 ///
-/// Calls of one request are retried by themselves. Every call may be cancelled by dropping its
-/// future: an object or a downloaded file is then as it was before or complete, nothing between.
+/// Each request is retried. To cancel a call, drop its future: the object or the downloaded file is then
+/// unchanged or complete, never partial.
 #[derive(Clone, Debug)]
 pub struct Storage {
     backend: Arc<dyn Backend>,
@@ -65,14 +65,14 @@ pub struct Storage {
     observers: Option<StorageObservers>,
 }
 
-/// Who learns of what a [`Storage`] does, for metrics.
+/// What to notify of a [`Storage`]'s work, for metrics.
 #[derive(Clone, Debug)]
 pub struct StorageObservers {
-    /// Learns of what is uploaded.
+    /// Notified of uploads.
     pub uploads: Arc<dyn TransferObserver>,
-    /// Learns of what is downloaded.
+    /// Notified of downloads.
     pub downloads: Arc<dyn TransferObserver>,
-    /// Learns of requests that are tried again.
+    /// Notified of retries.
     pub retries: Arc<dyn RetryObserver>,
 }
 
@@ -84,7 +84,7 @@ pub struct ObjectInfo {
     pub uri: StorageUri,
     /// Its size in bytes.
     pub size: u64,
-    /// The store's mark of this version of its content; a local folder makes none.
+    /// The store's identifier of this version of the content; a local folder has none.
     pub etag: Option<String>,
 }
 
@@ -102,29 +102,28 @@ impl ObjectInfo {
 }
 
 impl Storage {
-    /// S3, serving `s3://` URIs. Nothing is looked for or sent before it is used, so that what is missing,
-    /// such as credentials, is the error of the first call; see [`probe`](Self::probe).
+    /// S3, for `s3://` URIs. Nothing is looked up or sent before the first call, so missing credentials, for example,
+    /// are an error of that call; see [`probe`](Self::probe).
     ///
-    /// Without credentials in `options` the first call searches the AWS default chain, which may ask the
-    /// network. Proxies are those of the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    /// Without credentials in `options`, the first call searches the AWS default chain, which may use the
+    /// network. Proxies come from the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     ///
-    /// An answer counts only if it is one of S3's: it has an `ETag` if it has or takes content, and is XML
-    /// otherwise. Anything else, such as a proxy's page or a redirect, is tried again, and then
-    /// [`StorageError::Foreign`].
-    #[expect(clippy::unused_async, reason = "its callers wait for it")]
-    pub async fn s3(options: S3Options) -> Self {
+    /// Only answers of S3 count: they have an `ETag` if they return or store content, and are XML
+    /// otherwise. After anything else, such as a proxy's page or a redirect, the request is retried; if that does not
+    /// help, the call fails with [`StorageError::Foreign`].
+    pub fn s3(options: S3Options) -> Self {
         let class = options.storage_class;
         Self::over(s3::S3::new(options)).with_storage_class(class)
     }
 
-    /// A local folder, serving every URI: `s3://bucket/key` is the file `bucket/key` below `root`,
-    /// `file:///key` is `key`. Made when first written to. For tests and for running a handler
+    /// A local folder, for every URI: `s3://bucket/key` is the file `bucket/key` below `root`, and
+    /// `file:///key` is `key`. The first write creates the folder. For tests, and for running a handler
     /// without a server.
     ///
-    /// No key leads out of `root`, and keys that are no [`ObjectPath`] are refused. An object cannot
-    /// also be the folder of another.
+    /// No key leads out of `root`: a key must be an [`ObjectPath`]. An object cannot also be the folder of another
+    /// one.
     pub fn folder(root: impl Into<PathBuf>) -> Self {
-        Self::over(folder::Folder::new(root.into()))
+        Self::over(local_folder::LocalFolder::new(root.into()))
     }
 
     fn over(backend: impl Backend + 'static) -> Self {
@@ -136,7 +135,7 @@ impl Storage {
         }
     }
 
-    /// The same store, whose transfers and retries `observers` learn of.
+    /// The same store, with `observers` for its transfers and retries.
     pub fn with_observers(&self, observers: &StorageObservers) -> Self {
         let backend = self.backend.with_retry_observer(&observers.retries);
         Self {
@@ -146,12 +145,12 @@ impl Storage {
         }
     }
 
-    /// The same store; what is stored through the one returned is noted with these pairs of name and
-    /// value, which S3 gives back as `x-amz-meta-{name}`. A local folder keeps none.
+    /// The same store; objects that are stored through the one returned get these pairs of name and
+    /// value, which S3 returns as `x-amz-meta-{name}`. A local folder ignores them.
     ///
     /// # Errors
-    /// [`StorageError::Metadata`] for a name that is not made of small letters, digits and `-`, a value that
-    /// is not printable ASCII, and more than 2,048 bytes of both.
+    /// [`StorageError::Metadata`] for a name with other characters than lower-case letters, digits and `-`, for a value
+    /// that is not printable ASCII, and for more than 2,048 bytes in total.
     pub fn with_metadata<N: Into<String>, V: Into<String>>(
         &self,
         pairs: impl IntoIterator<Item = (N, V)>,
@@ -164,16 +163,33 @@ impl Storage {
         })
     }
 
-    /// The same store; what is stored through the one returned is of this class, or of the server's own.
-    /// A local folder has none.
+    /// The same store; objects that are stored through the one returned have this class, or the server's default.
+    /// A local folder ignores it.
     pub fn with_storage_class(&self, class: Option<StorageClass>) -> Self {
         let mut storage = self.clone();
         storage.metadata.class = class;
         storage
     }
 
-    /// The same store; what is moved through the one returned is counted in `progress`, and no longer
-    /// where it was counted before.
+    /// The same store; `progress`, instead of the one it had, counts the transfers of the one returned.
+    ///
+    /// ```
+    /// # use reefguide_storage::{Storage, StorageError, StorageUri, TransferProgress};
+    /// # async fn fetch(storage: &Storage, from: &StorageUri, to: &std::path::Path) -> Result<(), StorageError> {
+    /// let progress = TransferProgress::default();
+    /// let downloading = storage.with_progress(&progress);
+    /// let show = async {
+    ///     loop {
+    ///         tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    ///         println!("{}", progress.now());
+    ///     }
+    /// };
+    /// tokio::select! {
+    ///     done = downloading.download_folder(from, to) => done.map(drop),
+    ///     () = show => Ok(()),
+    /// }
+    /// # }
+    /// ```
     pub fn with_progress(&self, progress: &TransferProgress) -> Self {
         Self {
             progress: progress.clone(),
@@ -181,7 +197,7 @@ impl Storage {
         }
     }
 
-    /// Where what is uploaded is counted.
+    /// Counts uploads.
     fn uploading(&self) -> TransferProgress {
         match &self.observers {
             Some(observers) => self.progress.with_observer(&observers.uploads),
@@ -189,7 +205,7 @@ impl Storage {
         }
     }
 
-    /// Where what is downloaded is counted.
+    /// Counts downloads.
     fn downloading(&self) -> TransferProgress {
         match &self.observers {
             Some(observers) => self.progress.with_observer(&observers.downloads),
@@ -197,36 +213,40 @@ impl Storage {
         }
     }
 
-    /// Where what is moved is counted.
+    /// Counts this store's transfers.
     pub fn progress(&self) -> &TransferProgress {
         &self.progress
     }
 
-    /// Stores the file `from` as `to`, replacing what was there. The content type follows from the
-    /// name.
+    /// Stores the file `from` as `to`, replacing the object if there is one. The extension in `to` determines the
+    /// content type.
     pub async fn upload_file(
         &self,
         from: &Path,
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.put(to, Source::File(from.to_owned())).await
+        self.put(to, ContentSource::File(from.to_owned())).await
     }
 
-    /// Stores `bytes` as `to`, replacing what was there.
+    /// Stores `bytes` as `to`, replacing the object if there is one.
     pub async fn upload_bytes(
         &self,
         bytes: impl Into<Bytes>,
         to: &StorageUri,
     ) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Store, to)?;
-        self.put(to, Source::Memory(bytes.into())).await
+        self.put(to, ContentSource::Memory(bytes.into())).await
     }
 
-    async fn put(&self, to: &StorageUri, content: Source) -> Result<ObjectInfo, StorageError> {
+    async fn put(
+        &self,
+        to: &StorageUri,
+        content: ContentSource,
+    ) -> Result<ObjectInfo, StorageError> {
         let _open = match &content {
-            Source::File(_) => open_files::transfer().await,
-            Source::Memory(_) => None,
+            ContentSource::File(_) => open_files::transfer().await,
+            ContentSource::Memory(_) => None,
         };
         let progress = self.uploading();
         let _under_way = progress.begin();
@@ -239,30 +259,30 @@ impl Storage {
     }
 
     /// Stores every file below the folder `from`, at any depth, under the same path below `to`, several at
-    /// a time and in memory that does not depend on how many there are.
+    /// a time. The memory it takes does not depend on the number of files.
     ///
-    /// Hidden files are stored like others. An empty folder leaves nothing, for a store has objects only.
+    /// Hidden files are stored too. Empty folders are not, since a store has only objects.
     ///
     /// # Errors
     /// Before anything is stored: [`StorageError::NotAFile`] for a symbolic link, which is never
-    /// followed, and for a special file; [`StorageError::Path`] for a name that is not UTF-8 or else no
-    /// [`ObjectPath`]. Later a transfer that fails; what was stored until then stays.
+    /// followed, and for a special file; [`StorageError::Path`] for a name that is not an
+    /// [`ObjectPath`]. Later, a transfer that fails; files that are already stored remain.
     pub async fn upload_folder(
         &self,
         from: &Path,
         to: &StorageUri,
     ) -> Result<FolderTransfer, StorageError> {
         let (storage, from, to) = (self.clone(), from.to_owned(), to.clone());
-        // Files wake the task that counts them, which costs less among tasks than where a program waits.
+        // Each finished file wakes the task that adds it up, which is cheaper on a worker thread than in `block_on`.
         transfer::on_task(async move {
-            transfer::fit(&from, &to).await?;
+            transfer::check_keys(&from, &to).await?;
             transfer::upload(&storage, &from, walk::walk(&from), &to, drop).await
         })
         .await
     }
 
-    /// Writes an object into the file `to` and returns which it was. The file appears when it is
-    /// complete, replacing what was there; its folder is made.
+    /// Writes an object to the file `to`, and describes it. The file appears when it is
+    /// complete, replacing an earlier one. Its folder is created.
     pub async fn download_file(
         &self,
         from: &StorageUri,
@@ -283,14 +303,14 @@ impl Storage {
     }
 
     /// Writes every object below `from` to the same path below the folder `to`, several at a time.
-    /// Nothing below `from` is no error.
+    /// It is not an error if there are none.
     ///
     /// Nothing is written outside of `to`: not for a key with `..`, and not through a symbolic link that
-    /// is in `to` already. A link in the place of a file is replaced by the file.
+    /// is already in `to`. A link in the place of a file is replaced by the file.
     ///
     /// # Errors
-    /// Besides a transfer that fails, an object whose key is no path below `to`, and one whose folder is
-    /// a symbolic link. What was written until then stays.
+    /// A transfer that fails, an object whose key is not a path below `to`, or one whose folder is
+    /// a symbolic link. Files that are already written remain.
     pub async fn download_folder(
         &self,
         from: &StorageUri,
@@ -301,7 +321,7 @@ impl Storage {
         transfer::on_task(download).await
     }
 
-    /// The content of an object of at most `limit` bytes; a larger one is refused before it is read.
+    /// The content of an object of at most `limit` bytes. A larger object is an error, and is not read.
     pub async fn read(&self, from: &StorageUri, limit: u64) -> Result<Bytes, StorageError> {
         self.accept(Action::Read, from)?;
         let (info, mut pieces) = self.backend.open(from).await?;
@@ -313,56 +333,56 @@ impl Storage {
         Ok(all.freeze())
     }
 
-    /// An object whose content is read as it arrives, in little memory however large it is.
+    /// An object whose content is read as it arrives. The memory it takes does not depend on its size.
     pub async fn open(&self, from: &StorageUri) -> Result<ObjectReader, StorageError> {
         self.accept(Action::Read, from)?;
         let (info, pieces) = self.backend.open(from).await?;
         Ok(ObjectReader::new(info, pieces, self.downloading()))
     }
 
-    /// Every object below the folder or bucket `folder`, ordered by key. For more than some ten
-    /// thousand see [`pages`](Self::pages).
+    /// Every object below the folder or bucket `folder`, ordered by key. For tens of thousands of objects, use
+    /// [`pages`](Self::pages).
     pub async fn list(&self, folder: &StorageUri) -> Result<Vec<ObjectInfo>, StorageError> {
         self.pages(folder)?.into_stream().try_concat().await
     }
 
-    /// [`list`](Self::list) a page at a time, so that its length does not matter.
+    /// [`list`](Self::list), a page at a time, for listings of any length.
     pub fn pages(&self, folder: &StorageUri) -> Result<Pages, StorageError> {
         self.backend.accept(Action::List, folder)?;
         Ok(Pages(self.backend.list(folder)))
     }
 
-    /// An object's size, without its content.
+    /// Describes an object without reading it.
     pub async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
         self.accept(Action::Inspect, uri)?;
         self.backend.info(uri).await
     }
 
-    /// Deletes an object. It is no error if there is none.
+    /// Deletes an object. It is not an error if there is none.
     pub async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
         self.accept(Action::Delete, uri)?;
         self.backend.delete(uri).await
     }
 
-    /// Deletes every object below `folder`, several at a time, and returns how many there were. Nothing
-    /// there is no error.
+    /// Deletes every object below `folder`, several at a time, and returns how many there were. It is not an error
+    /// if there are none.
     ///
     /// # Errors
-    /// The first deletion that fails. What was deleted until then is gone.
+    /// The first deletion that fails. Others may have succeeded.
     pub async fn delete_folder(&self, folder: &StorageUri) -> Result<u64, StorageError> {
         self.accept(Action::Delete, folder)?;
         transfer::delete(self, folder).await
     }
 
-    /// A URL with which anybody can read an object until it `expires`. Nothing is sent: whether there is
-    /// such an object, and whether it may be read, is seen when the URL is used.
+    /// A URL with which anyone can read an object until it `expires`. Nothing is sent: if the object does not exist
+    /// or must not be read, only using the URL shows it.
     ///
-    /// It has the rights of this storage's credentials, and lives no longer than they do: those of a
-    /// task role are lent for some hours.
+    /// The URL has the permissions of this storage's credentials, and expires with them. Credentials of a role
+    /// last for some hours.
     ///
     /// # Errors
     /// [`StorageError::Unsupported`] for a local folder, for less than 1 s or more than 7 days, and for a key
-    /// with a part `.` or `..`, as clients leave these out of URLs.
+    /// with a part `.` or `..`, since clients remove these from URLs.
     pub async fn presign_get(
         &self,
         uri: &StorageUri,
@@ -371,8 +391,8 @@ impl Storage {
         self.presign(Action::Read, uri, expires).await
     }
 
-    /// A URL with which anybody can store an object, of at most 5 GiB, until it `expires`; otherwise as
-    /// [`presign_get`](Self::presign_get). What is stored replaces what was there, each time anew.
+    /// A URL with which anyone can store an object of at most 5 GiB until it `expires`; see
+    /// [`presign_get`](Self::presign_get). Each upload replaces the object.
     ///
     /// If this storage has an [`Encryption`] or a [`StorageClass`], the object gets them too: they are among
     /// the [headers](PresignedUrl::headers) that the request must have. Metadata are not.
@@ -398,21 +418,21 @@ impl Storage {
         self.backend.presign(action, uri, expires, class).await
     }
 
-    /// Asks whether `bucket` can be used: the server answers, knows the credentials, has the bucket
-    /// and lets its objects be listed.
+    /// Checks that `bucket` can be used: the server answers, accepts the credentials, has the bucket
+    /// and allows to list its objects.
     pub async fn probe(&self, bucket: &str) -> Result<(), StorageError> {
         let bucket: StorageUri = format!("s3://{bucket}").parse()?;
         self.backend.accept(Action::List, &bucket)?;
         self.backend.probe(&bucket).await
     }
 
-    /// An object has a key, whatever the store.
+    /// In every store, an object has a key.
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError> {
         if uri.key().is_empty() {
             return Err(StorageError::Unsupported {
                 action,
                 uri: uri.clone(),
-                problem: "it names no object: add a key to it",
+                problem: "it does not name an object: add a key to it",
             });
         }
         self.backend.accept(action, uri)
@@ -423,8 +443,7 @@ impl Storage {
 pub struct Pages(BoxStream<'static, Result<Vec<ObjectInfo>, StorageError>>);
 
 impl Pages {
-    /// The next page, at most about 1,000 objects; `None` after the last. Nothing comes after an
-    /// error.
+    /// The next page of at most about 1,000 objects; `None` after the last one, and after an error.
     pub async fn next(&mut self) -> Option<Result<Vec<ObjectInfo>, StorageError>> {
         self.0.next().await
     }
@@ -464,8 +483,9 @@ mod tests {
         may_be_spawned(
             |storage, uri| async move { storage.open(&uri).await?.next().await.transpose() },
         );
-        may_be_spawned(
-            |storage, uri| async move { publish(&Outputs::new(""), &storage, &uri).await },
-        );
+        may_be_spawned(|storage, uri| async move {
+            let outputs = Outputs::new("").manifest().await?;
+            publish(&outputs, &storage, &uri).await
+        });
     }
 }

@@ -1,22 +1,22 @@
-//! What is noted beside an object's content.
+//! What S3 stores with an object besides its content.
 
 use std::sync::Arc;
 
 use crate::{StorageClass, StorageError};
 
-/// How many bytes of names and values S3 keeps for an object.
+/// The number of bytes of names and values that S3 stores with an object.
 const LIMIT: usize = 2048;
 
-/// What S3 keeps with an object. Cheap to clone.
+/// What S3 stores with an object besides its content. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
-    /// Of name and value, as `x-amz-meta-{name}`.
+    /// Names and values, stored as `x-amz-meta-{name}`.
     pairs: Arc<[(String, String)]>,
     pub(crate) class: Option<StorageClass>,
 }
 
 impl Metadata {
-    /// The same with other pairs.
+    /// The same class with other pairs.
     pub(crate) fn with(
         &self,
         pairs: impl IntoIterator<Item = (String, String)>,
@@ -26,7 +26,7 @@ impl Metadata {
         for (name, value) in &*pairs {
             size += name.len() + value.len();
             let problem = if !is_name(name) {
-                "its name is not made of small letters, digits and `-`"
+                "its name has other characters than lower-case letters, digits and `-`"
             } else if !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
                 "its value is not printable ASCII: encode it"
             } else if size > LIMIT {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_header_cannot_hold_is_refused_by_name() {
+    fn a_pair_that_a_header_cannot_hold_is_refused_by_name() {
         let long = "x".repeat(2048);
         for (name, value) in [
             ("", "x"),

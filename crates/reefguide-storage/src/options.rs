@@ -1,4 +1,4 @@
-//! How an S3 server is reached.
+//! How to reach an S3 server.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::{Encryption, StorageClass};
 
-/// How an S3 server is reached. The default is Amazon S3 with what the environment offers.
+/// How to reach an S3 server. The default is Amazon S3, with the region and credentials of the environment.
 ///
 /// ```
 /// use reefguide_storage::S3Options;
@@ -16,27 +16,27 @@ use crate::{Encryption, StorageClass};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct S3Options {
-    /// The server's URL, such as `http://localhost:9000`, addressed with the bucket in the path.
+    /// The server's URL, such as `http://localhost:9000`. Requests have the bucket in their path.
     /// `None`: Amazon S3.
     pub endpoint: Option<String>,
-    /// The region. `None`: what the AWS default chain finds, or `us-east-1` if there is an endpoint.
+    /// The region. `None`: the one that the AWS default chain finds, or `us-east-1` if there is an endpoint.
     pub region: Option<String>,
-    /// The keys to sign with. `None`: what the AWS default chain finds (environment, profile, task
-    /// role), renewed as it expires.
+    /// The keys to sign with. `None`: those that the AWS default chain finds (environment, profile, task
+    /// role), renewed when they expire.
     pub credentials: Option<S3Credentials>,
-    /// How what is stored is encrypted where it is kept. `None`: as the bucket says; Amazon S3 encrypts
-    /// everything, with its own keys if the bucket says nothing.
+    /// How stored objects are encrypted at rest. `None`: the bucket's default; Amazon S3 encrypts
+    /// everything, with its own keys if the bucket has no other default.
     pub encryption: Option<Encryption>,
-    /// The class of what is stored, unless [`Storage::with_storage_class`](super::Storage::with_storage_class)
-    /// says otherwise. `None`: the server's own, of Amazon S3 `STANDARD`.
+    /// The class of stored objects, unless [`Storage::with_storage_class`](super::Storage::with_storage_class)
+    /// changes it. `None`: the server's default, on Amazon S3 `STANDARD`.
     pub storage_class: Option<StorageClass>,
-    /// How long a connection may take to be made. Default: 5 s.
+    /// How long connecting may take. Default: 5 s.
     pub connect_timeout: Duration,
-    /// How long one try of one request may take, until its answer begins. Default: 60 s.
-    pub attempt_timeout: Duration,
-    /// How long one request may take with all its tries. Default: 4 min.
+    /// How long one try of a request may take until its answer begins. Default: 60 s.
+    pub try_timeout: Duration,
+    /// How long all tries of a request may take together. Default: 4 min.
     pub operation_timeout: Duration,
-    /// How long content on its way may come to a standstill. Default: 20 s.
+    /// How long a transfer may go without moving any bytes. Default: 20 s.
     pub stall_timeout: Duration,
 }
 
@@ -49,7 +49,7 @@ impl Default for S3Options {
             encryption: None,
             storage_class: None,
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(60),
+            try_timeout: Duration::from_secs(60),
             operation_timeout: Duration::from_secs(240),
             stall_timeout: Duration::from_secs(20),
         }
@@ -100,13 +100,13 @@ impl S3Options {
     }
 }
 
-/// The keys requests are signed with. The secret ones are never printed.
+/// The keys that requests are signed with. The secret ones are never printed.
 #[derive(Clone, Debug)]
 pub struct S3Credentials {
-    /// The name of the key pair.
+    /// The access key, which names the pair.
     pub access_key: String,
-    /// Its secret.
+    /// The secret key.
     pub secret_key: SecretString,
-    /// For keys that were lent for a while.
+    /// The session token of temporary keys.
     pub session_token: Option<SecretString>,
 }

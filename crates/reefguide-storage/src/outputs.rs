@@ -1,31 +1,69 @@
-//! What one attempt at a job makes.
+//! The files that one attempt at a job produces.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde::ser::Error as _;
 use tokio::fs;
 
-use crate::transfer::fit;
 use crate::walk::walk;
 use crate::{ObjectPath, OutputFile, StorageError, StorageUri};
 use reefguide_transport::finite;
 
-/// The outputs of an attempt: a local folder that the handler fills. After the handler returned, the
-/// runtime publishes every file in it ([`publish`](super::publish)) and then reports the job.
+/// The outputs of an attempt: a local folder that the handler fills. After the handler returns, the
+/// runtime lists the files in it, [publishes](super::publish) them all and then reports the job.
 ///
-/// Nothing is uploaded before, so a handler that fails leaves nothing in the store. What counts as a file
-/// is as for [`upload_folder`](super::Storage::upload_folder).
+/// Nothing is uploaded earlier, so a handler that fails leaves nothing in the store. The same files count as
+/// for [`upload_folder`](super::Storage::upload_folder).
 #[derive(Clone, Debug)]
 pub struct Outputs {
     folder: PathBuf,
 }
 
+/// The files that an attempt has produced, listed once, so that publication and limits on outputs agree. From
+/// [`Outputs::manifest`]; a clone is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct OutputManifest {
+    folder: PathBuf,
+    files: Arc<[OutputFile]>,
+    bytes: u64,
+}
+
+impl OutputManifest {
+    /// The folder that the files are in.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files, ordered by path.
+    pub fn files(&self) -> &[OutputFile] {
+        &self.files
+    }
+
+    /// The size of all files together, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether an output is called `name`, or is in a folder called `name`.
+    pub fn uses(&self, name: &str) -> bool {
+        let first = |file: &OutputFile| file.path.as_str().split('/').next() == Some(name);
+        self.files.iter().any(first)
+    }
+
+    /// An error unless each file has a valid key below `to`.
+    pub(super) fn check_keys(&self, to: &StorageUri) -> Result<(), StorageError> {
+        self.files
+            .iter()
+            .try_for_each(|file| to.object(&file.path).map(drop))
+    }
+}
+
 impl Outputs {
-    /// Outputs kept in `folder`, which is made when the first is written.
+    /// Outputs in `folder`, which is created when the first one is written.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -49,10 +87,10 @@ impl Outputs {
             .map_err(StorageError::local("write", file))
     }
 
-    /// [`write`](Self::write)s `value` as JSON, indented for people.
+    /// Writes `value` as indented JSON; see [`write`](Self::write).
     ///
     /// # Errors
-    /// As `write`, and [`StorageError::Json`] when `value` has no form in JSON, as a float that is NaN or infinite.
+    /// As `write`, and [`StorageError::Json`] when JSON cannot express `value`: a float that is NaN or infinite, for example.
     pub async fn write_json(
         &self,
         path: &str,
@@ -69,8 +107,8 @@ impl Outputs {
         self.write(path, json).await
     }
 
-    /// Where to write the output `path` as a file: for large ones, and for other programs. The
-    /// folders above it are made.
+    /// The file to write the output `path` to: for large outputs, and for other programs. Creates the
+    /// folders above it.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -82,40 +120,31 @@ impl Outputs {
         Ok(file)
     }
 
-    /// The folder the outputs are in; it may not exist yet.
+    /// The folder that the outputs are in; it may not exist yet.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Every output there is now, ordered by path.
+    /// Lists the outputs, ordered by path.
     ///
     /// # Errors
     /// [`StorageError::NotAFile`] for a symbolic link or special file, [`StorageError::Path`] for a
-    /// name that is no [`ObjectPath`]: nothing is left out in silence.
-    pub async fn files(&self) -> Result<Vec<OutputFile>, StorageError> {
-        let mut files: Vec<_> = self.found().await.try_collect().await?;
+    /// name that is no [`ObjectPath`]. No file is skipped silently.
+    pub async fn manifest(&self) -> Result<OutputManifest, StorageError> {
+        let mut files: Vec<_> = match self.exists().await {
+            false => Vec::new(),
+            true => walk(&self.folder).try_collect().await?,
+        };
         files.sort_unstable();
-        Ok(files)
+        Ok(OutputManifest {
+            folder: self.folder.clone(),
+            bytes: files.iter().map(|file| file.size).sum(),
+            files: files.into(),
+        })
     }
 
-    /// [`files`](Self::files) one at a time, in no order, so that their number does not matter.
-    pub(super) async fn found(&self) -> BoxStream<'static, Result<OutputFile, StorageError>> {
-        match self.exist().await {
-            false => stream::empty().boxed(),
-            true => walk(&self.folder).boxed(),
-        }
-    }
-
-    /// An error unless each of them has a key below `to`.
-    pub(super) async fn fit(&self, to: &StorageUri) -> Result<(), StorageError> {
-        match self.exist().await {
-            false => Ok(()),
-            true => fit(&self.folder, to).await,
-        }
-    }
-
-    /// Whether there is a folder to look into.
-    async fn exist(&self) -> bool {
+    /// Whether the folder exists.
+    async fn exists(&self) -> bool {
         let found = fs::metadata(&self.folder).await;
         !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }

@@ -1,4 +1,4 @@
-//! Threads for short work on the file system.
+//! Threads for short file operations.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,15 +11,16 @@ use tokio::sync::oneshot;
 
 use crate::StorageError;
 
-/// For each thread so much work may wait before another one joins.
+/// How many tasks may wait per thread before another thread joins.
 const WAITING: usize = 2;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Does short work on the file system on as few of the runtime's threads as keep up with it.
+/// Does short file operations on as few of the runtime's blocking threads as keep up with them.
 ///
-/// The runtime wakes a thread for each piece of work, which takes longer than to read a small file. Here a thread
-/// goes on with what waits. Work may wait for other work, so none of it may wait for anything but the file system.
+/// `spawn_blocking` wakes a thread for each task, which takes longer than to read a small file. Here a thread
+/// continues with the next waiting task. Since a task may have to wait for others, it must block on nothing but the
+/// file system.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     shared: Arc<Mutex<Shared>>,
@@ -41,24 +42,24 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Pool {
-    /// Has `work` done, also if nobody waits for it any more. Its panic is that of whoever does.
+    /// Does `work`, even if the returned future is dropped. Its panic resumes in that future.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-    ) -> Outcome<T> {
+    ) -> PoolTask<T> {
         let (sender, outcome) = oneshot::channel();
         let work = move || {
             let outcome = catch_unwind(AssertUnwindSafe(work));
-            // The receiver may be gone, and then nobody wants to know.
+            // It fails if the future was dropped.
             let _ = sender.send(outcome);
         };
         if let Some(thread) = self.add(Box::new(work)) {
             tokio::task::spawn_blocking(|| thread.work());
         }
-        Outcome(Some(outcome))
+        PoolTask(Some(outcome))
     }
 
-    /// Adds to what waits; whoever has to join for it.
+    /// Adds to the waiting work. Returns a thread if another one has to join.
     fn add(&self, work: Work) -> Option<Thread> {
         let mut shared = self.shared();
         shared.waiting.push_back(work);
@@ -75,11 +76,11 @@ impl Pool {
     }
 }
 
-/// What comes of some work.
+/// The result of some work, once it is done.
 #[derive(Debug)]
-pub(crate) struct Outcome<T>(Option<oneshot::Receiver<thread::Result<Result<T, StorageError>>>>);
+pub(crate) struct PoolTask<T>(Option<oneshot::Receiver<thread::Result<Result<T, StorageError>>>>);
 
-impl<T> Future for Outcome<T> {
+impl<T> Future for PoolTask<T> {
     type Output = Result<T, StorageError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -91,16 +92,16 @@ impl<T> Future for Outcome<T> {
         match outcome {
             Ok(Ok(outcome)) => Poll::Ready(outcome),
             Ok(Err(panic)) => resume_unwind(panic),
-            // The end of the runtime is the end of everything.
+            // The runtime has shut down, and drops this future soon.
             Err(_) => Poll::Pending,
         }
     }
 }
 
-/// One that works until nothing waits, or never if the runtime ends before.
+/// A thread that works until nothing waits; it never starts if the runtime shuts down first.
 struct Thread {
     pool: Pool,
-    /// Whether it is counted no more.
+    /// Whether the count of threads excludes it already.
     left: bool,
 }
 
@@ -115,7 +116,7 @@ impl Thread {
         let mut shared = self.pool.shared();
         let work = shared.waiting.pop_front();
         if work.is_none() {
-            // While nobody can add to it, who would count on this thread.
+            // Under the lock, so that no work is added in the expectation that this thread does it.
             shared.threads -= 1;
             self.left = true;
         }
@@ -137,17 +138,17 @@ mod tests {
 
     use super::*;
 
-    /// Adds work that tells its number.
+    /// Adds work that sends its number.
     fn add(pool: &Pool, done: &mpsc::Sender<u32>, number: u32) -> Option<Thread> {
         let done = done.clone();
         pool.add(Box::new(move || done.send(number).unwrap()))
     }
 
     #[test]
-    fn a_thread_does_what_waits_in_its_order_and_another_joins_only_when_several_wait() {
+    fn a_thread_works_in_order_and_another_joins_only_when_several_tasks_wait() {
         let pool = Pool::default();
         let (sender, done) = mpsc::channel();
-        let first = add(&pool, &sender, 0).expect("nobody is there yet");
+        let first = add(&pool, &sender, 0).expect("there is no thread yet");
         assert!(add(&pool, &sender, 1).is_none());
         let second = add(&pool, &sender, 2).expect("three wait for one");
         assert!(add(&pool, &sender, 3).is_none());
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_never_came_is_not_counted_on() {
+    fn a_thread_that_never_started_is_not_counted() {
         let pool = Pool::default();
         let (sender, done) = mpsc::channel();
         drop(add(&pool, &sender, 0));
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_that_of_whom_the_work_belongs_to_and_others_go_on() {
+    async fn a_panic_reaches_only_the_one_who_waits_for_the_work() {
         let pool = Pool::default();
         let mine = pool.clone();
         let panicked = tokio::spawn(async move {

@@ -1,26 +1,26 @@
-//! URLs that carry the right to one request.
+//! URLs that permit one request.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// The shortest and the longest time that a signature may hold.
-const HOLDS: std::ops::RangeInclusive<Duration> =
+/// The shortest and the longest time that a signature may be valid.
+const VALIDITY: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
 
-/// Whether a signature may hold for so long; what is wrong if not.
+/// Describes the problem if a signature cannot be valid for this time.
 pub(crate) fn check(expires: Duration) -> Result<(), &'static str> {
-    if HOLDS.contains(&expires) {
+    if VALIDITY.contains(&expires) {
         return Ok(());
     }
-    Err("a presigned URL holds for 1 s to 7 days: let it expire within that time")
+    Err("a presigned URL is valid for 1 s to 7 days: let it expire within that time")
 }
 
-/// A URL with which whoever has it may read or store one object, without credentials, until it expires.
+/// A URL that permits anyone who has it to read or store one object, without credentials, until it expires.
 ///
 /// From [`Storage::presign_get`](super::Storage::presign_get) and
-/// [`presign_put`](super::Storage::presign_put). Its signature is a secret: [`Debug`] shows none of it.
+/// [`presign_put`](super::Storage::presign_put). Its signature is a secret, which [`Debug`] does not show.
 #[derive(Clone)]
 pub struct PresignedUrl {
     pub(crate) url: SecretString,
@@ -30,7 +30,7 @@ pub struct PresignedUrl {
 }
 
 impl PresignedUrl {
-    /// The URL itself, to be handed to whoever shall use it, and not to a log.
+    /// The URL itself. Give it to its user, and keep it out of logs.
     pub fn expose(&self) -> &str {
         self.url.expose_secret()
     }
@@ -40,14 +40,14 @@ impl PresignedUrl {
         &self.method
     }
 
-    /// The headers that the request must have, by name; usually none. Others are free, `Content-Type`
-    /// among them.
+    /// The headers that the request must have, by name; usually none. It may have others, such as
+    /// `Content-Type`.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.headers.iter();
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// When it expires, unless the credentials it was signed with do so before.
+    /// When it expires, unless the credentials that signed it expire earlier.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }

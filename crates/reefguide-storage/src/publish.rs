@@ -1,55 +1,54 @@
-//! All outputs of an attempt, or none.
+//! Storing all outputs of an attempt, or none.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::transfer::{self, FolderTransfer};
-use crate::{Action, ObjectInfo, ObjectPath, Outputs, Storage, StorageError, StorageUri};
+use crate::{Action, ObjectInfo, OutputManifest, Storage, StorageError, StorageUri};
 use reefguide_transport::Chain;
 
-/// How long taking back may take.
-const TAKE_BACK_LIMIT: Duration = Duration::from_secs(10);
-/// How many objects are taken back at once.
-const TAKE_BACK_AT_ONCE: usize = 16;
+/// How long a rollback may take.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(10);
+/// How many objects a rollback deletes at once.
+const DELETES_AT_ONCE: usize = 16;
 
-/// Stores every output as `{to}/{path}`, several at a time, each with a checksum that the store compares,
-/// and then asks the store whether each is there in its full size and with the ETag that it was given, if
-/// the credentials allow to list.
+/// Stores every output as `{to}/{path}`, several at a time, each with a checksum that the store compares.
+/// Then lists the store, if the credentials allow it, to confirm that each output has its full size and the ETag that
+/// the store returned for it.
 ///
 /// # Errors
-/// An output that cannot be published ([`Outputs::files`]) is refused before anything is stored.
-/// After a failure later on, the files this call had begun are deleted again, as far as that is
-/// possible within 10 s, and [`StorageError::Publish`] says what came of it.
+/// An output without a valid key is refused before anything is stored. After a later failure, the files
+/// that this call had begun to store are deleted again, as far as possible within 10 s, and
+/// [`StorageError::Publish`] says how many remain.
 ///
 /// # Cancel safety
-/// When the future is dropped, what it had begun is deleted in the background.
+/// When the future is dropped, the files that it had begun to store are deleted in the background.
 pub async fn publish(
-    outputs: &Outputs,
+    outputs: &OutputManifest,
     storage: &Storage,
     to: &StorageUri,
 ) -> Result<FolderTransfer, StorageError> {
-    outputs.fit(to).await?;
-    let begun = Begun {
+    outputs.check_keys(to)?;
+    let guard = PublishGuard {
         storage: storage.clone(),
         to: to.clone(),
-        paths: Mutex::default(),
+        outputs: outputs.clone(),
+        begun: AtomicUsize::new(0),
     };
-    match store(outputs, to, &begun).await {
+    match store(&guard).await {
         Ok(published) => {
-            begun.keep();
+            guard.keep();
             Ok(published)
         }
         Err(source) => {
-            let (removed, left) = begun.take_back().await;
+            let (removed, left) = guard.rollback().await;
             Err(StorageError::Publish {
                 to: to.clone(),
                 removed,
@@ -60,20 +59,21 @@ pub async fn publish(
     }
 }
 
-async fn store(
-    outputs: &Outputs,
-    to: &StorageUri,
-    begun: &Begun,
-) -> Result<FolderTransfer, StorageError> {
-    let starting = outputs
-        .found()
-        .await
-        .inspect_ok(|file| begun.add(&file.path));
+async fn store(guard: &PublishGuard) -> Result<FolderTransfer, StorageError> {
+    let PublishGuard {
+        storage,
+        to,
+        outputs,
+        begun,
+    } = guard;
+    let files = stream::iter(outputs.files().iter().cloned().map(Ok)).inspect(|_| {
+        begun.fetch_add(1, Relaxed);
+    });
     let mut stored = Stored::default();
-    let store = |object: ObjectInfo| stored.add(&object);
-    let published = transfer::upload(&begun.storage, outputs.folder(), starting, to, store).await?;
-    match verify(stored, begun).await {
-        // A role may be allowed to write and not to list; each upload was confirmed on its own.
+    let add = |object: ObjectInfo| stored.add(&object);
+    let published = transfer::upload(storage, outputs.folder(), files, to, add).await?;
+    match verify(stored, guard).await {
+        // A role may be allowed to write but not to list; the store confirmed each upload when it took it.
         Err(error @ StorageError::AccessDenied { .. }) => {
             tracing::debug!(error = %Chain(&error), "outputs not listed after storing them");
         }
@@ -82,31 +82,34 @@ async fn store(
     Ok(published)
 }
 
-/// Compares what the store lists with what it said when it took it.
-async fn verify(mut stored: Stored, begun: &Begun) -> Result<(), StorageError> {
+/// Compares the store's listing with its answers to the uploads.
+async fn verify(mut stored: Stored, guard: &PublishGuard) -> Result<(), StorageError> {
     if stored.is_empty() {
         return Ok(());
     }
-    let mut pages = begun.storage.pages(&begun.to)?;
+    let mut pages = guard.storage.pages(&guard.to)?;
     while let Some(page) = pages.next().await {
         for object in page? {
             stored.remove_if_same(&object);
         }
     }
-    match stored.first_of(begun)? {
-        None => Ok(()),
-        Some((uri, size)) => Err(StorageError::Broken {
-            action: Action::Store,
-            uri,
-            problem: format!(
-                "the store does not list it with its {size} bytes and the ETag that it gave"
-            ),
-            tried: None,
-        }),
+    for file in guard.outputs.files() {
+        let uri = guard.to.object(&file.path)?;
+        if let Some(size) = stored.size_of(&uri) {
+            return Err(StorageError::Broken {
+                action: Action::Store,
+                uri,
+                problem: format!(
+                    "the store does not list it with its {size} bytes and the ETag that it gave"
+                ),
+                tried: None,
+            });
+        }
     }
+    Ok(())
 }
 
-/// What the store said of each object when it took it, by hashes, as there may be very many.
+/// The store's answers to the uploads. Kept as hashes, since there may be very many.
 #[derive(Default)]
 struct Stored {
     hasher: RandomState,
@@ -129,7 +132,7 @@ impl Stored {
     }
 
     fn mark(&self, object: &ObjectInfo) -> Mark {
-        // A store need not put ETags into quotes each time.
+        // A store may or may not quote its ETags.
         let etag = object.etag.as_ref().map(|etag| etag.trim_matches('"'));
         Mark {
             size: object.size,
@@ -142,14 +145,14 @@ impl Stored {
         self.objects.insert(name, mark);
     }
 
-    /// Removes what can have the same content as a listed object.
+    /// Removes the object if the listed one can have the same content.
     fn remove_if_same(&mut self, listed: &ObjectInfo) {
         let (name, listed) = (self.name(&listed.uri), self.mark(listed));
         let same = |sent: &Mark| {
             sent.size == listed.size
                 && match (sent.etag, listed.etag) {
                     (Some(sent), Some(listed)) => sent == listed,
-                    // A store need not list ETags.
+                    // Some stores list no ETags.
                     _ => true,
                 }
         };
@@ -158,72 +161,58 @@ impl Stored {
         }
     }
 
-    /// An object that was not removed, and its size.
-    fn first_of(&self, begun: &Begun) -> Result<Option<(StorageUri, u64)>, StorageError> {
-        for path in begun.paths().lines() {
-            let uri = begun.to.join(path)?;
-            if let Some(sent) = self.objects.get(&self.name(&uri)) {
-                return Ok(Some((uri, sent.size)));
-            }
-        }
-        Ok(None)
+    /// The size of an object that was not removed.
+    fn size_of(&self, uri: &StorageUri) -> Option<u64> {
+        self.objects.get(&self.name(uri)).map(|sent| sent.size)
     }
 }
 
-/// The objects a publication may have stored; taken back unless it says otherwise.
-struct Begun {
+/// Deletes the objects that a publication may have stored, unless `keep` is called.
+struct PublishGuard {
     storage: Storage,
     to: StorageUri,
-    /// Each with a newline, which no path has: one text takes a fraction of what as many would.
-    paths: Mutex<String>,
+    outputs: OutputManifest,
+    /// How many of the outputs are begun: they are stored in the manifest's order.
+    begun: AtomicUsize,
 }
 
-impl Begun {
-    fn paths(&self) -> MutexGuard<'_, String> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, path: &ObjectPath) {
-        let mut paths = self.paths();
-        paths.push_str(path.as_str());
-        paths.push('\n');
-    }
-
-    fn take(&self) -> String {
-        mem::take(&mut *self.paths())
-    }
-
+impl PublishGuard {
     fn keep(&self) {
-        self.take();
+        self.begun.store(0, Relaxed);
     }
 
-    /// Deletes the objects; how many were, and how many perhaps were not.
-    async fn take_back(&self) -> (u64, u64) {
-        delete_all(self.storage.clone(), self.to.clone(), self.take()).await
+    /// Deletes the objects. Returns how many are deleted, and how many may remain.
+    fn rollback(&self) -> impl Future<Output = (u64, u64)> + Send + use<> {
+        let begun = self.begun.swap(0, Relaxed);
+        let (storage, to) = (self.storage.clone(), self.to.clone());
+        delete_first(storage, to, self.outputs.clone(), begun)
     }
 }
 
-impl Drop for Begun {
+impl Drop for PublishGuard {
     fn drop(&mut self) {
-        let paths = self.take();
-        if paths.is_empty() {
+        if *self.begun.get_mut() == 0 {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            let deleting = delete_all(self.storage.clone(), self.to.clone(), paths);
-            runtime.spawn(deleting.in_current_span());
+            runtime.spawn(self.rollback().in_current_span());
         }
     }
 }
 
-async fn delete_all(storage: Storage, to: StorageUri, paths: String) -> (u64, u64) {
-    let all = paths.lines().count() as u64;
+/// Deletes the first `begun` of the outputs.
+async fn delete_first(
+    storage: Storage,
+    to: StorageUri,
+    outputs: OutputManifest,
+    begun: usize,
+) -> (u64, u64) {
     let removed = AtomicU64::new(0);
-    let paths = stream::iter(paths.lines().map(str::to_owned));
-    let deleting = paths.for_each_concurrent(TAKE_BACK_AT_ONCE, |path| {
+    let files = stream::iter(outputs.files().iter().take(begun));
+    let deleting = files.for_each_concurrent(DELETES_AT_ONCE, |file| {
         let (storage, to, removed) = (&storage, &to, &removed);
         async move {
-            let deleted = match to.join(&path) {
+            let deleted = match to.object(&file.path) {
                 Ok(object) => storage.delete(&object).await,
                 Err(error) => Err(error),
             };
@@ -231,13 +220,17 @@ async fn delete_all(storage: Storage, to: StorageUri, paths: String) -> (u64, u6
                 Ok(()) => {
                     removed.fetch_add(1, Relaxed);
                 }
-                Err(error) => tracing::warn!(storage_uri = %to, path, error = %Chain(&error), "output not taken back"),
+                Err(error) => {
+                    let path = file.path.as_str();
+                    tracing::warn!(storage_uri = %to, path, error = %Chain(&error), "output not taken back");
+                }
             }
         }
     });
-    // What the time did not allow counts as left.
-    let _ = timeout(TAKE_BACK_LIMIT, deleting).await;
+    // What there was no time for counts as left.
+    let _ = timeout(ROLLBACK_LIMIT, deleting).await;
     let removed = removed.into_inner();
-    tracing::debug!(removed, left = all - removed, "outputs taken back");
-    (removed, all - removed)
+    let left = begun as u64 - removed;
+    tracing::debug!(removed, left, "outputs taken back");
+    (removed, left)
 }

@@ -1,4 +1,4 @@
-//! An object that is read as it arrives.
+//! Reading an object as it arrives.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,19 +14,18 @@ use crate::{ObjectInfo, StorageError, TransferProgress};
 
 /// The content of an object, as it arrives; from [`Storage::open`](super::Storage::open).
 ///
-/// It is read with [`next`](Self::next), or as a [`tokio::io::AsyncRead`], or by lines as a
-/// [`tokio::io::AsyncBufRead`], at the reader's own pace; the errors of the latter two have a
-/// [`StorageError`] inside. A connection that breaks off is made anew where it was, as long as the object
-/// is the same.
+/// Read it with [`next`](Self::next), as a [`tokio::io::AsyncRead`], or by lines as a
+/// [`tokio::io::AsyncBufRead`]; the errors of the latter two wrap a [`StorageError`]. After a broken connection,
+/// reading continues where it was, unless the object was replaced.
 ///
-/// **What was read is right only once the end has come without an error**, for only then has all of it been
-/// compared with the checksum that the store gave. Nothing comes after an error.
+/// **The content is verified only at its end**: trust it once reading has ended without an error, since only then
+/// has all of it been compared with the store's checksum. Nothing follows an error.
 ///
-/// However large the object is, this holds some hundred KiB and one connection. It keeps no other
-/// transfer waiting, so that any number may be open side by side.
+/// Whatever the object's size, a reader holds some hundred KiB and one connection. It blocks no other
+/// transfer, so you can have any number open at the same time.
 ///
 /// # Cancel safety
-/// Reading may be given up at any moment and taken up again; nothing is lost.
+/// You can drop the futures of a reader at any time and continue reading later; nothing is lost.
 ///
 /// ```
 /// # use reefguide_storage::{Storage, StorageUri};
@@ -43,19 +42,19 @@ use crate::{ObjectInfo, StorageError, TransferProgress};
 /// ```
 pub struct ObjectReader {
     info: ObjectInfo,
-    pieces: Arriving,
-    /// What of the last piece was not read.
+    pieces: ContentStream,
+    /// The unread rest of the last piece.
     rest: Bytes,
-    /// Until the end.
+    /// `None` after the end.
     progress: Option<TransferProgress>,
 }
 
-/// The content of an object, piece by piece, ending with an error if it is not what the store has.
-pub(crate) type Arriving = BoxStream<'static, Result<Bytes, StorageError>>;
+/// The content of an object, piece by piece. Ends with an error if it differs from the content in the store.
+pub(crate) type ContentStream = BoxStream<'static, Result<Bytes, StorageError>>;
 
 impl ObjectReader {
-    /// What is read from here is counted in `progress`.
-    pub(super) fn new(info: ObjectInfo, pieces: Arriving, progress: TransferProgress) -> Self {
+    /// A reader of `pieces`, which `progress` counts.
+    pub(super) fn new(info: ObjectInfo, pieces: ContentStream, progress: TransferProgress) -> Self {
         progress.found(info.size);
         Self {
             info,
@@ -65,12 +64,12 @@ impl ObjectReader {
         }
     }
 
-    /// Which object it is.
+    /// Describes the object.
     pub fn info(&self) -> &ObjectInfo {
         &self.info
     }
 
-    /// The next piece, of whatever size it arrived in; `None` after the last.
+    /// The next piece, of any size; `None` after the last one.
     pub async fn next(&mut self) -> Option<Result<Bytes, StorageError>> {
         if self.rest.is_empty() {
             return poll_fn(|context| self.poll_piece(context)).await;

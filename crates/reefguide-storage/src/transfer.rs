@@ -1,4 +1,4 @@
-//! Whole folders, several files at a time.
+//! Transfers of folders, several files at a time.
 
 use std::future::{Future, ready};
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ use reefguide_transport::atomic_file::Destination;
 use reefguide_transport::blocking::{blocking, finished};
 use reefguide_transport::open_files;
 
-/// How many files of a folder are under way at once. The backend may bound it further.
+/// How many files of a folder are transferred at once. The backend may have a lower limit.
 fn files_at_once() -> usize {
     open_files::at_once(open_files::MANY)
 }
 
-/// What a transfer of a folder moved.
+/// The result of transferring a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FolderTransfer {
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// Their sizes together, in bytes.
+    /// Their total size in bytes.
     pub bytes: u64,
 }
 
@@ -46,15 +46,15 @@ impl FolderTransfer {
     }
 }
 
-/// An error unless every file below `from` has a key below `to`.
-pub(crate) async fn fit(from: &Path, to: &StorageUri) -> Result<(), StorageError> {
+/// An error unless every file below `from` has a valid key below `to`.
+pub(crate) async fn check_keys(from: &Path, to: &StorageUri) -> Result<(), StorageError> {
     let (from, to) = (from.to_owned(), to.clone());
     blocking(move || walk::descend(&from, |path, _| to.object(&path).map(|_| true))).await
 }
 
-/// Uploads `files`, which lie below `from`, to the same paths below `to`, and tells of each that is
-/// stored. After a failure no further file is begun, and those under way are waited for: nothing is
-/// stored any more once this returns.
+/// Uploads `files`, which are below `from`, to the same paths below `to`, and calls `stored` for each of them.
+/// After a failure it starts no further upload and waits for those under way, so that nothing is
+/// stored after it has returned.
 pub(crate) async fn upload(
     storage: &Storage,
     from: &Path,
@@ -116,7 +116,7 @@ pub(crate) async fn download(
         .into_stream()
         .map_ok(|page| stream::iter(page).map(Ok))
         .try_flatten()
-        // Some tools mark a folder by an empty object of its name.
+        // Some tools mark a folder with an empty object of its name.
         .try_filter(|object| ready(object.size > 0 || !object.uri.key().ends_with('/')))
         .map(|object: Result<_, StorageError>| {
             let uri = object?.uri;
@@ -149,7 +149,7 @@ fn path_below(prefix: &str, uri: &StorageUri) -> Result<ObjectPath, StorageError
     relative.parse().map_err(|_| StorageError::Unsupported {
         action: Action::Read,
         uri: uri.clone(),
-        problem: "its key is no path below the folder to download to: read it by itself",
+        problem: "its key is not a path below the folder to download to: read it by itself",
     })
 }
 
@@ -161,7 +161,7 @@ async fn download_one(
     Ok(storage.get(&from, to).await?.size)
 }
 
-/// Runs `work` on a task of its own, so that several use several cores; it ends with this future.
+/// Runs `work` on its own task, so that several use several cores. Dropping this future ends the task.
 pub(crate) async fn on_task<T: Send + 'static>(
     work: impl Future<Output = Result<T, StorageError>> + Send + 'static,
 ) -> Result<T, StorageError> {

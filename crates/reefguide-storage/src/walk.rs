@@ -1,4 +1,4 @@
-//! The files below a local folder.
+//! Finding the files below a local folder.
 
 use std::fs::{self, FileType};
 use std::io;
@@ -14,26 +14,26 @@ use crate::{ObjectPath, StorageError};
 /// A file below a folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OutputFile {
-    /// Where, relative to the folder.
+    /// Its path relative to the folder.
     pub path: ObjectPath,
     /// Its size in bytes.
     pub size: u64,
 }
 
-/// How many found files are handed over at once: for each of them the consumer would be woken.
+/// How many files are sent to the consumer at once, since each send wakes it.
 const BATCH: usize = 64;
-/// How many folders are open at once, one in another.
+/// How many nested folders are open at once.
 const OPEN_LEVELS: usize = 4;
 
-type Entries = Box<dyn Iterator<Item = io::Result<(PathBuf, FileType)>>>;
+type FolderEntries = Box<dyn Iterator<Item = io::Result<(PathBuf, FileType)>>>;
 
 /// How many batches may wait for their consumer.
 const AHEAD: usize = 4;
 
-/// Finds every file below `folder`, in no order and without following symlinks. Ends with the first
-/// entry that is neither a file nor a folder, or whose name is no [`ObjectPath`].
+/// Finds every file below `folder`, in no particular order and without following symbolic links. Ends with an error at
+/// the first entry that is neither a file nor a folder, or whose name is not an [`ObjectPath`].
 ///
-/// Holds a bounded number of open folders and files, however many there are.
+/// The number of open folders and of files in memory is bounded.
 pub(crate) fn walk(
     folder: &Path,
 ) -> impl Stream<Item = Result<OutputFile, StorageError>> + Send + use<> {
@@ -50,7 +50,7 @@ pub(crate) fn walk(
             Ok(!full || sender.blocking_send(mem::take(&mut batch)).is_ok())
         });
         batch.extend(ended.err().map(Err));
-        // The receiver may be gone, and then nobody wants to know.
+        // It fails if the stream was dropped.
         let _ = sender.blocking_send(batch);
     });
     let batches = stream::unfold(receiver, |mut receiver| async {
@@ -60,7 +60,7 @@ pub(crate) fn walk(
     batches.flatten()
 }
 
-/// Tells `found` of each file, for as long as it wants more. Waits for the file system.
+/// Calls `found` for each file until it returns `false`. Blocks.
 pub(crate) fn descend(
     root: &Path,
     mut found: impl FnMut(ObjectPath, &Path) -> Result<bool, StorageError>,
@@ -91,9 +91,9 @@ pub(crate) fn descend(
     Ok(())
 }
 
-/// What is in a folder so many levels down. Of the upper ones it is read as it is asked for; a deep folder is read at
-/// once, so that it need not stay open.
-fn entries(folder: &Path, level: usize) -> Result<Entries, StorageError> {
+/// The entries of a folder at this level. Folders at upper levels stay open while they are read; a deep folder is read
+/// completely and closed.
+fn entries(folder: &Path, level: usize) -> Result<FolderEntries, StorageError> {
     let entries = fs::read_dir(folder).map_err(StorageError::local("list", folder))?;
     let entries = entries.map(|entry| {
         let entry = entry?;
@@ -105,7 +105,7 @@ fn entries(folder: &Path, level: usize) -> Result<Entries, StorageError> {
     })
 }
 
-/// What something is that is not a plain file, for a person.
+/// How an error names something that is not a plain file.
 pub(crate) fn kind_name(kind: FileType) -> &'static str {
     if kind.is_symlink() {
         "symbolic link"

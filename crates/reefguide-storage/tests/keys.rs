@@ -1,4 +1,4 @@
-//! Keys of every kind, through every call and back.
+//! Keys of every kind, in every call.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "lab_storage/mod.rs"]
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 const CASES: u32 = 64;
 
-/// A character of any of the 17 planes, none that no key may have.
+/// A character of any of the 17 planes that a key may have.
 fn character() -> impl Strategy<Value = char> {
     (0..=16_u32, 0..=0xffff_u32)
         .prop_filter_map("no character, or a control character", |(plane, low)| {
@@ -36,7 +36,7 @@ fn segment() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Keys of which many look like paths that mean something else.
+/// Keys, many of which look like paths that mean something else.
 fn key() -> impl Strategy<Value = String> {
     let long = ("[a-zé海🪸/]{256,600}", 1000..=1024_usize).prop_map(|(mut key, most)| {
         while key.len() > most {
@@ -73,7 +73,7 @@ fn uri(bucket: &str, key: &str) -> StorageUri {
     uri
 }
 
-/// Stores an object of each key, finds it in every way there is, and deletes it.
+/// Stores an object with each key, finds it with every call, and deletes it.
 async fn round_trip(storage: &Storage, bucket: &str, keys: &BTreeSet<String>, local: &Path) {
     for key in keys {
         let stored = storage.upload_bytes(key.clone(), &uri(bucket, key)).await;
@@ -103,12 +103,12 @@ async fn round_trip(storage: &Storage, bucket: &str, keys: &BTreeSet<String>, lo
 fn s3() -> (Runtime, Lab, Storage, TempDir) {
     let runtime = Runtime::new().unwrap();
     let lab = runtime.block_on(Lab::builder().start()).unwrap();
-    let storage = runtime.block_on(Storage::s3(lab_storage::options(&lab)));
+    let storage = Storage::s3(lab_storage::options(&lab));
     (runtime, lab, storage, tempfile::tempdir().unwrap())
 }
 
 #[test]
-fn any_key_comes_back_from_s3_as_it_went() {
+fn s3_returns_any_key_unchanged() {
     let (runtime, lab, storage, local) = s3();
     check(proptest::collection::btree_set(key(), 1..5), |keys| {
         runtime.block_on(round_trip(&storage, lab.bucket(), &keys, local.path()));
@@ -116,7 +116,7 @@ fn any_key_comes_back_from_s3_as_it_went() {
 }
 
 #[test]
-fn a_key_that_looks_like_a_path_to_elsewhere_is_taken_as_it_stands() {
+fn a_key_that_looks_like_a_path_to_elsewhere_is_literal() {
     let (runtime, lab, storage, local) = s3();
     let keys = [
         ".", "..", "./a", "../a", "a/.", "a/..", "a/./b", "a/../b", "../../b", "/", "//", "/a",
@@ -127,7 +127,7 @@ fn a_key_that_looks_like_a_path_to_elsewhere_is_taken_as_it_stands() {
 }
 
 #[test]
-fn a_key_of_blanks_alone_is_refused_by_name_and_never_asked_for() {
+fn a_key_of_only_blanks_is_refused_by_name_and_never_requested() {
     let (runtime, lab, storage, _local) = s3();
     let uri = uri(lab.bucket(), " ");
     let stored = runtime.block_on(storage.upload_bytes("", &uri));
@@ -138,7 +138,7 @@ fn a_key_of_blanks_alone_is_refused_by_name_and_never_asked_for() {
 }
 
 #[test]
-fn a_key_has_at_most_1024_bytes_of_utf8_and_a_longer_one_is_never_asked_for() {
+fn a_key_has_at_most_1024_bytes_of_utf8_and_a_longer_one_is_never_requested() {
     let (runtime, lab, storage, local) = s3();
     let longest = ["k".repeat(1024), "é".repeat(512), "🪸".repeat(256)].into();
     runtime.block_on(round_trip(&storage, lab.bucket(), &longest, local.path()));
@@ -154,7 +154,7 @@ fn a_key_has_at_most_1024_bytes_of_utf8_and_a_longer_one_is_never_asked_for() {
 }
 
 #[test]
-fn a_folder_keeps_a_key_as_it_is_or_refuses_it_by_name_and_is_never_left() {
+fn a_folder_keeps_a_key_unchanged_or_refuses_it_by_name_and_no_key_leads_out_of_it() {
     let runtime = Runtime::new().unwrap();
     check(key(), |key| {
         let around = tempfile::tempdir().unwrap();

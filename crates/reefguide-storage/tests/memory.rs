@@ -1,4 +1,4 @@
-//! The memory that it takes to publish many files, as the kernel counts it.
+//! The memory that publishing many files takes, as the kernel counts it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -14,20 +14,20 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// To which server the other process is to publish, and how many files.
+/// The server that the other process publishes to, and the number of files.
 const CHILD: &str = "STORAGE_MEMORY_CHILD";
 const FEW: u64 = 2_000;
 const MANY: u64 = 16_000;
-/// How much each more may take, in bytes: its path a few times, not all that is known of it.
+/// The memory that each further file may take, in bytes: enough for its path a few times.
 const EACH: u64 = 500;
-/// No process takes longer than this.
+/// The time limit of a process.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn name(number: u64) -> String {
     format!("tiles/zoom-12/tile-{number:06}.json")
 }
 
-/// A server that takes everything, and has as many objects below a key as its number says.
+/// A server that accepts everything, and lists as many objects as the number in the prefix.
 async fn answer(Query(query): Query<HashMap<String, String>>, request: Request) -> Response {
     let etag = [(header::ETAG, "\"0cc175b9c0f1b6a831c399e269772661\"")];
     match query.get("prefix") {
@@ -56,7 +56,7 @@ fn page(prefix: &str, token: Option<&String>) -> Response {
     (list + "</ListBucketResult>").into_response()
 }
 
-/// How much memory a process needs at most that publishes so many `files`, in bytes.
+/// The peak memory of a process that publishes so many `files`, in bytes.
 async fn peak(files: u64) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -66,7 +66,7 @@ async fn peak(files: u64) -> u64 {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture"])
         .env(CHILD, given)
-        // Threads that have room of their own make it a matter of luck.
+        // With one arena per thread, the result would vary.
         .env("MALLOC_ARENA_MAX", "1")
         .kill_on_drop(true)
         .output();
@@ -79,7 +79,7 @@ async fn peak(files: u64) -> u64 {
     kib[1].parse::<u64>().unwrap() << 10
 }
 
-/// What runs in the other process.
+/// Runs in the other process.
 #[tokio::test]
 async fn child() {
     let Ok(given) = std::env::var(CHILD) else {
@@ -93,13 +93,14 @@ async fn child() {
         secret_key: "secret".into(),
         session_token: None,
     });
-    let storage = Storage::s3(options).await;
+    let storage = Storage::s3(options);
     let files = given[1].parse().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let outputs = Outputs::new(folder.path());
     for number in 0..files {
         std::fs::write(outputs.path(&name(number)).unwrap(), "a").unwrap();
     }
+    let outputs = outputs.manifest().await.unwrap();
     let to: StorageUri = format!("s3://reef/{files}").parse().unwrap();
     let published = publish(&outputs, &storage, &to).await.unwrap();
     assert_eq!(published.files, files);

@@ -13,12 +13,12 @@ use rustix::process::{Resource, getrlimit};
 
 /// The S3 server that the process with few files uses.
 const ENDPOINT: &str = "REEFGUIDE_TEST_ENDPOINT";
-/// How many files there are.
+/// The number of files.
 const FILES: u64 = 3_000;
-/// How deep one of them is.
+/// The depth of one of them.
 const DEEP: usize = 100;
 
-/// Files as a job may leave them.
+/// Files like a job's outputs.
 fn outputs(folder: &Path) {
     for file in 1..FILES {
         let below = folder.join(format!("{}", file % 7));
@@ -27,15 +27,16 @@ fn outputs(folder: &Path) {
     }
     let deep = folder.join(vec!["d"; DEEP].join("/"));
     std::fs::create_dir_all(&deep).unwrap();
-    // Sent in parts, which takes more connections than one.
+    // Sent in parts, which takes more than one connection.
     std::fs::write(deep.join("large"), vec![7; 17 << 20]).unwrap();
 }
 
-/// Moves all of them there and back, as jobs in two slots do.
+/// Uploads and downloads all of them, like jobs in two slots.
 async fn there_and_back(storage: &Storage, to: &str) {
     let folder = tempfile::tempdir().unwrap();
     let sent = Outputs::new(folder.path().join("sent"));
     outputs(sent.folder());
+    let sent = sent.manifest().await.unwrap();
     let [one, other]: [StorageUri; 2] =
         ["one", "other"].map(|job| format!("{to}/{job}").parse().unwrap());
     let published = tokio::join!(
@@ -61,13 +62,13 @@ async fn in_the_process_with_few_files() {
     };
     assert_eq!(getrlimit(Resource::Nofile).current, Some(64));
     let s3 = lab_storage::options_at(endpoint.to_str().unwrap());
-    there_and_back(&Storage::s3(s3).await, "s3://reefguide-dev").await;
+    there_and_back(&Storage::s3(s3), "s3://reefguide-dev").await;
     let folder = tempfile::tempdir().unwrap();
     there_and_back(&Storage::folder(folder.path()), "file:///results").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_files_are_moved_by_a_process_that_may_open_64() {
+async fn a_process_that_may_open_64_files_transfers_thousands() {
     let lab = Lab::builder().start().await.unwrap();
     let child = Command::new("sh")
         .args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"])
@@ -79,7 +80,7 @@ async fn thousands_of_files_are_moved_by_a_process_that_may_open_64() {
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{said}{child:?}");
     assert!(said.contains("1 passed"), "{said}");
-    let storage = Storage::s3(lab_storage::options(&lab)).await;
+    let storage = Storage::s3(lab_storage::options(&lab));
     let other: StorageUri = "s3://reefguide-dev/other".parse().unwrap();
     let stored = storage.list(&other).await.unwrap();
     assert_eq!(stored.len() as u64, FILES);

@@ -1,4 +1,4 @@
-//! What a handler leaves, and how it is published.
+//! The outputs of a handler, and their publication.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use reefguide_storage::{FolderTransfer, Outputs, Storage, StorageError, StorageUri, publish};
@@ -23,6 +23,10 @@ fn attempt() -> Attempt {
 }
 
 impl Attempt {
+    async fn publish(&self) -> Result<FolderTransfer, StorageError> {
+        publish(&self.outputs.manifest().await?, &self.storage, &self.to).await
+    }
+
     async fn published(&self) -> Vec<String> {
         let published = self.storage.list(&self.to).await.unwrap();
         published
@@ -33,7 +37,7 @@ impl Attempt {
 }
 
 #[tokio::test]
-async fn a_float_that_json_does_not_have_is_named_and_nothing_is_written() {
+async fn a_float_that_json_cannot_express_is_named_and_nothing_is_written() {
     let outputs = attempt().outputs;
     let depths = std::collections::BTreeMap::from([("heron", [1.0, f64::NAN])]);
     let error = outputs.write_json("depths.json", &depths).await;
@@ -41,7 +45,7 @@ async fn a_float_that_json_does_not_have_is_named_and_nothing_is_written() {
         reefguide_transport::Chain(&error.unwrap_err()),
         @r#"cannot write "depths.json" as JSON: value at `heron[1]` is NaN, which JSON does not have: use an `Option`"#
     );
-    assert!(outputs.files().await.unwrap().is_empty());
+    assert!(outputs.manifest().await.unwrap().files().is_empty());
 }
 
 #[tokio::test]
@@ -55,8 +59,9 @@ async fn outputs_are_listed_and_published_as_they_were_written() {
         .unwrap();
     std::fs::write(outputs.path("tiles/1/2.tif").unwrap(), [7; 100]).unwrap();
 
-    let files = outputs.files().await.unwrap();
-    let files: Vec<_> = files
+    let outputs = outputs.manifest().await.unwrap();
+    let files: Vec<_> = outputs
+        .files()
         .iter()
         .map(|file| (file.path.as_str(), file.size))
         .collect();
@@ -64,8 +69,9 @@ async fn outputs_are_listed_and_published_as_they_were_written() {
         files,
         [("b.txt", 4), ("charts/a.json", 17), ("tiles/1/2.tif", 100)]
     );
+    assert_eq!(outputs.bytes(), 121);
 
-    let published = publish(outputs, &attempt.storage, &attempt.to)
+    let published = publish(&outputs, &attempt.storage, &attempt.to)
         .await
         .unwrap();
     assert_eq!(
@@ -89,9 +95,21 @@ async fn outputs_are_listed_and_published_as_they_were_written() {
 }
 
 #[tokio::test]
+async fn a_manifest_knows_which_names_outputs_use_and_does_not_change() {
+    let outputs = attempt().outputs;
+    outputs.write("a.log", "x").await.unwrap();
+    outputs.write("charts/b.log", "x").await.unwrap();
+    let manifest = outputs.manifest().await.unwrap();
+    outputs.write("c.log", "x").await.unwrap();
+    let names = ["a.log", "charts", "b.log", "c.log", "a"];
+    let used: Vec<_> = names.iter().filter(|name| manifest.uses(name)).collect();
+    assert_eq!(used, [&"a.log", &"charts"]);
+}
+
+#[tokio::test]
 async fn no_outputs_publish_nothing() {
     let attempt = attempt();
-    let published = publish(&attempt.outputs, &attempt.storage, &attempt.to).await;
+    let published = attempt.publish().await;
     assert_eq!(published.unwrap(), FolderTransfer::default());
     assert!(!attempt.folder.path().join("store").exists());
 }
@@ -120,24 +138,22 @@ async fn cleared_outputs_are_gone() {
     attempt.outputs.clear().await.unwrap();
     attempt.outputs.write("a/b", "x").await.unwrap();
     attempt.outputs.clear().await.unwrap();
-    assert_eq!(attempt.outputs.files().await.unwrap(), []);
+    assert_eq!(attempt.outputs.manifest().await.unwrap().files(), []);
     attempt.outputs.write("c", "x").await.unwrap();
-    assert_eq!(attempt.outputs.files().await.unwrap().len(), 1);
+    let outputs = attempt.outputs.manifest().await.unwrap();
+    assert_eq!(outputs.files().len(), 1);
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_cannot_be_published_is_refused_by_name_before_anything_is_stored() {
+async fn an_output_that_cannot_be_published_is_refused_by_name_before_anything_is_stored() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
     let attempt = attempt();
     let outputs = attempt.outputs.folder();
     attempt.outputs.write("a", "x").await.unwrap();
-    let refused = async || {
-        let refused = publish(&attempt.outputs, &attempt.storage, &attempt.to).await;
-        refused.unwrap_err().to_string()
-    };
+    let refused = async || attempt.publish().await.unwrap_err().to_string();
 
     let link = outputs.join("link");
     std::os::unix::fs::symlink("/etc/hostname", &link).unwrap();
@@ -157,7 +173,7 @@ async fn what_cannot_be_published_is_refused_by_name_before_anything_is_stored()
         assert!(refused().await.contains(&name), "{name}");
         std::fs::remove_file(file).unwrap();
     }
-    // Not every file system takes such a name.
+    // Some file systems reject such a name.
     let latin = outputs.join(OsStr::from_bytes(b"caf\xe9"));
     if std::fs::write(&latin, "x").is_ok() {
         assert!(refused().await.contains("not UTF-8"));
@@ -171,12 +187,10 @@ async fn a_publication_that_fails_leaves_nothing() {
     for path in ["a", "b/c", "z"] {
         attempt.outputs.write(path, "x").await.unwrap();
     }
-    // A folder stands where the output `z` should go.
+    // A folder has the name of the output `z`.
     let blocking = attempt.to.join("z/blocking").unwrap();
     attempt.storage.upload_bytes("y", &blocking).await.unwrap();
-    let failed = publish(&attempt.outputs, &attempt.storage, &attempt.to)
-        .await
-        .unwrap_err();
+    let failed = attempt.publish().await.unwrap_err();
     assert!(matches!(failed, StorageError::Publish { .. }), "{failed:?}");
     assert_eq!(attempt.published().await, [blocking.to_string()]);
 }

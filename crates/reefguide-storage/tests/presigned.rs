@@ -1,4 +1,4 @@
-//! URLs for others, used by one that knows nothing of us.
+//! Presigned URLs, used by a client without credentials.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "lab_storage/mod.rs"]
@@ -13,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 async fn lab() -> (Lab, Storage) {
     let lab = Lab::builder().start().await.unwrap();
-    let storage = Storage::s3(lab_storage::options(&lab)).await;
+    let storage = Storage::s3(lab_storage::options(&lab));
     (lab, storage)
 }
 
@@ -58,7 +58,7 @@ async fn an_object_of_any_name_is_stored_and_read_without_credentials() {
 }
 
 #[tokio::test]
-async fn a_url_is_good_for_one_object_and_one_method_until_it_expires() {
+async fn a_url_permits_one_method_on_one_object_until_it_expires() {
     let (lab, storage) = lab().await;
     let uri = uri(&lab, "key");
     storage.upload_bytes("content", &uri).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_url_is_good_for_one_object_and_one_method_until_it_expires() {
     let elsewhere = get.expose().replace("/key?", "/other?");
     let other = client.get(elsewhere).send().await.unwrap();
     assert_eq!(other.status(), 403);
-    // The server's clock counts whole seconds.
+    // The server's clock has whole seconds.
     let expired = async {
         while request(&get).send().await.unwrap().status() != 403 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -82,7 +82,7 @@ async fn a_url_is_good_for_one_object_and_one_method_until_it_expires() {
 }
 
 #[tokio::test]
-async fn a_signature_is_not_shown() {
+async fn debug_does_not_show_the_signature() {
     let (lab, storage) = lab().await;
     let url = storage
         .presign_get(&uri(&lab, "a/key"), MINUTE)
@@ -95,7 +95,7 @@ async fn a_signature_is_not_shown() {
 }
 
 #[tokio::test]
-async fn what_no_url_can_do_is_refused() {
+async fn a_url_that_could_not_work_is_refused() {
     let (lab, storage) = lab().await;
     let uri = uri(&lab, "key");
     let week = MINUTE * 60 * 24 * 7;
@@ -107,7 +107,7 @@ async fn what_no_url_can_do_is_refused() {
     for key in ["a/../b", "./a", "a/."] {
         let folded = storage.presign_get(&self::uri(&lab, key), MINUTE).await;
         let error = folded.unwrap_err().to_string();
-        assert!(error.contains("leave out of URLs"), "{error}");
+        assert!(error.contains("remove from URLs"), "{error}");
     }
     let folder = tempfile::tempdir().unwrap();
     let refused = Storage::folder(folder.path())

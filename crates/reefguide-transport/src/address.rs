@@ -1,19 +1,19 @@
-//! Addresses of servers, as settings and options have them.
+//! Reads addresses of servers from settings and options.
 
 use reqwest::Url;
 
-/// Why a text is not the address of a server. The text itself, which may hold a password, is not in it.
+/// Why a text is not the address of a server. It does not contain the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Not a URL, or one of another scheme.
+    /// Not a URL, or not an http or https URL.
     #[error("it is not an http or https URL")]
     Unusable,
     /// Such as `localhost:5000`.
     #[error("put http:// or https:// before it")]
     NoScheme,
     /// A user name or password before the host.
-    #[error("remove the user name and password before its `@`: they are given apart from it")]
+    #[error("remove the user name and password before its `@`: they have their own settings")]
     Credentials,
     /// A query or a fragment.
     #[error("remove what follows the path")]
@@ -21,7 +21,7 @@ pub enum AddressError {
 }
 
 impl AddressError {
-    /// What to do, if it is known.
+    /// How to fix it, if that is known.
     pub fn remedy(self) -> Option<String> {
         match self {
             Self::Unusable => None,
@@ -30,8 +30,8 @@ impl AddressError {
     }
 }
 
-/// Reads the address of a server: an `http` or `https` URL, perhaps with a path. Returns it without the slashes at its
-/// end, so that paths can be appended.
+/// Reads the address of a server: an `http` or `https` URL, optionally with a path. Removes slashes at its
+/// end, so that you can append paths.
 ///
 /// ```
 /// use reefguide_transport::address::{self, AddressError};
@@ -42,10 +42,10 @@ impl AddressError {
 /// ```
 ///
 /// # Errors
-/// All of [`AddressError`].
+/// Every variant of [`AddressError`].
 pub fn parse(text: &str) -> Result<String, AddressError> {
     let text = text.trim();
-    // Also in the path: a password may have a `/`.
+    // Even in the path: a password may contain a `/`.
     let has_credentials = |url: &Url| {
         !url.username().is_empty() || url.password().is_some() || url.path().contains('@')
     };
@@ -69,16 +69,16 @@ pub fn parse(text: &str) -> Result<String, AddressError> {
     Ok(url.as_str().trim_end_matches('/').into())
 }
 
-/// The API's address, if this one has the `/api` of its routes at the end. For an address from [`parse`].
+/// An address from [`parse`] without the `/api` of the API's routes at its end; `None` if it has none.
 pub fn without_api(address: &str) -> Option<&str> {
     let (base, last) = address.rsplit_once('/')?;
-    // A host may be called so.
+    // A host may have that name.
     let is_path = !base.ends_with('/');
     (is_path && last.eq_ignore_ascii_case("api")).then_some(base)
 }
 
-/// A text that may be an address, as messages quote it: not at all if it may hold a password or a key, which stand
-/// before an `@`, or behind a `?` or `#`.
+/// Quotes a text that may be an address, for messages. Redacts it if it may hold a password or a key, which are
+/// before an `@`, or after a `?` or `#`.
 pub fn shown(text: &str) -> String {
     let may_hold_secret = text.contains('@') || (text.contains("//") && text.contains(['?', '#']));
     match may_hold_secret {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_an_address_is_said_and_no_secret_is() {
+    fn an_error_says_what_is_wrong_with_an_address_and_shows_no_secret() {
         use AddressError::{AfterPath, Credentials, NoScheme, Unusable};
 
         for (text, error) in [
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_the_api_is_without_its_routes() {
+    fn the_routes_are_removed_from_the_address_of_the_api() {
         assert_eq!(without_api("http://reef/API"), Some("http://reef"));
         assert_eq!(
             without_api("http://reef/base/api"),
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_that_is_taken_has_no_more_than_a_path(text in "(https?:)?/?/?[a-z@:?#/.\\\\]{0,20}") {
+        fn an_accepted_address_has_no_more_than_a_path(text in "(https?:)?/?/?[a-z@:?#/.\\\\]{0,20}") {
             if let Ok(address) = parse(&text) {
                 prop_assert!(!address.contains(['@', '?', '#']) && !address.ends_with('/'), "{}", address);
                 prop_assert_eq!(parse(&address), Ok(address));

@@ -1,4 +1,4 @@
-//! A file that appears whole or not at all.
+//! Files that appear complete or not at all.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,23 +11,23 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::ObjectPath;
 
-/// What the names of unfinished files begin with.
+/// The prefix of the names of unfinished files.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// What the file system refused.
+/// An error of the file system.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
 pub struct FileSystemError {
     /// What was being done, such as `write`.
     pub action: &'static str,
-    /// Where.
+    /// The file or folder.
     pub path: PathBuf,
-    /// Why not.
+    /// The system's error.
     pub source: io::Error,
 }
 
 impl FileSystemError {
-    /// Makes an error of what the system said `action` at `path` failed with.
+    /// Adds `action` and `path` to the system's error.
     pub fn during(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -40,8 +40,8 @@ impl FileSystemError {
         }
     }
 
-    /// Whether the same may succeed later with nothing changed: the process, or the system, has too many files open,
-    /// and will close some.
+    /// Whether the same operation may succeed later, with nothing changed: the process or the system has too many files
+    /// open, and will close some.
     pub fn is_retryable(&self) -> bool {
         matches!(
             Errno::from_io_error(&self.source),
@@ -50,19 +50,19 @@ impl FileSystemError {
     }
 }
 
-/// Where an object is to be written to.
+/// Where to write an object.
 #[derive(Debug)]
 pub enum Destination {
     /// A file that appears when it is complete.
     New(PathBuf),
-    /// The same, below a folder out of which no symbolic link may lead.
+    /// A file that appears when it is complete, below a folder that no symbolic link may lead out of.
     Below(PathBuf, ObjectPath),
-    /// An empty file, which nobody reads before its owner knows it to be complete.
+    /// An existing empty file. Its owner makes sure that it is not read before it is complete.
     Existing(PathBuf),
 }
 
-/// A file being written under another name. It takes its own name by [`commit`](Self::commit), replacing
-/// what was there, and is removed when it is dropped before.
+/// A file that is written under a temporary name. [`commit`](Self::commit) gives it its own name, replacing
+/// an earlier file. It is removed if it is dropped before.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: Arc<File>,
@@ -72,7 +72,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// The empty file to write at first. Makes the folder of a new one.
+    /// The empty file to write to. Creates the folder of a new one.
     pub fn at(destination: Destination) -> Result<Self, FileSystemError> {
         match destination {
             Destination::New(target) => Self::new(target.parent().unwrap_or(&target), &target),
@@ -93,7 +93,7 @@ impl AtomicFile {
         }
     }
 
-    /// An empty file in `folder`, which must be on the same file system as `target`. Makes both
+    /// An empty file in `folder`, which must be on the same file system as `target`. Creates both
     /// folders.
     pub fn new(folder: &Path, target: &Path) -> Result<Self, FileSystemError> {
         let mut begun = begin(folder);
@@ -115,30 +115,30 @@ impl AtomicFile {
         })
     }
 
-    /// What to write to.
+    /// The file to write to.
     pub fn file(&self) -> &Arc<File> {
         &self.file
     }
 
-    /// Takes room for `size` bytes, if the file system knows how: what does not fit is told before it is
-    /// fetched, and writing costs less. Waits for the file system.
+    /// Reserves room for `size` bytes, if the file system supports it. A file that does not fit then fails before
+    /// anything is downloaded, and writing is faster. Blocks.
     pub fn reserve(&self, size: u64) -> Result<(), FileSystemError> {
         let taken = fallocate(&self.file, FallocateFlags::empty(), 0, size);
         match taken {
             Err(full @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
                 Err(FileSystemError::during("write", &self.target)(full.into()))
             }
-            // Writing has to do without, or says what is wrong.
+            // Writing works without it, or reports the problem.
             _ => Ok(()),
         }
     }
 
-    /// Where that is.
+    /// The file's current path.
     pub fn path(&self) -> &Path {
         self.unfinished.as_deref().unwrap_or(&self.target)
     }
 
-    /// What errors call it.
+    /// The file's final path, which errors show.
     pub fn target(&self) -> &Path {
         &self.target
     }
@@ -157,7 +157,7 @@ impl AtomicFile {
 fn begin(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
-    // Readable by whom the umask allows, like any file a program writes.
+    // The umask decides who may read it, as for other files.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
@@ -167,7 +167,7 @@ fn make(folder: &Path) -> Result<(), FileSystemError> {
     fs::create_dir_all(folder).map_err(FileSystemError::during("make folder", folder))
 }
 
-/// Refuses a `file` whose way down from `folder` leads through a symbolic link, perhaps to elsewhere.
+/// Refuses a `file` if a folder between it and `folder` is a symbolic link, which may lead elsewhere.
 fn no_link_above(file: &Path, folder: &Path) -> Result<(), FileSystemError> {
     let above = file.ancestors().skip(1);
     for above in above.take_while(|above| *above != folder) {

@@ -1,21 +1,22 @@
-//! Work that waits for the file system, and tasks whose outcome counts.
+//! Blocking work, and the results of tasks.
 
 use tokio::task::{JoinError, spawn_blocking};
 
-/// Runs what waits for the file system where waiting is allowed.
+/// Runs blocking work, such as file operations, on a thread where it may block.
 ///
 /// # Errors
 /// Those of `work`.
 ///
 /// # Cancel safety
-/// Once it has begun, `work` runs to its end.
+/// Once it has started, `work` runs to its end.
 pub async fn blocking<T: Send + 'static, E: Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
     finished(spawn_blocking(work)).await
 }
 
-/// The outcome of a task. Its panic goes on here; where it was dropped with the runtime, so is this.
+/// The result of a task. The task's panic resumes here. If the runtime shuts down before the task ends, this waits to
+/// be dropped with it.
 ///
 /// # Errors
 /// Those of the task.

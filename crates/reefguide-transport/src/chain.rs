@@ -1,4 +1,4 @@
-//! An error with its causes on one line.
+//! An error with its sources on one line.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Whether what arrived is what the server has.
+//! Verifies downloaded content against the server's checksums.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -11,23 +11,23 @@ use md5::{Digest as _, Md5};
 
 use crate::hex::hex;
 
-/// How much is read at a time, in bytes.
+/// The number of bytes that are read at a time.
 const PIECE: usize = 256 << 10;
 
-/// What the server says of an object's content.
+/// The checksum that an object's content should have.
 #[derive(Debug)]
 pub enum Expected {
-    /// A checksum of all of it, which can be put together from those of its pieces.
+    /// The checksum of all content, which can be combined from those of its pieces.
     Whole(CrcAlgorithm, u64),
-    /// A checksum of the checksums of this many parts.
+    /// A checksum of the checksums of the parts, and the number of parts.
     Parts(CrcAlgorithm, u64, u64),
-    /// The MD5 of all of it, of which the ETag of an object that was stored in one request often is made.
+    /// The MD5 of all content: often the ETag of an object that was stored in one request.
     Md5(String),
-    /// Nothing that can be compared.
+    /// None is known.
     Nothing,
 }
 
-/// What an S3 server's answer says of an object's content, in its headers.
+/// The headers about content in an S3 server's answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ContentHeaders<'a> {
     /// `ETag`, with its quotes or without.
@@ -47,7 +47,7 @@ pub struct ContentHeaders<'a> {
 }
 
 impl Expected {
-    /// What there is to compare content with.
+    /// The checksum in these headers.
     pub fn of(headers: &ContentHeaders<'_>) -> Self {
         let checksums = [
             (CrcAlgorithm::Crc64Nvme, headers.crc64_nvme),
@@ -56,7 +56,7 @@ impl Expected {
         ];
         for (algorithm, checksum) in checksums {
             let Some(checksum) = checksum else { continue };
-            // The number of parts stands behind a checksum of theirs.
+            // `-` and the number of parts follow a checksum of checksums.
             let (sum, parts) = match checksum.split_once('-') {
                 Some((sum, parts)) => (sum, parts.parse().ok()),
                 None => (checksum, None),
@@ -69,7 +69,7 @@ impl Expected {
                 _ => Self::Nothing,
             };
         }
-        // The ETag of an object that is encrypted with a key of KMS or of a customer is not its MD5.
+        // The ETag of an object that is encrypted with a KMS key or a customer's key is not its MD5.
         let plain = !matches!(headers.encryption, Some("aws:kms" | "aws:kms:dsse"))
             && headers.customer_algorithm.is_none();
         match headers.etag.map(|etag| etag.trim_matches('"')) {
@@ -89,7 +89,7 @@ fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Compares the pieces of an object, in whatever order they arrive, with what the server says of it.
+/// Verifies an object whose pieces arrive in any order.
 #[derive(Debug)]
 pub struct Verification {
     expected: Expected,
@@ -98,7 +98,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// For an object of `size` bytes in parts of `part` bytes, if that is known.
+    /// For an object of `size` bytes. `part` is the size of its parts, if that is known.
     pub fn new(expected: Expected, size: u64, part: Option<u64>) -> Self {
         let (expected, part) = match (expected, part) {
             (Expected::Parts(algorithm, sum, parts), Some(part))
@@ -116,12 +116,12 @@ impl Verification {
         }
     }
 
-    /// Where a piece that begins at `start` has to end, so that it is of one part.
+    /// The end of the part that contains `start`: a piece must not extend beyond it.
     pub fn end(&self, start: u64) -> u64 {
         (start / self.part.max(1) + 1).saturating_mul(self.part.max(1))
     }
 
-    /// What sums up a piece; `None` if there is nothing to compare it with.
+    /// A digest for one piece; `None` if pieces need none.
     pub fn digest(&self) -> Option<Digest> {
         self.algorithm().map(Digest::new)
     }
@@ -133,7 +133,7 @@ impl Verification {
         }
     }
 
-    /// Adds a piece whose content `digest` has seen.
+    /// Adds a piece, with the digest of its content.
     pub fn add(&self, piece: Range<u64>, digest: &Digest) {
         self.pieces().push((piece, digest.finalize()));
     }
@@ -142,7 +142,7 @@ impl Verification {
         self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether all of it is right, which `content` reads again if the pieces do not say.
+    /// Whether the content is right. Reads `content` only if the digests of the pieces do not tell.
     pub fn is_right<R: Read>(&self, content: impl FnOnce() -> io::Result<R>) -> io::Result<bool> {
         Ok(match &self.expected {
             Expected::Nothing => true,
@@ -182,18 +182,18 @@ impl Verification {
     }
 }
 
-/// Compares content that arrives in order.
+/// Verifies content that arrives in order.
 #[derive(Debug)]
 pub struct InOrder {
     verification: Verification,
-    /// What arrived of the part under way, and its sum.
+    /// The range of the current part that has arrived.
     part: Range<u64>,
     digest: Option<Digest>,
     md5: Option<Md5>,
 }
 
 impl InOrder {
-    /// Begins with the first byte.
+    /// Before the first byte.
     pub fn new(verification: Verification) -> Self {
         let md5 = matches!(verification.expected, Expected::Md5(_));
         Self {
@@ -204,12 +204,12 @@ impl InOrder {
         }
     }
 
-    /// How much has arrived, in bytes.
+    /// How many bytes have arrived.
     pub fn size(&self) -> u64 {
         self.part.end
     }
 
-    /// Adds what has arrived.
+    /// Adds the next bytes.
     pub fn add(&mut self, mut piece: &[u8]) {
         if let Some(md5) = &mut self.md5 {
             md5.update(piece);
@@ -238,7 +238,7 @@ impl InOrder {
         self.part.start = self.part.end;
     }
 
-    /// Whether all that arrived is right.
+    /// Whether all content that has arrived is right.
     pub fn are_right(&mut self) -> bool {
         if !self.part.is_empty() {
             self.end_part();
@@ -246,7 +246,7 @@ impl InOrder {
         let md5 = self.md5.take().map(|md5| hex(&md5.finalize()));
         match (&self.verification.expected, md5) {
             (Expected::Md5(expected), md5) => md5.as_ref() == Some(expected),
-            // Nothing is read again for the others.
+            // The others do not read the content.
             _ => matches!(self.verification.is_right(|| Ok(io::empty())), Ok(true)),
         }
     }

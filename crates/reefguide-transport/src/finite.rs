@@ -1,7 +1,7 @@
-//! Floats that JSON does not have.
+//! Finds floats that JSON cannot express.
 //!
-//! `serde_json` writes NaN and the infinities as `null` without a word, as if the handler had found nothing. Programs
-//! write them as they are, which is no JSON. Either way the job fails, and its author learns where.
+//! `serde_json` silently writes NaN and the infinities as `null`, as if there were no value. Other programs
+//! write them as they are, which is not JSON. In both cases the job fails, with an error that says where the float is.
 
 use std::fmt::{self, Display};
 
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::text::{self, TextError};
 
-/// What JSON does not have, as Python and JavaScript write it.
+/// How Python and JavaScript write such floats.
 const TOKENS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// A float that is NaN or infinite. Reads well after the name of the value that has it.
+/// A float that is NaN or infinite. Worded to follow the name of the value that contains it.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("{}is {float}, which JSON does not have: use an `Option`", at(.place))]
 pub struct NotFinite {
-    /// Where in the value; empty for the value itself.
+    /// Its place in the value; empty for the value itself.
     place: String,
     float: f64,
 }
@@ -32,7 +32,7 @@ fn at(place: &str) -> String {
     }
 }
 
-/// An error if a value has such a float, for the first one.
+/// An error for the first float in a value that is NaN or infinite, if there is one.
 pub fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), NotFinite> {
     match value.serialize(Finite) {
         Err(Stopped::At(float)) => Err(float),
@@ -40,14 +40,14 @@ pub fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), NotFinite> {
     }
 }
 
-/// What is wrong with a file that is not JSON; NaN and the infinities are called by their names.
+/// Describes why a file is not JSON. Names NaN and the infinities.
 pub fn not_json(file: &[u8], error: &TextError) -> String {
     let (TextError::Json(json), Ok(text)) = (error, text::decode(file)) else {
         return format!("not JSON: {error}");
     };
     let (line, column) = (json.line(), json.column());
     let at = text.lines().nth(line.saturating_sub(1)).map(str::as_bytes);
-    // The column is that of the byte that cannot be, which may be the second.
+    // The column is that of the invalid byte, which may be the second one.
     let found = at.and_then(|at| {
         (column.saturating_sub(2)..=column).find_map(|start| {
             let rest = at.get(start..)?;
@@ -64,13 +64,13 @@ pub fn not_json(file: &[u8], error: &TextError) -> String {
     }
 }
 
-/// A serializer that writes nothing and fails at such a float.
+/// A serializer that writes nothing and fails at a float that is NaN or infinite.
 struct Finite;
 
-/// What is inside of an array or an object.
+/// Serializes the content of an array or an object.
 #[derive(Default)]
 struct Inside {
-    /// The name that an enum's variant adds to the place.
+    /// The name of an enum's variant, which is part of the place.
     variant: Option<&'static str>,
     index: usize,
     key: String,
@@ -80,12 +80,12 @@ struct Inside {
 #[derive(Debug)]
 enum Stopped {
     At(NotFinite),
-    /// It fails, which is for others to say.
+    /// Serializing fails for another reason, which the real serializer reports.
     Other,
 }
 
 impl Stopped {
-    /// The same, seen from outside of what is called so there.
+    /// The same, with the place inside of the value called `name`.
     fn within(self, name: &str) -> Self {
         match self {
             Self::At(NotFinite { place, float }) => {
@@ -303,7 +303,7 @@ impl SerializeMap for Inside {
     type Error = Stopped;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Checked {
-        // One that is no text or number is what serializing it for good will fail at.
+        // A key that is neither text nor a number is an error of the real serializer.
         self.key = match serde_json::to_value(key) {
             Ok(Value::String(name)) => name,
             Ok(other) => other.to_string(),
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_float_that_json_does_not_have_is_found_wherever_it_is() {
+    fn a_float_that_json_cannot_express_is_found_at_any_place() {
         let nan = f64::NAN;
         assert_eq!(place(Depth::Unknown, None), "fine");
         assert_eq!(place(Depth::Known(f64::MAX), Some(f32::MIN)), "fine");
@@ -380,14 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_serialized_for_another_reason_is_not_called_a_float() {
+    fn a_value_that_cannot_be_serialized_for_another_reason_is_not_reported() {
         let cell = std::cell::RefCell::new(1);
         let _borrowed = cell.borrow_mut();
         assert_eq!(check(&cell), Ok(()));
     }
 
     #[test]
-    fn a_text_that_has_one_is_told_from_other_texts_that_are_not_json() {
+    fn such_a_float_in_a_text_is_named_and_other_errors_are_kept() {
         let said = |text: &str| {
             let error = text::json::<Value>(text.as_bytes()).unwrap_err();
             not_json(text.as_bytes(), &error)

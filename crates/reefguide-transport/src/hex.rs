@@ -1,6 +1,6 @@
-//! Bytes as digits.
+//! Bytes as hexadecimal digits.
 
-/// Two small digits a byte, as digests are written.
+/// Two lower-case hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

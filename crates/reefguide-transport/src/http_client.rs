@@ -1,4 +1,4 @@
-//! What all clients of HTTP servers have in common: certificates, proxies, and that no redirect is followed.
+//! HTTP clients: certificates, proxies, and no redirects.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use reqwest::{Client, ClientBuilder};
 
 use crate::Chain;
 
-/// This system trusts no certificate authority, and an `https` address was to be used.
+/// An `https` address cannot be used, since this system trusts no certificate authority.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an https address needs certificates of certificate authorities, and this system has none ({reason}): \
@@ -22,13 +22,13 @@ pub struct NoCertificates {
     reason: String,
 }
 
-/// An error unless this system has certificates. Looks again each time until there are some.
+/// An error unless this system has certificates. Checks again at each call until it has some.
 pub fn certificates() -> Result<(), NoCertificates> {
     static FOUND: OnceLock<()> = OnceLock::new();
     if FOUND.get().is_some() {
         return Ok(());
     }
-    // Nothing else can go wrong with a client for which nothing is set.
+    // Without settings, nothing else can be wrong with a client.
     Client::builder()
         .no_proxy()
         .build()
@@ -39,24 +39,24 @@ pub fn certificates() -> Result<(), NoCertificates> {
     Ok(())
 }
 
-/// Why there can be no HTTP client.
+/// Why an HTTP client cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpClientError {
-    /// The server is to be reached by `https`, and this system trusts no certificates.
+    /// The address uses `https`, and this system trusts no certificate authority.
     #[error(transparent)]
     Certificates(#[from] NoCertificates),
-    /// Its settings are refused.
-    #[error("no HTTP client can be made")]
+    /// Its settings are invalid.
+    #[error("cannot create an HTTP client")]
     Settings(#[from] reqwest::Error),
 }
 
-/// A client for a server at `url`, which is `set` further. It needs certificates only if it may have to use them.
+/// A client for a server at `url`, with further settings from `set`. It needs certificates only if it may use `https`.
 pub fn client(
     url: &str,
     set: impl FnOnce(ClientBuilder) -> ClientBuilder,
 ) -> Result<Client, HttpClientError> {
-    // What a redirect leads to is not the server that was named, and may be told what only that one is to know.
+    // A redirect leads to another server than the one that was configured, which must not get the request's secrets.
     let mut builder = Client::builder().redirect(Policy::none());
     if no_proxies() {
         builder = builder.no_proxy();
@@ -69,7 +69,7 @@ pub fn client(
     Ok(set(builder).build()?)
 }
 
-/// Whether connections to a server at `url` are encrypted, its own or those to its proxy.
+/// Whether the connections to a server at `url`, or to the proxy for it, are encrypted.
 pub fn needs_certificates(url: &str) -> bool {
     let secure = |url: &str| {
         let scheme = url.get(..6);
@@ -78,13 +78,14 @@ pub fn needs_certificates(url: &str) -> bool {
     secure(url) || Proxy::of(url).is_some_and(|proxy| secure(&proxy.url))
 }
 
-/// Whether `NO_PROXY` has a `*`: then no proxy is used at all. The libraries apply that to names of hosts only.
+/// Whether `NO_PROXY` contains `*`, which turns off all proxies. The libraries apply it to host names only, not to IP
+/// addresses.
 pub fn no_proxies() -> bool {
     let (_, hosts) = first_of(["NO_PROXY", "no_proxy"]).unwrap_or_default();
     hosts.split(',').any(|host| host.trim() == "*")
 }
 
-/// The proxy that requests are sent to.
+/// The proxy for requests to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     /// Without user and password.
@@ -93,7 +94,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// The proxy for a server at `url`, by the environment; `None` if requests go there directly.
+    /// The proxy that the environment sets for a server at `url`; `None` if requests go there directly.
     pub fn of(url: &str) -> Option<Self> {
         let url: Uri = url.parse().ok()?;
         let own = match url.scheme_str() {
@@ -113,7 +114,7 @@ impl Proxy {
         })
     }
 
-    /// The proxy for a server at `url`, if `error` says that no connection was made.
+    /// The proxy for a server at `url`, if `error` means that there was no connection.
     pub fn failed(url: &str, error: &(dyn Error + 'static)) -> Option<Self> {
         not_connected(error).then(|| Self::of(url)).flatten()
     }
@@ -125,7 +126,7 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// The first of these variables that is set, with its value, unless that is empty.
+/// The first of these variables that is set, with its value; `None` if the value is empty.
 fn first_of(names: [&'static str; 2]) -> Option<(&'static str, String)> {
     let set = |name| Some((name, std::env::var(name).ok()?));
     let first = names.into_iter().find_map(set);

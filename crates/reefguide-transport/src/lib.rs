@@ -1,15 +1,15 @@
-//! What the client of the ReefGuide API and the storage have in common.
+//! What the ReefGuide API's client and the storage share.
 //!
 //! | module | what is in it |
 //! | --- | --- |
-//! | [`address`] | addresses of servers, as settings and options have them |
-//! | [`http_client`] | certificates, proxies, and why there can be no HTTP client |
-//! | [`retry`] | the one policy for everything that is repeated |
-//! | [`atomic_file`], [`ObjectPath`], [`open_files`], [`blocking`] | files that appear whole or not at all, where they lie, and how many may be open |
-//! | [`checksum`], [`s3_answer`] | whether content is what the server has, and whether it was S3 that answered |
-//! | [`TransferProgress`] | how far transfers are |
-//! | [`text`], [`finite`] | text and JSON in files that people and programs write |
-//! | [`trace`] | how a trace goes from one process to another |
+//! | [`address`] | reads addresses of servers from settings and options |
+//! | [`http_client`] | HTTP clients: certificates, proxies, no redirects |
+//! | [`retry`] | the retry policy |
+//! | [`atomic_file`], [`ObjectPath`], [`open_files`], [`blocking`] | files that appear complete or not at all, their paths, and how many may be open |
+//! | [`checksum`], [`s3_answer`] | verifies content, and that it was S3 that answered |
+//! | [`TransferProgress`] | the progress of transfers |
+//! | [`text`], [`finite`] | text and JSON files that people and programs write |
+//! | [`trace`] | passes traces from one process to another |
 
 pub mod address;
 pub mod atomic_file;
@@ -29,4 +29,4 @@ pub mod trace;
 
 pub use chain::Chain;
 pub use object_path::{MAX_KEY_BYTES, ObjectPath, PathError};
-pub use progress::{TransferObserver, TransferProgress, TransferStats, Transferring};
+pub use progress::{TransferGuard, TransferObserver, TransferProgress, TransferStats};

@@ -1,31 +1,31 @@
-//! Where a file lies below a folder or a storage URI.
+//! The path of a file below a folder or a storage URI.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-/// The longest key a store accepts, in bytes of UTF-8.
+/// The longest key that a store accepts, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: usize = 1024;
 
-/// A text is no [`ObjectPath`].
+/// A text is not an [`ObjectPath`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("path {path:?} {problem}")]
 pub struct PathError {
     /// The text.
     pub path: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with it, and how to fix it.
     pub problem: &'static str,
 }
 
 /// A relative path such as `charts/a.json`, the same on every system and in every store.
 ///
-/// It has at least one component, `/` between them, and none that is empty, `.` or `..`; no
-/// backslash and no control character (and on Windows no colon); at most 1,024 bytes. So a path
-/// below a folder stays below it.
+/// Its components are separated by `/`, and none is empty, `.` or `..`. It has no
+/// backslash, no control character (and on Windows no colon), and at most 1,024 bytes. So it always stays below its
+/// folder.
 ///
-/// Names that Windows cannot have (`12:30.nc`, `CON`, a dot or a space at the end) and names that differ
-/// in case only are taken: they are good where workers run and in every store, and times in file names
-/// are common. Who wants them on such a machine gives them other names there.
+/// Names that are invalid on Windows (`12:30.nc`, `CON`, a dot or a space at the end) and names that differ
+/// only in case are allowed: they are valid where workers run and in every store, and times in file names
+/// are common. To download them to such a machine, rename them.
 ///
 /// ```
 /// use reefguide_transport::ObjectPath;
@@ -43,7 +43,7 @@ impl ObjectPath {
         &self.0
     }
 
-    /// The path of a file named with the separators of this system, relative to a folder.
+    /// Converts a relative path with this system's separators.
     pub fn from_relative(relative: &Path) -> Result<Self, PathError> {
         let mut path = String::new();
         for component in relative.components() {
@@ -67,7 +67,7 @@ impl ObjectPath {
         path.parse()
     }
 
-    /// The file's path below `folder` on this system.
+    /// The file's path below `folder`, with this system's separators.
     pub fn below(&self, folder: &Path) -> PathBuf {
         self.0
             .split('/')
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// Paths of which many are almost right.
+    /// Paths, many of which are almost valid.
     fn paths() -> impl Strategy<Value = String> {
         let name = prop_oneof![
             Just("..".to_owned()),

@@ -1,30 +1,30 @@
-//! How many files and connections may be open at once.
+//! Limits the files and connections that are open at once.
 
 use std::sync::LazyLock;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many transfers there are at once at the most, where nothing else bounds them.
+/// The maximum number of concurrent transfers, unless something else limits them further.
 pub const MANY: usize = 256;
 
-/// What the rest of the process may have open: streams, connections to the API and to this process, pipes of
-/// programs.
+/// Files that the rest of the process may have open: standard streams, connections from and to this process, and pipes
+/// of programs.
 const OTHERS: u64 = 24;
-/// What each transfer may have open: its file, once more where that is compared, and connections, of which the pool
-/// may make one too many.
+/// Files that each transfer may have open: its file, the same file again to verify it, and connections, of which the
+/// pool may open one too many.
 const EACH: u64 = 4;
 
-/// Of all stores in this process.
+/// Shared by all stores in this process.
 static TRANSFERS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(at_once(MANY)));
 
-/// Waits until one more file may be transferred. The one that waits must not have permission for another.
+/// Waits until one more file may be transferred. The caller must not hold a permit already.
 pub async fn transfer() -> Option<SemaphorePermit<'static>> {
-    // Never an error: it is not closed.
+    // Never an error, since it is never closed.
     TRANSFERS.acquire().await.ok()
 }
 
-/// How many transfers there may be at once: `most`, unless this process may open too few files for that.
+/// The number of transfers that there may be at once: `most`, or fewer if this process may not open enough files.
 pub fn at_once(most: usize) -> usize {
     within(getrlimit(Resource::Nofile).current, most)
 }

@@ -1,32 +1,22 @@
-//! How far transfers are.
+//! The progress of transfers.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use std::fmt::Debug;
-
-/// Learns of what is moved in one direction, beside the [`TransferProgress`] of a job.
+/// Notified of all uploads, or of all downloads, besides the [`TransferProgress`] of a job.
 pub trait TransferObserver: Debug + Send + Sync {
-    /// A piece of a file was moved.
+    /// So many bytes of a file were transferred.
     fn moved(&self, bytes: u64);
-    /// A file was moved.
+    /// A file was transferred.
     fn done(&self);
 }
 
-/// Counts what transfers move, several at a time, too. A clone shares the counts.
-///
-/// ```
-/// use reefguide_transport::TransferProgress;
-///
-/// let progress = TransferProgress::default();
-/// progress.found(500 << 20);
-/// progress.moved(12 << 20);
-/// assert_eq!(progress.now().to_string(), "0 of 1 files, 12 of 500 MiB");
-/// ```
+/// Counts the transfers of everything that it is given to, even at the same time. A clone shares the counts.
 #[derive(Clone, Debug, Default)]
 pub struct TransferProgress {
     counts: Arc<Counts>,
-    /// Where the same is counted for the whole worker.
+    /// Counts for the whole process.
     all: Option<Arc<dyn TransferObserver>>,
 }
 
@@ -39,35 +29,35 @@ struct Counts {
     under_way: AtomicU64,
 }
 
-/// A transfer that goes on, for as long as it is kept.
+/// Counts as a transfer under way until it is dropped.
 #[derive(Debug)]
-pub struct Transferring(TransferProgress);
+pub struct TransferGuard(TransferProgress);
 
-impl Drop for Transferring {
+impl Drop for TransferGuard {
     fn drop(&mut self) {
         self.0.counts.under_way.fetch_sub(1, Relaxed);
     }
 }
 
-/// What was moved until a moment.
+/// How much has been transferred.
 ///
-/// A folder's files are found while others are already moved, so the totals grow until all are. A file
-/// that failed, or whose transfer was dropped, stays among those found.
+/// The totals grow while a folder is transferred, since its files are found along the way. A file whose transfer
+/// failed or was dropped stays in the totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransferStats {
-    /// Files done.
+    /// Files that are done.
     pub files: u64,
-    /// Files found so far, those done among them.
+    /// Files found so far, including those that are done.
     pub files_found: u64,
-    /// Bytes done: stored for good by the server, or written to disk.
+    /// Bytes that are done: the server has confirmed them, or they are written to disk.
     pub bytes: u64,
-    /// Bytes found so far, those done among them.
+    /// Bytes found so far, including those that are done.
     pub bytes_found: u64,
 }
 
 impl TransferProgress {
-    /// What was moved until now.
+    /// How much has been transferred so far.
     pub fn now(&self) -> TransferStats {
         let Counts {
             files,
@@ -76,7 +66,7 @@ impl TransferProgress {
             bytes_found,
             ..
         } = &*self.counts;
-        // Done before found, so that never more is done than found.
+        // Read in this order, the numbers done are never larger than those found.
         let (files, bytes) = (files.load(Relaxed), bytes.load(Relaxed));
         TransferStats {
             files,
@@ -86,12 +76,12 @@ impl TransferProgress {
         }
     }
 
-    /// Whether a file is being moved, or waits for its turn.
+    /// Whether a file is being transferred, or is waiting for its turn.
     pub fn is_under_way(&self) -> bool {
         self.counts.under_way.load(Relaxed) > 0
     }
 
-    /// The same counts, which are added to those of the whole worker as well.
+    /// The same counts, with an observer of everything that is counted through the one returned.
     pub fn with_observer(&self, observer: &Arc<dyn TransferObserver>) -> Self {
         Self {
             counts: self.counts.clone(),
@@ -99,19 +89,19 @@ impl TransferProgress {
         }
     }
 
-    /// A transfer begins.
-    pub fn begin(&self) -> Transferring {
+    /// Marks a transfer as under way.
+    pub fn begin(&self) -> TransferGuard {
         self.counts.under_way.fetch_add(1, Relaxed);
-        Transferring(self.clone())
+        TransferGuard(self.clone())
     }
 
-    /// A file of `size` bytes is to be moved.
+    /// Counts a file of `size` bytes that is to be transferred.
     pub fn found(&self, size: u64) {
         self.counts.files_found.fetch_add(1, Relaxed);
         self.counts.bytes_found.fetch_add(size, Relaxed);
     }
 
-    /// A piece of a file was moved.
+    /// Counts transferred bytes.
     pub fn moved(&self, bytes: u64) {
         self.counts.bytes.fetch_add(bytes, Relaxed);
         if let Some(all) = &self.all {
@@ -119,7 +109,7 @@ impl TransferProgress {
         }
     }
 
-    /// A file was moved.
+    /// Counts a transferred file.
     pub fn done(&self) {
         self.counts.files.fetch_add(1, Relaxed);
         if let Some(all) = &self.all {
@@ -129,7 +119,7 @@ impl TransferProgress {
 }
 
 impl std::fmt::Display for TransferStats {
-    /// Such as `3 of 12 files, 40 of 512 MiB`.
+    /// For example `3 of 12 files, 40 of 512 MiB`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             files,
@@ -155,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_moved_is_told_in_a_unit_that_fits() {
+    fn progress_is_shown_in_a_unit_that_fits_the_total() {
         let progress = TransferProgress::default();
         progress.found(12 << 20);
         progress.found(500 << 20);

@@ -1,18 +1,18 @@
-//! One retry policy for every call that may be repeated.
+//! One retry policy for everything that is retried.
 //!
-//! Delays grow to a cap, exponentially unless said otherwise, and are drawn from zero to the grown delay
-//! ("full jitter"), so that a fleet that failed together does not come back together.
+//! Delays grow up to a cap, exponentially by default. Each is drawn at random between zero and the grown delay
+//! ("full jitter"), so that a fleet that failed at the same moment does not retry at the same moment.
 
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// Learns of tries after the first.
+/// Notified of tries after the first one.
 pub trait RetryObserver: Debug + Send + Sync {
-    /// Something was tried again, this often.
+    /// Something was tried again so many times.
     fn tried_again(&self, times: u64);
 }
 
-/// How often and how far apart something is tried.
+/// How often to try something, and how long to wait between tries.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,17 +35,17 @@ pub struct RetryPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Growth {
-    /// Not at all.
+    /// They stay the same.
     Constant,
-    /// By `base` each time.
+    /// Each is longer by `base`.
     Linear,
-    /// To twice as much each time.
+    /// Each is twice as long.
     #[default]
     Exponential,
 }
 
 impl RetryPolicy {
-    /// A policy whose first delay is at most `base`, doubling to a cap of 30 s, with 5 tries.
+    /// A policy of 5 tries, whose delays begin with at most `base` and double up to a cap of 30 s.
     pub const fn new(base: Duration) -> Self {
         Self {
             base,
@@ -56,46 +56,45 @@ impl RetryPolicy {
         }
     }
 
-    /// How the delays grow; exponentially by default.
+    /// Sets how the delays grow; exponentially by default.
     #[must_use]
     pub const fn growth(mut self, growth: Growth) -> Self {
         self.growth = growth;
         self
     }
 
-    /// The longest delay.
+    /// Sets the longest delay.
     #[must_use]
     pub const fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// How often the thing is tried in all, the first try included; at least once.
+    /// Sets the number of tries, including the first one; at least one is made.
     #[must_use]
     pub const fn tries(mut self, tries: usize) -> Self {
         self.tries = tries;
         self
     }
 
-    /// Tries without a limit, for callers that bound the time instead.
+    /// Sets no limit on the number of tries, for callers that limit the time instead.
     #[must_use]
     pub const fn unlimited(self) -> Self {
         self.tries(usize::MAX)
     }
 
-    /// Waits for the whole grown delay each time: for what a single worker does to a service that others
-    /// do not use.
+    /// Waits for the whole grown delay each time, for a service that only one worker uses.
     #[must_use]
     pub const fn without_jitter(mut self) -> Self {
         self.jitter = false;
         self
     }
 
-    /// Does `work` until it succeeds or the tries are used up. After each error `wait` is given the error and the next
-    /// delay, and returns how long to wait, or `None` to stop: for an error that trying again does not mend, say.
+    /// Does `work` until it succeeds or the tries are used up. After each error, `wait` gets the error and the next
+    /// delay, and returns how long to wait, or `None` to stop, as for an error that another try cannot fix.
     ///
     /// # Errors
-    /// The last one of `work`.
+    /// The last error of `work`.
     ///
     /// # Cancel safety
     /// That of `work`.
@@ -118,7 +117,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The delays before the second try, the third, and so on: for loops that keep something between tries.
+    /// The delays before the second try, the third, and so on, for loops that keep state between tries.
     pub fn delays(self) -> Delays {
         Delays {
             policy: self,

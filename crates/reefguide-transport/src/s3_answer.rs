@@ -1,22 +1,22 @@
-//! Answers that are not S3's: pages of proxies, portals and applications that stand in its place.
+//! Tells S3's answers from those of proxies, portals and other applications in its place.
 //!
-//! S3 names an object's version (`ETag`) in each answer that has or takes its content, and words everything else in
-//! XML; so do the servers that speak its language. Ids of requests are no help: not every such server has them.
+//! S3, and servers with the same protocol, send an `ETag` in each answer that returns or stores content, and XML
+//! otherwise. Request ids do not help, since some of these servers have none.
 
 use std::fmt;
 
 use reqwest::Url;
 
-/// How much of a page is read, in bytes.
+/// How many bytes of a page are read at most.
 pub const READ: usize = 64 << 10;
-/// How much of a page is told, in characters.
-const TOLD: usize = 80;
+/// How many characters of a page an error shows at most.
+const SHOWN: usize = 80;
 
-/// What a request asks for, as far as that decides what an answer of S3 is.
+/// What a request asks for, as far as it determines S3's answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     wanted: Wanted,
-    /// Whether the object may be a web page, by its name.
+    /// Whether the object may be a web page, judging by its name.
     page: bool,
 }
 
@@ -24,26 +24,26 @@ pub struct Asked {
 enum Wanted {
     /// The headers of an object's content.
     Headers,
-    /// An object's content, or that content is stored.
+    /// An object's content, or the confirmation that content is stored.
     Content,
     /// XML.
     Document,
-    /// That something is removed.
+    /// The confirmation that something is deleted.
     Removal,
 }
 
-/// What the headers of an answer say of where it comes from.
+/// Whether an answer is S3's, judging by its headers.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// S3 answered.
+    /// It is.
     OfS3,
-    /// It has no such thing as S3's answers have.
+    /// It is not: it lacks this.
     Without(&'static str),
     /// The body decides.
     Unclear,
 }
 
-/// The headers of an answer, as far as they matter.
+/// The status and those headers of an answer that matter.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     /// The HTTP status.
@@ -52,27 +52,27 @@ pub struct Head {
     pub has_etag: bool,
     /// `Content-Type`.
     pub content_type: Option<String>,
-    /// `Location`, where it redirects to.
+    /// `Location`, the target of a redirect.
     pub location: Option<String>,
-    /// Whether it has a header that only S3 and servers like it send.
+    /// Whether it has a header that only S3 and compatible servers send.
     pub marked: bool,
 }
 
 /// An answer that is not S3's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct ForeignAnswer {
     status: u16,
     content_type: Option<String>,
     without: &'static str,
-    /// What it says, in a few words.
+    /// Its title or first words.
     said: Option<String>,
-    /// Where it redirects to.
+    /// The target of a redirect.
     location: Option<String>,
 }
 
-impl std::error::Error for Foreign {}
+impl std::error::Error for ForeignAnswer {}
 
-impl fmt::Display for Foreign {
+impl fmt::Display for ForeignAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
         if let Some(location) = &self.location {
@@ -90,7 +90,7 @@ impl fmt::Display for Foreign {
 }
 
 impl Asked {
-    /// What a request of this method and URL asks for.
+    /// For a request with this method and URL.
     pub fn by(method: &str, url: &str) -> Self {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let lists = || query.split('&').any(|pair| pair.starts_with("list-type="));
@@ -105,7 +105,7 @@ impl Asked {
         Self { wanted, page }
     }
 
-    /// What the headers alone tell.
+    /// Judges an answer by its headers.
     pub fn judge(self, head: &Head) -> Judgement {
         let web_page = head.is("text/html") && !head.marked;
         match self.wanted {
@@ -123,18 +123,23 @@ impl Asked {
         }
     }
 
-    /// Judges an answer by its body where its headers leave that open.
+    /// Judges an answer by its body if the headers are unclear.
     ///
     /// # Errors
-    /// [`Foreign`] unless it is S3's.
-    pub fn conclude(self, judgement: Judgement, head: &Head, body: &[u8]) -> Result<(), Foreign> {
+    /// [`ForeignAnswer`] unless it is S3's.
+    pub fn conclude(
+        self,
+        judgement: Judgement,
+        head: &Head,
+        body: &[u8],
+    ) -> Result<(), ForeignAnswer> {
         let root = root(body);
         let of_s3 = match (judgement, self.wanted, head.is_success()) {
             (Judgement::OfS3, ..) => true,
             (Judgement::Without(what), ..) => return Err(head.foreign(what, body)),
             (_, Wanted::Removal, true) => head.marked || body.is_empty(),
             (_, _, true) => root.is_some_and(|root| {
-                // The last is moto's.
+                // moto's end with `Response`.
                 ["Result", "Error", "Response"]
                     .iter()
                     .any(|end| root.ends_with(end))
@@ -150,7 +155,7 @@ impl Asked {
 }
 
 impl Head {
-    /// The headers of an answer with this status.
+    /// Collects the headers that matter.
     pub fn of<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut head = Self {
             status,
@@ -189,29 +194,29 @@ impl Head {
         self.is("application/xml") || self.is("text/xml")
     }
 
-    /// The answer that it is the head of, which is not S3's.
-    fn foreign(&self, without: &'static str, body: &[u8]) -> Foreign {
+    /// Describes the answer with this head, which is not S3's.
+    fn foreign(&self, without: &'static str, body: &[u8]) -> ForeignAnswer {
         let redirects = (300..400).contains(&self.status);
         let location = self.location.as_deref().filter(|_| redirects);
-        Foreign {
+        ForeignAnswer {
             status: self.status,
             content_type: self.content_type.as_deref().map(short),
             without,
-            // What has no such type may be an object.
+            // A successful answer of another type may be an object's content.
             said: said(body).filter(|_| !self.is_success() || self.is_text()),
             location: location.map(place),
         }
     }
 }
 
-/// Whether a header of this name is S3's. Its neighbours at Amazon have some that are much like them.
+/// Whether a header of this name is S3's. CloudFront and API Gateway send others with the same prefix.
 fn is_marked(name: &str) -> bool {
     let of_neighbours = |rest: &str| rest.starts_with("cf-") || rest.starts_with("apigw-");
     let own = name.strip_prefix("x-amz-");
     name == "x-amzn-requestid" || own.is_some_and(|rest| !of_neighbours(rest))
 }
 
-/// The name of the element that XML consists of, without its namespace.
+/// The name of the root element of XML, without its namespace.
 fn root(xml: &[u8]) -> Option<&str> {
     let start = &xml[..xml.len().min(READ)];
     let mut rest = match std::str::from_utf8(start) {
@@ -234,7 +239,7 @@ fn root(xml: &[u8]) -> Option<&str> {
     Some(name.rsplit(':').next().unwrap_or(name))
 }
 
-/// What a page says: its title, or how it begins. Nothing that may repeat a signed request.
+/// The title of a page or its first words, unless they may repeat a signed request.
 fn said(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let lower = text.to_ascii_lowercase();
@@ -252,18 +257,18 @@ fn said(body: &[u8]) -> Option<String> {
         "awsaccesskeyid",
     ];
     let lower = said.to_ascii_lowercase();
-    let tells = secret.iter().any(|word| lower.contains(word));
-    (!said.is_empty() && !tells).then_some(said)
+    let is_secret = secret.iter().any(|word| lower.contains(word));
+    (!said.is_empty() && !is_secret).then_some(said)
 }
 
-/// A few words of a text, on one line.
+/// The first words of a text, on one line.
 fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let cut = line.chars().count() > TOLD;
+    let cut = line.chars().count() > SHOWN;
     let mut short: String = line
         .chars()
         .filter(|c| !c.is_control())
-        .take(TOLD)
+        .take(SHOWN)
         .collect();
     if cut {
         short.push('…');
@@ -271,11 +276,11 @@ fn short(text: &str) -> String {
     short
 }
 
-/// An address without what may be secret in it: user, password and query.
+/// A URL without the parts that may be secret: user, password and query.
 fn place(location: &str) -> String {
     match Url::parse(location) {
         Ok(mut url) => {
-            // An address that has no host has none of these either.
+            // These fail only for a URL without a host, which has neither.
             let _ = url.set_username("");
             let _ = url.set_password(None);
             url.set_query(None);

@@ -1,4 +1,4 @@
-//! Text files as people and their programs write them: perhaps with a byte order mark, or in another encoding.
+//! Reads text files that may have a byte order mark or another encoding.
 //!
 //! ```
 //! use reefguide_transport::text;
@@ -12,11 +12,11 @@ use std::str::Utf8Error;
 
 use serde::de::DeserializeOwned;
 
-/// Why bytes cannot be read as text, or as JSON. Reads well after the file's name and a colon.
+/// Why bytes are not text or JSON. Worded to follow the file's name and a colon.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
-    /// UTF-16, which some editors call Unicode, and which `>` writes in Windows PowerShell 5.
+    /// UTF-16, which some editors call Unicode, and which `>` in Windows PowerShell 5 writes.
     #[error("it is UTF-16, not UTF-8: save it as UTF-8")]
     Utf16,
     /// Another encoding, or binary content.
@@ -24,10 +24,10 @@ pub enum TextError {
     Encoding {
         /// The line, counted from 1.
         line: usize,
-        /// The place in the file.
+        /// The position in the file.
         source: Utf8Error,
     },
-    /// Not JSON, or not of the type that was asked for; with line and column.
+    /// Not JSON, or not of the expected type; with line and column.
     #[error("{0}")]
     Json(#[source] serde_json::Error),
 }
@@ -37,7 +37,7 @@ pub enum TextError {
 /// # Errors
 /// [`TextError::Utf16`] and [`TextError::Encoding`].
 pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
-    // JSON and settings begin with an ASCII character, which in UTF-16 has a zero beside it.
+    // JSON and settings begin with an ASCII character, next to which UTF-16 has a zero byte.
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..0x80, ..] | [1..0x80, 0, ..] = bytes {
         return Err(TextError::Utf16);
     }
@@ -49,10 +49,10 @@ pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// The JSON value in a file: like [`serde_json::from_slice`], but for what [`decode`] does.
+/// The JSON value in a file: like [`serde_json::from_slice`], after [`decode`].
 ///
 /// # Errors
-/// All of [`TextError`].
+/// Every variant of [`TextError`].
 pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TextError> {
     serde_json::from_str(decode(bytes)?).map_err(TextError::Json)
 }
@@ -77,12 +77,12 @@ mod tests {
         let value: Value = json(b"\xef\xbb\xbf{\r\n  \"a\": 1\r\n}\r\n").unwrap();
         assert_eq!(value, serde_json::json!({ "a": 1 }));
         assert_eq!(decode(b"\xef\xbb\xbf").unwrap(), "");
-        // Only at the start is it a mark.
+        // It is a mark only at the start.
         assert_eq!(decode("a\u{feff}".as_bytes()).unwrap(), "a\u{feff}");
     }
 
     #[test]
-    fn utf_16_is_called_by_its_name_with_and_without_a_mark() {
+    fn utf_16_is_named_with_and_without_a_mark() {
         for mark in [true, false] {
             for order in [u16::to_le_bytes, u16::to_be_bytes] {
                 let error = decode(&utf16("{\"a\": 1}", mark, order)).unwrap_err();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_their_place() {
+    fn errors_name_the_line() {
         let error = decode(b"{\n\"reef\": \"caf\xe9\"}").unwrap_err();
         assert_eq!(error.to_string(), "line 2 is not UTF-8: save it as UTF-8");
         let error = json::<Value>(b"\xef\xbb\xbf{\r\n\"a\": }").unwrap_err();
@@ -101,14 +101,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn with_a_mark_every_text_is_what_it_is_without(text in "[^\u{feff}\\x00][^\\x00]{0,40}") {
+        fn a_mark_does_not_change_the_text(text in "[^\u{feff}\\x00][^\\x00]{0,40}") {
             let marked = format!("\u{feff}{text}");
             prop_assert_eq!(decode(marked.as_bytes()).unwrap(), &text);
             prop_assert_eq!(decode(text.as_bytes()).unwrap(), &text);
         }
 
         #[test]
-        fn no_bytes_are_too_strange(bytes: Vec<u8>) {
+        fn decoding_never_panics(bytes: Vec<u8>) {
             let _ = json::<Value>(&bytes);
         }
     }

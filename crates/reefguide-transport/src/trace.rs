@@ -1,6 +1,5 @@
-//! The traces that spans belong to, and the way they go from one process to another: as the headers of W3C
-//! Trace Context, `traceparent` and `tracestate`. Without the feature `otel` there are no traces, and nothing
-//! here does anything.
+//! Passes traces from one process to another, in the W3C Trace Context headers `traceparent` and
+//! `tracestate`. Without the feature `otel` there are no traces, and nothing here has an effect.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -17,10 +16,10 @@ use {
     tracing_opentelemetry::OpenTelemetrySpanExt,
 };
 
-/// The headers by which a trace is handed on; none of them outside of a trace.
+/// The headers that pass on a trace; empty outside of a trace.
 pub type Headers = HashMap<String, String>;
 
-/// The headers that a job's submitter has put into its payload.
+/// The headers in a job's payload, from its submitter.
 pub fn of_payload(payload: &Value) -> Headers {
     ["traceparent", "tracestate"]
         .into_iter()
@@ -28,20 +27,19 @@ pub fn of_payload(payload: &Value) -> Headers {
         .collect()
 }
 
-/// Lets a span that has just been made go on with the trace of these headers, or begin one if they name
-/// none.
+/// Lets a new span continue the trace of these headers, or begin a trace if there are none.
 pub fn join(span: &Span, headers: &Headers) {
     #[cfg(feature = "otel")]
     {
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), headers);
-        // It fails if nothing is exported.
+        // It fails if no traces are exported.
         let _ = span.set_parent(parent);
     }
     #[cfg(not(feature = "otel"))]
     let _ = (span, headers);
 }
 
-/// The headers of the span that this is called in.
+/// The headers for the current span.
 pub fn headers() -> Headers {
     #[cfg(feature = "otel")]
     {
@@ -54,7 +52,7 @@ pub fn headers() -> Headers {
     Headers::new()
 }
 
-/// The trace of the span that this is called in, as log lines name it.
+/// The id of the current span's trace, as in log lines.
 pub fn id() -> Option<String> {
     #[cfg(feature = "otel")]
     {
@@ -67,7 +65,7 @@ pub fn id() -> Option<String> {
     None
 }
 
-/// Notes that what a span stands for has failed.
+/// Marks a span as failed.
 pub fn failed(span: &Span, why: impl Display) {
     #[cfg(feature = "otel")]
     if !span.is_disabled() {
@@ -83,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_payload_may_name_a_trace() {
+    fn a_payload_may_have_the_headers_of_a_trace() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let headers = of_payload(&json!({ "id": 1, "traceparent": parent, "tracestate": 7 }));
         assert_eq!(

@@ -84,7 +84,7 @@ impl Server {
         Ok(Self {
             kind,
             environment,
-            storage: Storage::s3(options).await,
+            storage: Storage::s3(options),
             _process: process,
         })
     }

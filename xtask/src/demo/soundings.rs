@@ -27,7 +27,7 @@ pub(super) struct Inputs {
 
 /// Uploads the inputs.
 pub(super) async fn upload(lab: &Lab) -> Result<Inputs, Failure> {
-    let storage = lab_storage::of(lab).await;
+    let storage = lab_storage::of(lab);
     let folder: StorageUri = format!("s3://{}/inputs", lab.bucket())
         .parse()
         .doing("naming the inputs")?;

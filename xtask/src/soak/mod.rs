@@ -211,7 +211,7 @@ async fn recover(lab: &Lab) -> Result<usize, Failure> {
     let records = format!("s3://{}/reefguide-worker/records", lab.bucket());
     let records = records.parse().doing("parsing the URI of the records")?;
     let mut recovery =
-        Recovery::new(source, lab_storage::of(lab).await, records).dead_after(Duration::ZERO);
+        Recovery::new(source, lab_storage::of(lab), records).dead_after(Duration::ZERO);
     let report = recovery.sweep().await.doing("recovering claims")?;
     Ok(report.dead.len())
 }

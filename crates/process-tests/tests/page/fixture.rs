@@ -94,7 +94,7 @@ impl Fixture {
     }
 
     /// Starts a worker.
-    pub(crate) async fn work(&mut self) {
+    pub(crate) fn work(&mut self) {
         let client = Client::builder(self.lab.api_endpoint(), "worker@email.com", "password");
         let mut s3 = S3Options::default();
         s3.endpoint = Some(self.lab.s3_endpoint().into());
@@ -107,7 +107,7 @@ impl Fixture {
         let worker = Worker::builder()
             .handler_fn("SURVEY", survey)
             .source(ReefGuide::builder(client.build().unwrap()).build())
-            .storage(Storage::s3(s3).await)
+            .storage(Storage::s3(s3))
             .stop(stop.clone())
             .build();
         let running = tokio::spawn(worker.unwrap().run());

@@ -37,7 +37,7 @@ async fn a_job_is_submitted_from_its_form_seen_to_succeed_and_its_output_downloa
     page.sees("location.hash === '#/jobs/1'").await;
     page.reads("No worker has claimed this job yet.").await;
     page.picture("job-waiting").await;
-    fixture.work().await;
+    fixture.work();
     let page = &fixture.browser;
     page.sees("document.querySelector('.badge').textContent === 'SUCCEEDED'")
         .await;
@@ -82,7 +82,7 @@ async fn a_job_is_submitted_with_the_keyboard_alone() {
     let Some(mut fixture) = Fixture::start().await else {
         return;
     };
-    fixture.work().await;
+    fixture.work();
     let page = &fixture.browser;
     page.open(&fixture.lab.page()).await;
     page.reads("No job has been submitted yet.").await;
@@ -222,7 +222,7 @@ async fn every_view_can_be_used_on_a_phone_in_light_and_dark_mode() {
         .lab
         .submit("A_TYPE_WITH_A_NAME_THAT_IS_LONGER_THAN_MOST", json!(1))
         .unwrap();
-    fixture.work().await;
+    fixture.work();
     let ended = fixture.lab.wait_for(1, |job| job["status"] == "SUCCEEDED");
     ended.await.unwrap();
     let views = [

@@ -13,7 +13,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"(local/)[^/]+/\d+-[0-9a-f]{32}", "$1[host]/[process]"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[time]"),
     (r"results/test/(\d+)/\d+", "results/test/$1/[assigned]"),
-    (r"(attempts?) in [\d.]+ m?s", "$1 in [time]"),
+    (r"(tries|try) in [\d.]+ m?s", "$1 in [time]"),
     (r"idle for \d+ s", "idle for [time]"),
     (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
     (r"pid=\d+", "pid=[pid]"),

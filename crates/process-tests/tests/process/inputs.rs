@@ -13,7 +13,7 @@ use crate::program::{Program, in_time};
 async fn soundings(lab: &Lab) -> StorageUri {
     let uri = format!("s3://{}/soundings.csv", lab.bucket());
     let uri = uri.parse().unwrap();
-    let storage = Storage::s3(lab_storage::options(lab)).await;
+    let storage = Storage::s3(lab_storage::options(lab));
     let stored = in_time(storage.upload_bytes("heron,-4\n", &uri)).await;
     stored.unwrap().uri
 }

@@ -329,7 +329,7 @@ async fn an_isolated_handler_uses_the_storage_of_the_worker() {
     let job = submit(&lab, json!({ "read": source }));
     let program = unruly(&lab);
     let log = run_jobs(&lab, &program, &[job]).await.log();
-    assert_shown!(reason(&log, job), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])");
+    assert_shown!(reason(&log, job), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 try in [time])");
 
     let program = Program::bare().unruly();
     std::fs::create_dir_all(program.path("store/bucket")).unwrap();

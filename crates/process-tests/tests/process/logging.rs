@@ -57,7 +57,7 @@ async fn a_failed_job_is_logged_with_its_reason() {
     assert_eq!(status(&lab, job), "FAILED");
     let log = exited.log();
     let failed = log.iter().find(|line| line["message"] == "job failed");
-    assert_shown!(failed.unwrap()["reason"].as_str().unwrap(), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])");
+    assert_shown!(failed.unwrap()["reason"].as_str().unwrap(), @"cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 try in [time])");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn errors_have_their_job_id_even_if_only_errors_are_logged() {
 async fn job_log(lab: &Lab, job: i64) -> String {
     let assignment = &lab.job(job).unwrap()["assignments"][0]["id"];
     let uri = format!("s3://{}/job-logs/{job}/{assignment}.jsonl", lab.bucket());
-    let storage = Storage::s3(lab_storage::options(lab)).await;
+    let storage = Storage::s3(lab_storage::options(lab));
     let log = in_time(storage.read(&uri.parse().unwrap(), 64 << 20)).await;
     String::from_utf8(log.unwrap().into()).unwrap()
 }

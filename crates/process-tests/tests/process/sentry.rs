@@ -68,7 +68,7 @@ async fn a_panic_and_a_failure_are_reported_once_each_and_a_payload_that_does_no
     });
     assert_shown!(reported.collect::<String>(), @r#"
     ["TEST","crates/process-tests/src/main.rs:[line]","panic","13 brings bad luck","TEST",null]
-    ["COPY",null,"JobFailed","cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 attempt in [time])","COPY","handler"]
+    ["COPY",null,"JobFailed","cannot read s3://reefguide-dev/none.csv: there is no such object (NoSuchKey, 1 try in [time])","COPY","handler"]
     "#);
     let all: String = receiver
         .received()

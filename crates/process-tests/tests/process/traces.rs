@@ -116,7 +116,7 @@ fn exporting(program: Program, receiver: &Receiver) -> Program {
 async fn a_job_is_one_trace_that_continues_the_trace_of_its_payload() {
     let (lab, receiver) = (lab().await, Receiver::start().await);
     let source: StorageUri = format!("s3://{}/depths.csv", lab.bucket()).parse().unwrap();
-    let storage = Storage::s3(lab_storage::options(&lab)).await;
+    let storage = Storage::s3(lab_storage::options(&lab));
     in_time(storage.upload_bytes("heron,-4\n", &source))
         .await
         .unwrap();

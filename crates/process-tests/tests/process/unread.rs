@@ -233,7 +233,7 @@ fn terminal() -> (OwnedFd, OwnedFd) {
 async fn a_terminal_that_is_stopped_stops_neither_a_job_nor_its_progress_bar() {
     let lab = lab().await;
     let bucket = lab.bucket();
-    let storage = Storage::s3(lab_storage::options(&lab)).await;
+    let storage = Storage::s3(lab_storage::options(&lab));
     let object: StorageUri = format!("s3://{bucket}/soundings.csv").parse().unwrap();
     storage
         .upload_bytes(vec![7; 400_000], &object)

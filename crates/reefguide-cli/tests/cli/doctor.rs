@@ -22,7 +22,7 @@ async fn worker_dies(cli: &CliFixture) {
     let source = ReefGuide::builder(cli.worker());
     let worker = Worker::builder()
         .source(source.task("arn:aws:ecs:task/7", "").build())
-        .storage(cli.storage().await)
+        .storage(cli.storage())
         .options(options)
         .handler_fn("TEST", |_: Value, _| {
             std::future::pending::<Result<(), JobError>>()
@@ -123,7 +123,7 @@ async fn a_repair_never_fails_a_job_whose_worker_renews_its_record() {
     let job = cli.lab.submit("SHORT", json!(1)).unwrap();
     let worker = cli.worker();
     worker.assign(&job.into(), "arn", "").await.unwrap();
-    let storage = cli.storage().await;
+    let storage = cli.storage();
     let record = format!("s3://{}/reefguide-worker/records/1", cli.lab.bucket());
     let record: StorageUri = record.parse().unwrap();
     let renewed = record.clone();
@@ -155,7 +155,7 @@ async fn a_repair_never_fails_a_job_whose_worker_renews_its_record() {
     // A record that cannot be read may belong to any job.
     renewing.abort();
     let _ = renewing.await;
-    let (storage, record) = (cli.storage().await, record.clone());
+    let (storage, record) = (cli.storage(), record.clone());
     storage.upload_bytes("{", &record).await.unwrap();
     insta::with_settings!({ filters => FILTERS }, {
         insta::assert_snapshot!("doctor_unreadable_record", doctor(&cli, &repair));

@@ -121,7 +121,7 @@ impl CliFixture {
         client.build().unwrap()
     }
 
-    pub(crate) async fn storage(&self) -> Storage {
+    pub(crate) fn storage(&self) -> Storage {
         let mut options = S3Options::default();
         options.endpoint = Some(self.lab.s3_endpoint().to_owned());
         options.credentials = Some(S3Credentials {
@@ -129,7 +129,7 @@ impl CliFixture {
             secret_key: "minioadmin".into(),
             session_token: None,
         });
-        Storage::s3(options).await
+        Storage::s3(options)
     }
 
     /// Submits a job and claims it as a worker.
@@ -147,7 +147,7 @@ impl CliFixture {
     pub(crate) async fn finished_job(&self, files: &[(&str, Vec<u8>)]) -> String {
         let client = self.worker();
         let held = self.claim_job(&client, json!({ "id": 1 })).await;
-        let (storage, folder) = (self.storage().await, &held.storage_uri);
+        let (storage, folder) = (self.storage(), &held.storage_uri);
         for (name, content) in files {
             let uri: StorageUri = format!("{folder}/{name}").parse().unwrap();
             storage.upload_bytes(content.clone(), &uri).await.unwrap();

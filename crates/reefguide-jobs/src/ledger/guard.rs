@@ -186,8 +186,7 @@ mod tests {
                 })
                 .with_encryption(Encryption::Aes256)
                 .with_storage_class(StorageClass::StandardIa),
-        )
-        .await;
+        );
         let folder = "s3://reef/records".parse().unwrap();
         let ledger = Ledger::new(&storage, folder, Duration::from_secs(30));
         let job = Job {

@@ -1,14 +1,14 @@
-//! The folder of a cache: what its files are called, who holds which, and what has to go. All of this waits
-//! for the file system.
+//! The folder of a cache: the names and locks of its files, and which of them to remove. Everything here
+//! blocks.
 //!
 //! | file | lock |
 //! | --- | --- |
 //! | `{hash}-{name}`: an object | shared by those who use it; exclusive to remove it |
 //! | `.unfinished-{hash}-{size}-{random}`: a download | exclusive, by who writes it |
-//! | `.lock` | exclusive, by who makes or removes one of the others |
+//! | `.lock` | exclusive, by who creates or removes one of the others |
 //!
-//! So a file that can be locked belongs to nobody, and a download whose process was killed is known by it.
-//! Nothing is flushed to disk: what a killed process has written the system still has.
+//! So a file that can be locked exclusively is unused, and a download that can be locked was left by a killed process.
+//! Nothing is flushed to disk, since what a killed process has written is still in the system's memory.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -21,16 +21,14 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 use tempfile::{Builder, NamedTempFile};
 
-use super::InputFile;
-use crate::{ObjectInfo, StorageError, StorageUri};
+use super::input::{InputFile, shown_name};
+use crate::{ObjectInfo, StorageError};
 use reefguide_transport::atomic_file::UNFINISHED;
 use reefguide_transport::hex::hex;
 
 const LOCK: &str = ".lock";
-/// How many bytes of a digest make a name, in two digits each.
+/// How many bytes of a digest a name has, with two digits each.
 const HASH: usize = 16;
-/// How much of a key is shown in a name.
-const SHOWN: usize = 100;
 
 /// A version of an object.
 #[derive(Clone)]
@@ -41,10 +39,10 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// `None` if its store does not tell versions apart.
+    /// `None` if its store does not distinguish versions.
     pub(super) fn new(object: &ObjectInfo) -> Option<Self> {
         let etag = object.etag.as_deref()?;
-        // No URI has a line break, so no two pairs are one text.
+        // A URI has no line break, so different pairs give different texts.
         let digest = Sha256::digest(format!("{}\n{etag}", object.uri));
         Some(Self {
             hash: hex(&digest[..HASH]),
@@ -58,25 +56,14 @@ impl Version {
     }
 }
 
-/// The end of a key, as far as it is safe in a file's name everywhere.
-pub(super) fn shown_name(uri: &StorageUri) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let last = uri.key().rsplit('/').next().unwrap_or_default();
-    let name: String = last
-        .chars()
-        .map(|c| if plain(c) { c } else { '_' })
-        .collect();
-    name[name.len().saturating_sub(SHOWN)..].to_owned()
-}
-
-/// What a file's name says of it.
+/// The kind of a file, by its name.
 enum Kind<'a> {
     Entry,
     Unfinished { hash: &'a str, size: u64 },
 }
 
 impl<'a> Kind<'a> {
-    /// `None` for files of others.
+    /// `None` for files that are not the cache's.
     fn of(name: &'a str) -> Option<Self> {
         let unfinished = name.strip_prefix(UNFINISHED);
         let (hash, rest) = unfinished.unwrap_or(name).split_once('-')?;
@@ -93,7 +80,7 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// A file that is being downloaded, locked. It is removed when dropped.
+/// The locked file of a download. Removed when dropped.
 pub(super) struct Unfinished(NamedTempFile);
 
 impl Unfinished {
@@ -102,11 +89,11 @@ impl Unfinished {
     }
 }
 
-/// What a look found.
+/// The result of looking for a version.
 pub(super) enum Found {
     /// The version, locked.
     Entry(File),
-    /// A place to download it to.
+    /// A file to download it to.
     Place(Unfinished),
     /// No room for it.
     NoRoom,
@@ -118,11 +105,11 @@ pub(super) struct Entries {
     limit: u64,
 }
 
-/// What is in the folder.
+/// The content of the folder.
 #[derive(Default)]
-struct Content {
+struct Inventory {
     entries: Vec<Entry>,
-    /// The hashes of what is being downloaded.
+    /// The hashes of downloads under way.
     unfinished: HashSet<String>,
     size: u64,
 }
@@ -155,20 +142,20 @@ impl Entries {
             .join(format!("{}-{}", version.hash, version.name))
     }
 
-    /// Tries whether files can be made and locked here, and tidies up unless another is at it.
+    /// Checks that files can be created and locked here, and cleans up unless another process does.
     pub(super) fn prepare(&self) -> Result<(), StorageError> {
         let locked = self.lock()?;
         tempfile::tempfile_in(&self.folder)
             .map_err(StorageError::local("write in", &self.folder))?;
         if locked.is_some() {
-            let content = self.content()?;
-            let excess = content.size.saturating_sub(self.limit);
-            content.evict(excess);
+            let inventory = self.inventory()?;
+            let excess = inventory.size.saturating_sub(self.limit);
+            inventory.evict(excess);
         }
         Ok(())
     }
 
-    /// Looks for a version; `None` while another has it or the folder in hand.
+    /// Looks for a version; `None` while another process has locked it or the folder.
     pub(super) fn look(&self, version: &Version) -> Result<Option<Found>, StorageError> {
         match self.open(version)? {
             Opened::Locked(file) => return Ok(Some(Found::Entry(file))),
@@ -181,35 +168,35 @@ impl Entries {
         let Some(_locked) = self.lock()? else {
             return Ok(None);
         };
-        // It may have come just now.
+        // It may have been completed before the folder was locked.
         match self.open(version)? {
             Opened::Locked(file) => return Ok(Some(Found::Entry(file))),
             Opened::Busy => return Ok(None),
             Opened::Absent => {}
         }
-        let content = self.content()?;
-        if content.unfinished.contains(&version.hash) {
+        let inventory = self.inventory()?;
+        if inventory.unfinished.contains(&version.hash) {
             return Ok(None);
         }
-        let excess = content.size.saturating_add(version.size);
+        let excess = inventory.size.saturating_add(version.size);
         let excess = excess.saturating_sub(self.limit);
-        if content.evict(excess) < excess {
+        if inventory.evict(excess) < excess {
             return Ok(Some(Found::NoRoom));
         }
         let unfinished = Builder::new()
             .prefix(&format!("{UNFINISHED}{}-{}-", version.hash, version.size))
-            // Readable by whom the umask allows, like any file a program writes.
+            // The umask decides who may read it, as for other files.
             .permissions(fs::Permissions::from_mode(0o666))
             .tempfile_in(&self.folder)
             .map_err(StorageError::local("write in", &self.folder))?;
-        // One who looks whether it is under way may hold it for a moment.
+        // `is_under_way` in another process may hold a lock on it for a moment.
         let locked = unfinished.as_file().lock();
         locked.map_err(StorageError::local("lock", unfinished.path()))?;
         Ok(Some(Found::Place(Unfinished(unfinished))))
     }
 
-    /// Gives a download its name, and keeps it as one who uses it; `None` while another has the folder in
-    /// hand. The inner `None`: it could not be kept.
+    /// Gives a download its name, and keeps a shared lock on it. `None` while another process has locked the folder;
+    /// `Some(None)` if the file could not be kept.
     pub(super) fn commit(
         &self,
         version: &Version,
@@ -234,11 +221,11 @@ impl Entries {
         let Some(_locked) = self.lock()? else {
             return Ok(None);
         };
-        self.content()?.evict(bytes);
+        self.inventory()?.evict(bytes);
         Ok(Some(()))
     }
 
-    /// Whether another downloads the version, as far as can be told without locking the folder.
+    /// Whether another process or task downloads the version, as far as it shows without locking the folder.
     fn is_under_way(&self, version: &Version) -> Result<bool, StorageError> {
         for name in self.names()? {
             let name = name?;
@@ -258,7 +245,7 @@ impl Entries {
         Ok(false)
     }
 
-    /// Keeps an entry from being removed.
+    /// Opens an entry with a shared lock, which protects it from removal.
     fn open(&self, version: &Version) -> Result<Opened, StorageError> {
         let place = self.place(version);
         let opened = || {
@@ -269,15 +256,15 @@ impl Entries {
                 Ok(()) => {}
             }
             let (held, there) = (file.metadata()?, File::open(&place)?.metadata()?);
-            // Removed or replaced before it was locked.
+            // It was removed or replaced before it was locked.
             if (held.dev(), held.ino()) != (there.dev(), there.ino()) {
                 return Ok(Opened::Busy);
             }
-            // Damaged: it is replaced.
+            // It is damaged, and is replaced.
             if held.len() != version.size {
                 return Ok(Opened::Absent);
             }
-            // Whoever does not own the file may not; then it seems older than it is.
+            // Only the file's owner may do this. For others, the file looks less recently used than it is.
             let _ = file.set_modified(SystemTime::now());
             Ok(Opened::Locked(file))
         };
@@ -287,7 +274,7 @@ impl Entries {
         }
     }
 
-    /// The lock on the folder, unless another has it. Makes the folder.
+    /// The lock on the folder, unless another process has it. Creates the folder.
     fn lock(&self) -> Result<Option<File>, StorageError> {
         let path = self.folder.join(LOCK);
         fs::create_dir_all(&self.folder)
@@ -305,23 +292,22 @@ impl Entries {
         }
     }
 
-    /// What is here, without the downloads that were broken off, which are removed. The folder has to be
-    /// locked.
-    fn content(&self) -> Result<Content, StorageError> {
-        let mut content = Content::default();
+    /// Lists the folder, which must be locked. Removes downloads of killed processes.
+    fn inventory(&self) -> Result<Inventory, StorageError> {
+        let mut inventory = Inventory::default();
         for name in self.names()? {
             let name = name?;
             let path = self.folder.join(&name);
             match name.to_str().and_then(Kind::of) {
-                Some(Kind::Entry) => content.add(path),
+                Some(Kind::Entry) => inventory.add(path),
                 Some(Kind::Unfinished { hash, size }) if !remove_unused(&path) => {
-                    content.unfinished.insert(hash.to_owned());
-                    content.size = content.size.saturating_add(size);
+                    inventory.unfinished.insert(hash.to_owned());
+                    inventory.size = inventory.size.saturating_add(size);
                 }
                 _ => {}
             }
         }
-        Ok(content)
+        Ok(inventory)
     }
 
     fn names(&self) -> Result<impl Iterator<Item = Result<OsString, StorageError>>, StorageError> {
@@ -335,16 +321,16 @@ impl Entries {
     }
 }
 
-/// What came of opening an entry.
+/// The result of opening an entry.
 enum Opened {
     Locked(File),
     Busy,
     Absent,
 }
 
-impl Content {
+impl Inventory {
     fn add(&mut self, path: PathBuf) {
-        // What somebody else removes takes no room.
+        // A file that has just been removed takes no room.
         if let Ok(metadata) = fs::symlink_metadata(&path)
             && metadata.is_file()
         {
@@ -355,8 +341,8 @@ impl Content {
         }
     }
 
-    /// Removes what was not used for the longest time, until `excess` bytes are gone or all that is left is
-    /// in use. Returns how many bytes went.
+    /// Removes the least recently used files, until `excess` bytes are free or all remaining files are
+    /// in use. Returns how many bytes it has freed.
     fn evict(mut self, excess: u64) -> u64 {
         self.entries.sort_unstable_by_key(|entry| entry.used);
         let mut freed = 0;
@@ -373,9 +359,9 @@ impl Content {
     }
 }
 
-/// Removes a file unless somebody holds it.
+/// Removes a file unless it is in use.
 fn remove_unused(path: &Path) -> bool {
-    // NFS wants a file open for writing to lock it exclusively.
+    // NFS requires a file to be open for writing to lock it exclusively.
     let file = File::options().read(true).write(true).open(path);
     file.is_ok_and(|file| file.try_lock().is_ok() && fs::remove_file(path).is_ok())
 }

@@ -1,4 +1,4 @@
-//! A file for reading, and what keeps it there.
+//! A local file of an input, protected from removal.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 use uuid::Uuid;
 
-use super::entries::shown_name;
 use crate::{Storage, StorageError, StorageUri};
 
-/// An object as a local file. It is there for as long as this value is; keep it until the file has been
-/// read, also by others.
+/// How many characters of a key a file's name has.
+const SHOWN: usize = 100;
+
+/// An object as a local file. The file exists as long as this value: keep it until you, or a program that you
+/// run, have read the file.
 ///
-/// Its name ends like the object's key, so that those who go by a file's extension know its kind. Other jobs
+/// Its name ends like the object's key, so that it has the right extension. Other jobs
 /// may read the same file: do not write to it.
 #[derive(Debug)]
 #[must_use = "the file may be removed as soon as this is dropped"]
@@ -25,14 +27,14 @@ pub struct InputFile {
 #[derive(Debug)]
 #[expect(dead_code, reason = "they work by being dropped")]
 enum KeptBy {
-    /// A shared lock, which this open file holds.
+    /// A shared lock on this open file.
     Lock(File),
-    /// Nobody else knows of it.
+    /// The only owner of the file.
     Owner(TempPath),
 }
 
 impl InputFile {
-    /// Where it is, for reading only.
+    /// Its path, for reading only.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -50,7 +52,7 @@ impl InputFile {
         }
     }
 
-    /// Downloads an object into the folder `scratch`, from where it goes with this value.
+    /// Downloads an object to the folder `scratch`. The file is removed when this value is dropped.
     pub async fn download(
         storage: &Storage,
         uri: &StorageUri,
@@ -72,4 +74,15 @@ impl AsRef<Path> for InputFile {
     fn as_ref(&self) -> &Path {
         &self.path
     }
+}
+
+/// The end of a key, with characters that are safe in file names on every system.
+pub(super) fn shown_name(uri: &StorageUri) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let last = uri.key().rsplit('/').next().unwrap_or_default();
+    let name: String = last
+        .chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect();
+    name[name.len().saturating_sub(SHOWN)..].to_owned()
 }

@@ -1,8 +1,8 @@
-//! Inputs that are kept on disk from one job to the next.
+//! Inputs that stay on disk from one job to the next.
 //!
-//! A file in the cache is one version of one object, known by its URI and ETag, and is never changed.
-//! All that several tasks, processes or machines have to agree on goes by locks on files, which the
-//! system releases when a process ends, however it ends.
+//! A file in the cache is one version of one object, identified by its URI and ETag, and never changes.
+//! Tasks, processes and machines coordinate through file locks, which the
+//! system releases when a process ends, even if it is killed.
 
 mod entries;
 mod input;
@@ -22,19 +22,18 @@ use reefguide_transport::blocking::blocking;
 use reefguide_transport::open_files;
 use reefguide_transport::retry::RetryPolicy;
 
-/// How often it is looked whether another has finished. Nobody tells: it may be on another machine.
-const LOOKS: RetryPolicy = RetryPolicy::new(Duration::from_millis(20))
+/// How often to check whether another process has finished, since it may be on another machine and cannot notify.
+const POLLS: RetryPolicy = RetryPolicy::new(Duration::from_millis(20))
     .cap(Duration::from_millis(500))
     .unlimited();
-/// How many versions of an object that is replaced all the time are tried.
+/// How many versions to try of an object that is replaced again and again.
 const VERSIONS: usize = 3;
 
-/// A folder of inputs, each downloaded once for all who need it: tasks, processes, and machines that
-/// share a file system with locks, such as EFS. A clone is the same cache.
+/// A folder of inputs. Each is downloaded once for all tasks, processes, and machines that
+/// share the folder on a file system with locks, such as EFS. A clone is the same cache.
 ///
-/// It has at most `limit` bytes, downloads under way included. When there is no room, what was not used
-/// for the longest time goes first; what is in use stays. Only files named by the cache count, and only
-/// those are removed.
+/// It has at most `limit` bytes, including downloads under way. To make room, it removes the least recently used
+/// files that are not in use. It counts and removes only files that it has named itself.
 ///
 /// ```
 /// # use reefguide_storage::{InputCache, Storage, StorageError, StorageUri};
@@ -48,33 +47,33 @@ const VERSIONS: usize = 3;
 #[derive(Clone, Debug)]
 pub struct InputCache {
     entries: Arc<Entries>,
-    told_of_size: Arc<AtomicBool>,
+    warned_of_size: Arc<AtomicBool>,
 }
 
 impl InputCache {
-    /// A cache in `folder`, which is made when it is needed, of at most `limit` bytes.
+    /// A cache of at most `limit` bytes in `folder`, which is created when it is needed.
     pub fn new(folder: impl Into<PathBuf>, limit: u64) -> Self {
         let folder = folder.into();
-        // Programs that handlers run have folders of their own.
+        // Programs that handlers run have other working directories.
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         Self {
             entries: Arc::new(Entries::new(folder, limit)),
-            told_of_size: Arc::default(),
+            warned_of_size: Arc::default(),
         }
     }
 
-    /// The folder.
+    /// The folder of the cache.
     pub fn folder(&self) -> &Path {
         self.entries.folder()
     }
 
-    /// How many bytes it has at most.
+    /// The maximum size of the cache, in bytes.
     pub fn limit(&self) -> u64 {
         self.entries.limit()
     }
 
-    /// Makes sure that it can be used, and removes what processes that were killed have left and what is
-    /// beyond the limit.
+    /// Checks that the folder can be used, and removes unfinished downloads of killed processes and files beyond the
+    /// limit.
     ///
     /// # Errors
     /// [`StorageError::Local`] when files cannot be written or locked in the folder.
@@ -83,13 +82,14 @@ impl InputCache {
         blocking(move || entries.prepare()).await
     }
 
-    /// The newest version of an object, as a file that stays for as long as the value returned does.
+    /// The newest version of an object, as a file that exists as long as the returned value.
     ///
-    /// The store is asked each time which version is the newest. An object without an ETag, one that is
-    /// larger than the cache, and one for which those in use leave no room, is downloaded into the folder
-    /// `scratch` for this call alone.
+    /// Each call asks the store which version is the newest. An object without an ETag, one that is
+    /// larger than the cache, and one for which the files in use leave no room are downloaded to the folder
+    /// `scratch` for this call only.
     ///
-    /// Cancel safe: of several who wait for one object, another goes on.
+    /// # Cancel safety
+    /// If several calls wait for one object and the one that downloads it is dropped, another one downloads it.
     pub async fn fetch(
         &self,
         storage: &Storage,
@@ -110,7 +110,7 @@ impl InputCache {
             tracing::debug!(%uri, "input is not in the cache");
             match self.fill(storage, &object, &version, unfinished).await {
                 Ok(Some(file)) => return Ok(self.entries.input(&version, file)),
-                // Replaced since it was asked for: the next look is for the new one.
+                // The object was replaced: look for its new version.
                 Ok(None) => {}
                 Err(error) if is_full(&error) && !made_room => {
                     made_room = true;
@@ -123,13 +123,13 @@ impl InputCache {
         InputFile::download(storage, uri, scratch).await
     }
 
-    /// The version to look for; `None` if it is not to be kept.
+    /// The version to look for; `None` if it cannot be cached.
     fn version(&self, object: &ObjectInfo) -> Option<Version> {
         let version = Version::new(object)?;
         if version.size() <= self.limit() {
             return Some(version);
         }
-        if !self.told_of_size.swap(true, Ordering::Relaxed) {
+        if !self.warned_of_size.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 uri = %object.uri,
                 bytes = object.size,
@@ -145,7 +145,7 @@ impl InputCache {
         self.repeat(move |entries| entries.look(&version)).await
     }
 
-    /// Downloads an object to the place made for it; `None` if it was replaced meanwhile.
+    /// Downloads an object to its file in the cache; `None` if the object was replaced during the download.
     async fn fill(
         &self,
         storage: &Storage,
@@ -174,12 +174,12 @@ impl InputCache {
         self.repeat(move |entries| entries.free(bytes)).await
     }
 
-    /// Does something with the folder until it is not kept from it by others.
+    /// Repeats a step until no other process blocks it.
     async fn repeat<T: Send + 'static>(
         &self,
         step: impl Fn(&Entries) -> Result<Option<T>, StorageError> + Send + Sync + 'static,
     ) -> Result<T, StorageError> {
-        let mut delays = LOOKS.delays();
+        let mut delays = POLLS.delays();
         let step = Arc::new(step);
         loop {
             let (entries, step) = (self.entries.clone(), step.clone());

@@ -1,4 +1,4 @@
-//! What is sent: a range of the content to be stored, and what vouches for it.
+//! Bodies of uploads, with their checksums.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -20,29 +20,29 @@ use sha2::{Digest, Sha256};
 use super::S3;
 use super::buffers::Buffers;
 use crate::StorageError;
-use crate::content::{Content, Opened, Origin, PIECE};
-use crate::pool::{Outcome, Pool};
+use crate::content::{Content, OpenFile, Origin, PIECE};
+use crate::pool::{Pool, PoolTask};
 use reefguide_transport::hex::hex;
 
-/// The largest range of a file that is held in memory as a whole, in bytes: small bodies are sent fastest
-/// so, large ones use least when they are read as they are sent.
+/// The largest range of a file that is held in memory as a whole, in bytes. That is fastest for small bodies; large
+/// ones take less memory if they are read while they are sent.
 pub(super) const HELD: u64 = 1 << 20;
 
-/// A body that can be sent several times, and its checksums, each computed once.
-pub(super) struct Sendable {
+/// A body that can be sent several times, with checksums that are computed once.
+pub(super) struct UploadBody {
     body: SdkBody,
-    /// Goes ahead as a header that is signed.
+    /// Sent as a signed header.
     pub(super) crc32: String,
     pub(super) signing: Signing,
 }
 
 /// How a request's signature covers its body.
 ///
-/// The SDK would compute it for each try, on an async thread. Over TLS the connection itself protects the
-/// body, and the checksum, whose header is signed, does the rest.
+/// The SDK would hash the body for each try, on an async thread. Over TLS, the connection protects the
+/// body, and the signed checksum header covers it.
 #[derive(Clone, Debug)]
 pub(super) struct Signing {
-    /// The body's SHA-256, if the connection was not known to be encrypted.
+    /// The body's SHA-256, unless the connection is known to be encrypted.
     sha256: Option<String>,
 }
 
@@ -65,11 +65,11 @@ impl Intercept for Signing {
 }
 
 impl Signing {
-    /// What of the body is signed when it is sent to `url`; `None`: all of it, as the SDK does it.
+    /// How to sign the body for `url`; `None`: as the SDK does it.
     pub(super) fn payload(&self, url: &str) -> Option<PayloadSigningOverride> {
         match &self.sha256 {
             Some(sha256) => Some(PayloadSigningOverride::Precomputed(sha256.clone())),
-            // The environment may name another endpoint than was taken for granted.
+            // The environment may set another endpoint than the one that was assumed.
             None => url
                 .starts_with("https:")
                 .then_some(PayloadSigningOverride::UnsignedPayload),
@@ -77,10 +77,10 @@ impl Signing {
     }
 }
 
-impl Sendable {
-    /// A range of `content`, to be sent to `s3`. Waits for the file system.
+impl UploadBody {
+    /// A range of `content`, to be sent to `s3`. Blocks.
     pub(super) fn new(s3: &S3, content: &Content, range: Range<u64>) -> Result<Self, StorageError> {
-        let mut sums = Sums::new(s3.encrypted);
+        let mut sums = Checksums::new(s3.encrypted);
         let bytes = match content.origin() {
             Origin::Memory(bytes) => bytes.slice(index(range.start)..index(range.end)),
             Origin::File(file) if range.end - range.start <= HELD => {
@@ -99,19 +99,19 @@ impl Sendable {
                     buffers: s3.buffers.clone(),
                 };
                 let body = SdkBody::retryable(move || SdkBody::from_body_1_x(streamed.again()));
-                return Ok(sums.vouch_for(body));
+                return Ok(sums.finish(body));
             }
         };
         sums.add(&bytes);
-        Ok(sums.vouch_for(bytes.into()))
+        Ok(sums.finish(bytes.into()))
     }
 
-    /// The same body from its beginning, as often as is asked for.
-    pub(super) fn body(&self) -> Option<ByteStream> {
+    /// The body, from its beginning each time.
+    pub(super) fn stream(&self) -> Option<ByteStream> {
         self.body.try_clone().map(ByteStream::new)
     }
 
-    /// Whether it is read from a file as it is sent.
+    /// Whether it is read from a file while it is sent.
     pub(super) fn is_streamed(&self) -> bool {
         self.body.bytes().is_none()
     }
@@ -121,17 +121,17 @@ fn length(range: &Range<u64>) -> usize {
     index(range.end - range.start)
 }
 
-/// A place or length of what fits into memory.
+/// An offset or a length in memory.
 fn index(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
-struct Sums {
+struct Checksums {
     crc32: crc_fast::Digest,
     sha256: Option<Sha256>,
 }
 
-impl Sums {
+impl Checksums {
     fn new(encrypted: bool) -> Self {
         Self {
             crc32: crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc),
@@ -148,7 +148,7 @@ impl Sums {
 
     fn add_file(
         &mut self,
-        file: &Opened,
+        file: &OpenFile,
         mut range: Range<u64>,
         buffers: &Buffers,
     ) -> Result<(), StorageError> {
@@ -163,11 +163,11 @@ impl Sums {
         Ok(())
     }
 
-    fn vouch_for(self, body: SdkBody) -> Sendable {
-        // The low half of it; a CRC-32 has no other.
+    fn finish(self, body: SdkBody) -> UploadBody {
+        // A CRC-32 is in the low half of the 64 bits.
         let crc32 = &self.crc32.finalize().to_be_bytes()[4..];
         let sha256 = self.sha256.map(|sha256| hex(&sha256.finalize()));
-        Sendable {
+        UploadBody {
             body,
             crc32: STANDARD.encode(crc32),
             signing: Signing { sha256 },
@@ -175,20 +175,20 @@ impl Sums {
     }
 }
 
-/// A range of a file, the next piece of which is read while one is sent.
+/// A range of a file. While one piece is sent, the next one is read.
 struct Streamed {
-    file: Arc<Opened>,
-    /// What was not begun to be read.
+    file: Arc<OpenFile>,
+    /// The range that is still to be read.
     unread: Range<u64>,
-    /// What was not sent, in bytes.
+    /// The bytes that are still to be sent.
     unsent: u64,
-    reading: Option<Outcome<Bytes>>,
+    reading: Option<PoolTask<Bytes>>,
     files: Pool,
     buffers: Buffers,
 }
 
 impl Streamed {
-    /// The same, of which nothing was read.
+    /// The same range, unread.
     fn again(&self) -> Self {
         Self {
             file: Arc::clone(&self.file),

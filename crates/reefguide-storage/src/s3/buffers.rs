@@ -1,4 +1,4 @@
-//! Memory that is used again.
+//! Reusable memory.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use crate::content::PIECE;
 
-/// How many buffers are kept for later.
+/// How many unused buffers are kept.
 const SPARE: usize = 16;
-/// Where buffers begin is a multiple of this, as it is with the pages that files are copied from. Some processors are
-/// several times slower where the places differ a little, as they do with what is just allocated.
+/// Buffers begin at a multiple of this, like the pages of the file cache. Some processors copy several times slower
+/// between addresses whose low bits differ slightly, as they do for memory from the allocator.
 const ALIGNED: usize = 4096;
 
-/// Memory for pieces of files. The kernel hands fresh memory out page by page, each cleared, which takes about as
+/// Memory for pieces of files. The kernel clears each page of fresh memory, which takes about as
 /// long as to fill it from a file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffers {
@@ -21,7 +21,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// One of [`PIECE`] bytes, with anything in it.
+    /// A buffer of [`PIECE`] bytes with arbitrary content.
     pub(super) fn take(&self) -> Buffer {
         let spare = self.spare().pop();
         Buffer {
@@ -35,7 +35,7 @@ impl Buffers {
     }
 }
 
-/// Memory that goes back where it came from.
+/// Memory that returns to its [`Buffers`] when it is dropped.
 #[derive(Debug)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -53,7 +53,7 @@ impl Buffer {
         &mut self.bytes[place]
     }
 
-    /// Its first bytes, to be shared.
+    /// Its first `length` bytes, shareable.
     pub(super) fn freeze(self, length: usize) -> Bytes {
         Bytes::from_owner(self).slice(..length)
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_used_again_once_nobody_has_it_and_only_so_much_is_kept() {
+    fn a_buffer_is_reused_once_it_is_no_longer_shared_and_only_some_are_kept() {
         let buffers = Buffers::default();
         let mut first = buffers.take();
         first.bytes()[..4].copy_from_slice(b"reef");

@@ -1,4 +1,4 @@
-//! How much may be under way at once.
+//! How many requests, and how much of their content, there may be at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,22 +8,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::body::HELD;
 use reefguide_transport::open_files::{MANY, at_once};
 
-/// How many requests there may be to a server that is near: more would only wait for its processor or ours.
+/// The number of concurrent requests to a near server: more would only wait for its processor or ours.
 pub(super) const FEW: usize = 16;
-/// How long the answers of a server take at least that is far. With few requests at a time, nearer ones answer
-/// thousands of them a second.
+/// From this round-trip time on, a server counts as far. Nearer ones answer thousands of requests per second with
+/// few at a time.
 pub(super) const FAR: Duration = Duration::from_millis(4);
-/// How many bytes of content may be held in memory, in all.
+/// How many bytes of content may be held in memory by all requests together.
 const BYTES: u32 = 24 << 20;
-/// What the download of a large range is taken to hold: what was gathered, and what the connection has read.
+/// The memory that the download of a large range is assumed to hold: collected pieces, and the connection's buffer.
 pub(super) const RANGE_HELD: u64 = 2 * HELD;
 
-/// Bounds that all clones of a [`Storage`](crate::Storage) share.
+/// Limits that all clones of a [`Storage`](crate::Storage) share.
 ///
-/// The number of requests follows their round trips: while the last ones take about as long as the
-/// fastest did, the server and this machine have nothing to do but wait, and more are allowed.
+/// The number of requests adapts to their round-trip times: as long as the latest ones take about as long as the
+/// fastest one, neither the server nor this machine is busy, and more are allowed.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct Concurrency {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     pace: Mutex<Pace>,
@@ -31,22 +31,22 @@ pub(super) struct Limits {
 
 #[derive(Debug)]
 struct Pace {
-    /// How many requests are allowed.
+    /// The number of requests that is allowed.
     allowed: usize,
-    /// How many may be in the end.
+    /// The number that may be allowed at most.
     most: usize,
-    /// The shortest round trip, forgotten slowly.
+    /// The shortest round trip, which slowly increases.
     fastest: Duration,
-    /// How many answers are still to come of the requests that had to connect first.
+    /// How many of the requests that had to connect first are still unanswered.
     connecting: usize,
-    /// How many more each quick answer allows: many, until the first slow one.
+    /// How many more requests each quick answer allows: many, until the first slow one.
     step: usize,
 }
 
 /// The permission to make a request, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    limits: Arc<Limits>,
+    concurrency: Arc<Concurrency>,
     _request: Option<OwnedSemaphorePermit>,
     room: Option<OwnedSemaphorePermit>,
 }
@@ -54,27 +54,27 @@ pub(super) struct Permit {
 impl Permit {
     /// Waits until a request that had no content may hold `bytes` of it.
     pub(super) async fn grow(&mut self, bytes: u64) {
-        // Whoever has room has its request too, so somebody will give some back.
-        self.room = self.limits.room(bytes).await;
+        // Every holder of room already has its request, so it finishes and returns the room.
+        self.room = self.concurrency.room(bytes).await;
     }
 
-    /// [`grow`](Self::grow), if that is possible at once.
+    /// [`grow`](Self::grow), if that is possible without waiting.
     pub(super) fn try_grow(&mut self, bytes: u64) -> bool {
-        let room = Arc::clone(&self.limits.bytes).try_acquire_many_owned(share(bytes));
+        let room = Arc::clone(&self.concurrency.bytes).try_acquire_many_owned(share(bytes));
         self.room = room.ok();
         self.room.is_some()
     }
 
-    /// Gives the permission back after an answer to a small request. The time it took tells how far the
-    /// server is; a request that failed tells nothing.
+    /// Returns the permission after the answer to a small request, whose time shows how far the server is. Drop it
+    /// instead after a failure, whose time shows nothing.
     pub(super) fn answered(self, took: Duration) {
-        self.limits.took(took);
+        self.concurrency.took(took);
     }
 }
 
-impl Limits {
-    /// The bounds of requests over connections that are encrypted or not. An encrypted one takes so much to
-    /// begin that its first request tells nothing of how far the server is.
+impl Concurrency {
+    /// The limits for requests over connections that are encrypted or not. Setting up an encrypted connection takes so
+    /// long that the time of its first request does not show how far the server is.
     pub(super) fn new(encrypted: bool) -> Self {
         let most = at_once(MANY);
         let allowed = FEW.min(most);
@@ -93,14 +93,14 @@ impl Limits {
 
     /// Waits until a request with `bytes` of content may be made.
     ///
-    /// Whoever holds a permit must be able to finish without another one.
+    /// The holder of a permit must be able to finish without another one.
     pub(super) async fn request(self: &Arc<Self>, bytes: u64) -> Permit {
-        // Never an error: the semaphores are not closed.
+        // Never an error, since the semaphores are never closed.
         let request = Arc::clone(&self.requests).acquire_owned().await.ok();
-        // What is larger is never held as a whole.
+        // Larger content is never held as a whole.
         let room = self.room(bytes.min(HELD)).await;
         Permit {
-            limits: Arc::clone(self),
+            concurrency: Arc::clone(self),
             _request: request,
             room,
         }
@@ -111,7 +111,7 @@ impl Limits {
         room.await.ok()
     }
 
-    /// Learns from the time that a small request took.
+    /// Adapts to the time that a small request took.
     fn took(&self, time: Duration) {
         let busy = self.requests.available_permits() == 0;
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,14 +132,14 @@ impl Limits {
         } else if time > *fastest * 4 {
             *step = 1;
             if *allowed > FEW {
-                // Out of the free ones, if there are any.
+                // Only a free permit can be removed.
                 *allowed -= self.requests.forget_permits(1);
             }
         }
     }
 }
 
-/// How much of the room there is `bytes` take.
+/// How much of the room `bytes` take.
 fn share(bytes: u64) -> u32 {
     u32::try_from(bytes).unwrap_or(BYTES).min(BYTES)
 }
@@ -149,11 +149,11 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    async fn take(limits: &Arc<Limits>) -> Vec<Permit> {
-        // A task may take only so much before it has to let others run.
+    async fn take(concurrency: &Arc<Concurrency>) -> Vec<Permit> {
+        // tokio limits how much a task may acquire before it yields.
         tokio::task::yield_now().await;
         let mut held = Vec::new();
-        while let Some(permit) = limits.request(0).now_or_never() {
+        while let Some(permit) = concurrency.request(0).now_or_never() {
             held.push(permit);
         }
         held
@@ -161,8 +161,8 @@ mod tests {
 
     #[tokio::test]
     async fn requests_and_their_bytes_are_bounded() {
-        let limits = Arc::new(Limits::new(false));
-        let mut held = take(&limits).await;
+        let concurrency = Arc::new(Concurrency::new(false));
+        let mut held = take(&concurrency).await;
         assert_eq!(held.len(), FEW);
         let grown = held
             .iter_mut()
@@ -170,56 +170,57 @@ mod tests {
         assert_eq!(grown.count(), 12);
         assert!(!held[15].try_grow(1));
         drop(held);
-        assert!(limits.request(u64::MAX).now_or_never().is_some());
+        assert!(concurrency.request(u64::MAX).now_or_never().is_some());
     }
 
     #[tokio::test]
     async fn a_server_that_is_far_gets_more_requests_at_once_and_one_that_is_slow_fewer() {
-        let limits = Arc::new(Limits::new(false));
+        let concurrency = Arc::new(Concurrency::new(false));
         let far = Duration::from_millis(20);
-        limits.took(far);
-        assert_eq!(take(&limits).await.len(), FEW, "nobody waits");
+        concurrency.took(far);
+        assert_eq!(take(&concurrency).await.len(), FEW, "no request waits");
 
         for _ in 0..1000 {
-            let held = take(&limits).await;
-            limits.took(far / 10);
+            let held = take(&concurrency).await;
+            concurrency.took(far / 10);
             drop(held);
         }
-        assert_eq!(take(&limits).await.len(), FEW, "near");
+        assert_eq!(take(&concurrency).await.len(), FEW, "near");
 
-        let limits = Arc::new(Limits::new(false));
+        let concurrency = Arc::new(Concurrency::new(false));
         let mut held = Vec::new();
         for _ in 0..1000 {
-            held.extend(take(&limits).await);
-            limits.took(far);
+            held.extend(take(&concurrency).await);
+            concurrency.took(far);
         }
         assert_eq!(held.len(), at_once(MANY));
         drop(held);
         for _ in 0..1000 {
-            limits.took(far * 8);
+            concurrency.took(far * 8);
         }
-        assert_eq!(take(&limits).await.len(), FEW);
+        assert_eq!(take(&concurrency).await.len(), FEW);
     }
 
     #[tokio::test]
-    async fn encrypting_teaches_nothing_and_after_a_slow_answer_requests_are_added_one_at_a_time() {
-        let limits = Arc::new(Limits::new(true));
+    async fn first_encrypted_requests_do_not_count_and_after_a_slow_answer_requests_are_added_singly()
+     {
+        let concurrency = Arc::new(Concurrency::new(true));
         let far = Duration::from_millis(20);
-        let mut held = take(&limits).await;
+        let mut held = take(&concurrency).await;
         for _ in 0..FEW {
-            limits.took(far);
+            concurrency.took(far);
         }
-        assert_eq!(take(&limits).await.len(), 0);
-        limits.took(far);
-        held.extend(take(&limits).await);
+        assert_eq!(take(&concurrency).await.len(), 0);
+        concurrency.took(far);
+        held.extend(take(&concurrency).await);
         assert_eq!(held.len(), 2 * FEW);
 
-        limits.took(far * 8);
+        concurrency.took(far * 8);
         for _ in 0..3 {
-            held.extend(take(&limits).await);
-            limits.took(far);
+            held.extend(take(&concurrency).await);
+            concurrency.took(far);
         }
-        assert_eq!(take(&limits).await.len(), 1);
+        assert_eq!(take(&concurrency).await.len(), 1);
         assert_eq!(held.len(), 2 * FEW + 2);
     }
 }

@@ -1,4 +1,4 @@
-//! The connections to S3, and to those who give credentials for it.
+//! Connections to S3 and to providers of credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,11 +22,11 @@ use reefguide_transport::http_client::{
 use reefguide_transport::open_files::{MANY, at_once};
 use reefguide_transport::s3_answer::Asked;
 
-/// Connections by their timeouts: to connect, and to read.
+/// Connections by their timeouts for connecting and reading.
 type Made = HashMap<(Option<Duration>, Option<Duration>), SharedHttpConnector>;
 
-/// Makes connections once they are needed. The SDK's own client looks for certificates when it is made, and does not
-/// say what is wrong when there are none.
+/// Creates connections when they are needed. The SDK's own client loads certificates when it is created, and gives no
+/// reason if there are none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connections {
     made: Arc<Mutex<Made>>,
@@ -51,7 +51,7 @@ impl HttpClient for Connections {
     }
 }
 
-/// The connections that have the same timeouts.
+/// The connections with the same timeouts.
 #[derive(Debug)]
 struct Connection {
     settings: HttpConnectorSettings,
@@ -90,7 +90,7 @@ impl Connection {
             .proxy_config(proxies)
             .pool_max_idle_per_host(at_once(MANY))
             .tls_provider(Provider::rustls(CryptoMode::AwsLc));
-        // It never fails.
+        // Building this context never fails.
         if let Ok(tls) = tls {
             connector = connector.tls_context(tls);
         }
@@ -107,7 +107,7 @@ impl HttpConnector for Connection {
     }
 }
 
-/// Connections on which only answers of S3 count.
+/// Connections that turn answers of other servers than S3 into errors.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ToS3(pub(super) Connections);
 
@@ -132,7 +132,7 @@ impl HttpConnector for Checked {
             let mut answer = answer.await?;
             match answer::check(asked, &mut answer).await {
                 Ok(()) => Ok(answer),
-                // Something stands in the way, as if there were no connection; so the SDK tries again.
+                // To the SDK it is a broken connection, so that it tries again.
                 Err(foreign) => Err(ConnectorError::io(foreign.into())),
             }
         })

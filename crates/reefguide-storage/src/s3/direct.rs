@@ -1,9 +1,9 @@
-//! Requests made of the SDK's parts without its machinery.
+//! Requests that use the SDK's parts directly.
 //!
-//! The SDK decides anew for each request how it is made, in many steps that anybody may hook into. For a small
-//! object that takes several times what the request itself does. So what it decided for a request that went
-//! well is kept, and for the next ones to the same bucket its serializer, signer, connections and deserializer
-//! are called one after the other. What they do not settle is left to the SDK as a whole.
+//! For each request the SDK resolves endpoint, authentication and settings again, in many steps with hooks. For a
+//! small object that takes several times as long as the request itself. So after a request that succeeded, this keeps
+//! what the SDK resolved, and calls the SDK's serializer, signer, connection and deserializer directly for later
+//! requests to the same bucket. Failures that need more than a retry go to the SDK.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -39,23 +39,23 @@ use tokio::time::timeout;
 use super::body::Signing;
 use super::{RETRIES, tries};
 
-/// The only way of signing that is known here.
+/// The only authentication scheme that is supported here.
 const SIGV4: &str = "sigv4";
-/// What the requests are sent by, as servers log it.
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-/// Of how many buckets routes are kept.
+/// The client's name in the logs of servers: that of the project's programs, whichever crate sends the request.
+const USER_AGENT: &str = concat!("reefguide-worker/", env!("CARGO_PKG_VERSION"));
+/// How many buckets' routes are kept.
 const BUCKETS: usize = 64;
 
 /// Sends the requests of one operation.
 #[derive(Clone, Debug)]
 pub(super) struct Direct {
-    /// How its requests are written and signed, and its answers read.
+    /// The serializer and deserializer.
     operation: Option<FrozenLayer>,
     /// By bucket.
     routes: Arc<Mutex<HashMap<String, Arc<Route>>>>,
 }
 
-/// How requests get to a bucket.
+/// What the SDK resolved for requests to a bucket.
 #[derive(Debug)]
 struct Route {
     endpoint: Endpoint,
@@ -66,13 +66,13 @@ struct Route {
     components: RuntimeComponents,
 }
 
-/// What a failure says of trying again.
+/// What to do after a failure.
 enum Verdict {
-    /// It is about the object, and final.
-    Told,
-    /// It may pass.
-    Again,
-    /// The SDK knows more of it: clocks that differ, credentials, regions.
+    /// Nothing: it is about the object.
+    Final,
+    /// Try again.
+    Retry,
+    /// Leave the request to the SDK, which handles wrong clocks, credentials and regions.
     Unclear,
 }
 
@@ -84,8 +84,8 @@ impl Direct {
         }
     }
 
-    /// The answer to the request that `input` makes, as often as it is tried, or else to the same one `by_sdk`,
-    /// which has to let itself be learned from.
+    /// The answer to the request that `input` builds for each try; sent `by_sdk` if there is no route yet, or if
+    /// the failure is unclear. `by_sdk` must use the interceptor that it is given.
     pub(super) async fn send<I, O, E, F>(
         &self,
         bucket: &str,
@@ -127,7 +127,7 @@ impl Direct {
 }
 
 impl Route {
-    /// The last answer; `None` if it is better left to the SDK.
+    /// The answer to the last try; `None` if the SDK should send the request.
     async fn send<I, O, E>(
         &self,
         operation: &FrozenLayer,
@@ -152,8 +152,8 @@ impl Route {
                 Err(late) => SdkError::timeout_error(late),
             };
             let delay = match verdict(&error) {
-                Verdict::Told => None,
-                Verdict::Again => delays.next(),
+                Verdict::Final => None,
+                Verdict::Retry => delays.next(),
                 Verdict::Unclear => return None,
             };
             match delay {
@@ -243,16 +243,16 @@ impl Route {
 
 fn verdict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Verdict {
     match error {
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Verdict::Again,
-        // A server that hangs up without an answer is another kind to the SDK, but a known one.
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Verdict::Retry,
+        // To the SDK, a server that hangs up without an answer is a failure of another kind.
         SdkError::DispatchFailure(failure)
             if failure.is_io() || failure.is_timeout() || failure.as_other().is_some() =>
         {
-            Verdict::Again
+            Verdict::Retry
         }
         SdkError::ServiceError(refused) => match (refused.raw().status().as_u16(), error.code()) {
-            (404 | 412, _) | (_, Some("BadDigest" | "XAmzContentSHA256Mismatch")) => Verdict::Told,
-            (429 | 500 | 502..=504, _) => Verdict::Again,
+            (404 | 412, _) | (_, Some("BadDigest" | "XAmzContentSHA256Mismatch")) => Verdict::Final,
+            (429 | 500 | 502..=504, _) => Verdict::Retry,
             _ => Verdict::Unclear,
         },
         _ => Verdict::Unclear,
@@ -266,7 +266,7 @@ async fn within<T>(
     timeout(limit.unwrap_or(Duration::MAX), work).await
 }
 
-/// Learns from a request of the SDK how it is made.
+/// An interceptor that remembers the route of the SDK's request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Learn {
     route: Arc<OnceLock<Arc<Route>>>,
@@ -284,14 +284,14 @@ impl Intercept for Learn {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(route) = route(components, config) {
-            // A second try says the same.
+            // A second try has the same route.
             let _ = self.route.set(Arc::new(route));
         }
         Ok(())
     }
 }
 
-/// The way the SDK chose, if its requests can be made of the same parts.
+/// The SDK's route, if requests can be sent over it directly.
 fn route(components: &RuntimeComponents, config: &ConfigBag) -> Option<Route> {
     let endpoint = config.load::<Endpoint>()?;
     let schemes = endpoint.auth_schemes();
@@ -300,7 +300,7 @@ fn route(components: &RuntimeComponents, config: &ConfigBag) -> Option<Route> {
     }
     let scheme = components.auth_scheme(AuthSchemeId::new(SIGV4))?;
     let timeouts = config.load::<TimeoutConfig>()?;
-    // With the same settings they are the connections of the SDK.
+    // With the same settings, these are the SDK's own connections.
     let mut settings = HttpConnectorSettings::builder();
     settings.set_connect_timeout(timeouts.connect_timeout());
     settings.set_read_timeout(timeouts.read_timeout());
@@ -311,7 +311,7 @@ fn route(components: &RuntimeComponents, config: &ConfigBag) -> Option<Route> {
         scheme,
         connector: http.http_connector(&settings.build(), components),
         timeouts: timeouts.clone(),
-        // The interceptors have learned this route, and so would hold themselves.
+        // Without the interceptors: `Learn` holds this route, which would form a reference cycle.
         components: components
             .to_builder()
             .with_interceptors(iter::empty())

@@ -1,4 +1,4 @@
-//! Reading an object: in one request, or in ranges.
+//! Downloading an object to a file, in one request or in ranges.
 
 use std::fs::File;
 use std::iter;
@@ -28,25 +28,25 @@ use reefguide_transport::blocking::blocking;
 use reefguide_transport::checksum::{Expected, Verification};
 use reefguide_transport::retry::Delays;
 
-/// The largest object that is read in one request, in bytes.
+/// The largest object that is downloaded in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
-/// The size of a range of a larger one, in bytes.
+/// The size of the ranges of a larger one, in bytes.
 const RANGE: u64 = 8 << 20;
-/// How many ranges of one object are under way at once, from a server that is near and from one that is far.
+/// How many ranges of one object are downloaded at once, from a near server and from a far one.
 const RANGES_AT_ONCE: [usize; 2] = [4, 8];
-/// The largest object that is held in memory as a whole before it is written, in bytes.
+/// The largest object that is held in memory as a whole and then written, in bytes.
 const SMALL: u64 = 256 << 10;
-/// How much of a range is gathered before it is written, in bytes.
+/// How many bytes of a range are collected before they are written.
 const BUFFER: usize = 1 << 20;
 
-/// Writes the object `from` into the file `to`, from several places at once if it is large.
+/// Writes the object `from` to the file `to`, several ranges at once if it is large.
 pub(super) async fn to_file(
     s3: &S3,
     from: &StorageUri,
     to: Destination,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let mut permit = s3.limits.request(0).await;
+    let mut permit = s3.concurrency.request(0).await;
     let asked = Instant::now();
     let (version, content, expected) = Version::newest(s3, from).await?;
     let at_once = RANGES_AT_ONCE[usize::from(asked.elapsed() >= FAR)];
@@ -81,7 +81,7 @@ pub(super) async fn to_file(
                 let (_permit, content) = match begun {
                     Some((permit, content)) => (permit, Some(content)),
                     None => {
-                        let mut permit = version.s3.limits.request(0).await;
+                        let mut permit = version.s3.concurrency.request(0).await;
                         permit.grow(RANGE_HELD).await;
                         (permit, None)
                     }
@@ -98,9 +98,9 @@ pub(super) async fn to_file(
         return Err(version.broken(&version.tries, problem));
     };
     match blocking(|| target.commit()).await? {
-        Compared::Right => Ok(version.info),
-        // A checksum of parts says nothing if they are not where they were taken to be.
-        Compared::Wrong(file) => match part {
+        Committed::Done => Ok(version.info),
+        // A checksum of parts proves nothing if their sizes are not the assumed ones.
+        Committed::Mismatch(file) => match part {
             Some(part) if version.has_parts_of_another_size(part).await => {
                 blocking(|| file.commit()).await?;
                 Ok(version.info)
@@ -110,20 +110,21 @@ pub(super) async fn to_file(
     }
 }
 
-/// The file that an object is written to, from several places at once.
+/// The file that several ranges of an object are written to at once.
 struct Target {
-    /// Held while it is written to: the kernel lets only one write to a file at a time, and others would
-    /// spend processor time on waiting.
+    /// Held while writing: the kernel allows one write to a file at a time, and others would
+    /// waste processor time spinning.
     turn: Arc<Mutex<()>>,
     file: AtomicFile,
     verification: Verification,
     progress: TransferProgress,
 }
 
-/// What became of a file whose content was compared.
-enum Compared {
-    Right,
-    Wrong(AtomicFile),
+/// The result of committing a file.
+enum Committed {
+    Done,
+    /// Its checksum does not match.
+    Mismatch(AtomicFile),
 }
 
 impl Target {
@@ -146,39 +147,39 @@ impl Target {
         .await
     }
 
-    /// Gives the file its name if it is right. Waits for the file system.
-    fn commit(self) -> Result<Compared, StorageError> {
+    /// Gives the file its name if the checksum matches. Blocks.
+    fn commit(self) -> Result<Committed, StorageError> {
         let path = self.file.path();
         let right = self.verification.is_right(|| File::open(path));
         if !right.map_err(StorageError::local("read", path))? {
-            return Ok(Compared::Wrong(self.file));
+            return Ok(Committed::Mismatch(self.file));
         }
         self.file.commit()?;
-        Ok(Compared::Right)
+        Ok(Committed::Done)
     }
 
-    /// Writes a range of the object to the same place of the file.
+    /// Writes a range of the object to the same range of the file.
     async fn take(&self, mut pieces: Pieces, range: Range<u64>) -> Result<(), StorageError> {
         let mut at = range.start;
         let mut digest = self.verification.digest();
-        let mut gathered = Vec::new();
+        let mut collected = Vec::new();
         let mut length = 0;
         while let Some(piece) = pieces.next().await? {
             length += piece.len();
-            gathered.push(piece);
+            collected.push(piece);
             if length >= BUFFER {
-                digest = self.write(at, mem::take(&mut gathered), digest).await?;
+                digest = self.write(at, mem::take(&mut collected), digest).await?;
                 at += mem::take(&mut length) as u64;
             }
         }
-        digest = self.write(at, gathered, digest).await?;
+        digest = self.write(at, collected, digest).await?;
         if let (Some(digest), false) = (digest, range.is_empty()) {
             self.verification.add(range, &digest);
         }
         Ok(())
     }
 
-    /// Writes `pieces` one after the other, from `at` on.
+    /// Writes `pieces` in order, starting at `at`.
     async fn write(
         &self,
         at: u64,
@@ -206,13 +207,13 @@ impl Target {
     }
 }
 
-/// One version of an object. Every request for it fails once the object was replaced, so pieces of
+/// One version of an object. Requests for it fail once the object has been replaced, so that pieces of
 /// two versions are never mixed.
 #[derive(Clone)]
 pub(super) struct Version {
     s3: S3,
     pub(super) info: ObjectInfo,
-    /// Those of the request that found it.
+    /// The tries of the first request.
     tries: Tries,
 }
 
@@ -233,8 +234,8 @@ impl Version {
         Ok((Self { s3, info, tries }, answer.body, expected))
     }
 
-    /// A range of the object: from `content`, which may go on after it, as far as that comes, and
-    /// from requests of its own after that.
+    /// A range of the object: from `content`, which may extend beyond it, and, if that breaks off, from further
+    /// requests.
     pub(super) fn pieces(self, content: Option<ByteStream>, range: Range<u64>) -> Pieces {
         Pieces {
             cut: content.is_some() && range.end < self.info.size,
@@ -261,7 +262,7 @@ impl Version {
         Ok(bytes.into())
     }
 
-    /// Writes all of a small object at once.
+    /// Writes a small object to the file `to`.
     async fn commit_small(
         self,
         bytes: Bytes,
@@ -270,7 +271,7 @@ impl Version {
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
         let size = self.info.size;
-        let landed = self.s3.files.run(move || {
+        let committed = self.s3.files.run(move || {
             let verification = Verification::new(expected, size, Some(size));
             if let Some(mut digest) = verification.digest() {
                 digest.update(&bytes);
@@ -285,15 +286,15 @@ impl Version {
             file.commit()?;
             Ok(true)
         });
-        if !landed.await? {
+        if !committed.await? {
             return Err(self.corrupted());
         }
         progress.moved(size);
         Ok(self.info)
     }
 
-    /// Whether the server says of one of its parts that it is not of this size, as all but the last one
-    /// were taken to be.
+    /// Whether, according to the server, one of its parts has another size than `part`, which is assumed for all but
+    /// the last one.
     pub(super) async fn has_parts_of_another_size(&self, part: u64) -> bool {
         let mut number = 1;
         let mut start = 0;
@@ -352,26 +353,26 @@ impl Version {
             action: Action::Read,
             uri: self.info.uri.clone(),
             problem,
-            tried: Some(tries.tried(None)),
+            tried: Some(tries.summary().into()),
         }
     }
 }
 
-/// A range of an object as it arrives. What breaks off is asked for again from there.
+/// A range of an object as it arrives. Where the content breaks off, the rest is requested again.
 pub(super) struct Pieces {
     version: Version,
     content: Option<ByteStream>,
-    /// What is still to come.
+    /// The rest that is still to arrive.
     range: Range<u64>,
-    /// Whether `content` goes on after the range.
+    /// Whether `content` extends beyond the range.
     cut: bool,
     tries: Tries,
     delays: Delays,
 }
 
 impl Pieces {
-    /// It may break off as often again as at the beginning.
-    pub(super) fn start_over(&mut self) {
+    /// Lets the content break off again as often as at first.
+    pub(super) fn renew_tries(&mut self) {
         self.delays = RETRIES.delays();
     }
 
@@ -401,7 +402,7 @@ impl Pieces {
                 Ok(Err(error)) => format!("its content broke off: {}", Chain(&error)),
                 Err(_) => format!("nothing of its content came for {limit:?}"),
             };
-            // With every byte here, only the checksum can be wrong: asking for nothing more helps.
+            // Once every byte is here, there is nothing left to request again.
             let (false, Some(delay)) = (self.range.is_empty(), self.delays.next()) else {
                 return Err(self.version.broken(&self.tries, problem));
             };

@@ -1,4 +1,4 @@
-//! Amazon S3 and the servers that speak its language.
+//! Amazon S3, and servers with the same protocol.
 
 mod answer;
 mod body;
@@ -36,15 +36,15 @@ use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
 use self::buffers::Buffers;
-use self::concurrency::Limits;
+use self::concurrency::Concurrency;
 use self::connection::{Connections, ToS3};
 use self::direct::Direct;
-use self::tries::{CountAttempts, Tries};
+use self::tries::{CountTries, Tries};
 use super::backend::Backend;
-use super::content::Source;
+use super::content::ContentSource;
 use super::metadata::Metadata;
 use super::pool::Pool;
-use super::reader::Arriving;
+use super::reader::ContentStream;
 use super::{
     Action, Encryption, ObjectInfo, PresignedUrl, S3Options, StorageClass, StorageError,
     StorageUri, TransferProgress,
@@ -53,13 +53,13 @@ use crate::Scheme;
 use reefguide_transport::atomic_file::Destination;
 use reefguide_transport::retry::{RetryObserver, RetryPolicy};
 
-/// How often a request is tried in all.
+/// How often a request is tried, the first try included.
 const TRIES: u32 = 4;
-/// The longest first delay between two tries; it doubles from there.
+/// The longest delay before the second try; it doubles from there.
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-/// The same for what the SDK does not repeat: its requests that are made without it, and content that broke off.
+/// The same policy for what the SDK does not retry: direct requests, and content that breaks off.
 const RETRIES: RetryPolicy = RetryPolicy::new(FIRST_DELAY)
     .cap(LONGEST_DELAY)
     .tries(TRIES as usize);
@@ -67,23 +67,23 @@ const RETRIES: RetryPolicy = RetryPolicy::new(FIRST_DELAY)
 /// An S3 server. A clone shares its connections and limits.
 #[derive(Clone, Debug)]
 pub(crate) struct S3 {
-    /// Made when it is first used: that may take certificates, and a search for credentials.
+    /// Created at the first use, since that may need certificates and search for credentials.
     client: Arc<OnceCell<Client>>,
     options: Arc<S3Options>,
     gets: Direct,
     puts: Direct,
-    /// What errors call the server.
+    /// The server's name in errors.
     endpoint: Arc<str>,
-    /// Whether its connections are.
+    /// Whether its connections are encrypted.
     encrypted: bool,
-    /// How what is stored is encrypted there; `None`: as the bucket says.
+    /// How stored objects are encrypted at rest; `None`: the bucket's default.
     encryption: Option<Encryption>,
-    limits: Arc<Limits>,
-    /// Reads and writes small files, and pieces of large ones.
+    concurrency: Arc<Concurrency>,
+    /// Does operations on small files, and on pieces of large ones.
     files: Pool,
     /// For those pieces.
     buffers: Buffers,
-    /// How long content on its way may come to a standstill.
+    /// How long a transfer may go without moving any bytes.
     stall_timeout: Duration,
     retries: Option<Arc<dyn RetryObserver>>,
 }
@@ -99,7 +99,7 @@ impl S3 {
             endpoint: endpoint.map_or_else(|| "Amazon S3".to_owned(), host).into(),
             encrypted,
             encryption: options.encryption.clone(),
-            limits: Arc::new(Limits::new(encrypted)),
+            concurrency: Arc::new(Concurrency::new(encrypted)),
             files: Pool::default(),
             buffers: Buffers::default(),
             stall_timeout: options.stall_timeout,
@@ -114,7 +114,7 @@ impl S3 {
             .await
     }
 
-    /// Its address, as far as it is known before a request.
+    /// The server's address, as far as it is known before the first request.
     fn url(&self) -> String {
         let options = &self.options;
         let region = options.region.as_deref().unwrap_or("us-east-1");
@@ -122,7 +122,7 @@ impl S3 {
         options.endpoint.clone().unwrap_or_else(amazon)
     }
 
-    /// The encryption to ask for.
+    /// The encryption to request.
     fn encryption(&self) -> Option<ServerSideEncryption> {
         Some(match self.encryption.as_ref()? {
             Encryption::Aes256 => ServerSideEncryption::Aes256,
@@ -138,7 +138,7 @@ impl S3 {
         }
     }
 
-    /// The answer to a request.
+    /// Sends a request.
     fn ask<T, E>(
         &self,
         action: Action,
@@ -176,11 +176,11 @@ impl S3 {
     }
 }
 
-/// A client of the SDK.
+/// Creates the SDK's client.
 async fn connect(options: &S3Options) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(options.connect_timeout)
-        .operation_attempt_timeout(options.attempt_timeout)
+        .operation_attempt_timeout(options.try_timeout)
         .operation_timeout(options.operation_timeout)
         .build();
     let retries = RetryConfig::standard()
@@ -193,16 +193,16 @@ async fn connect(options: &S3Options) -> Client {
         .http_client(ToS3(connections))
         .timeout_config(timeouts)
         .retry_config(retries)
-        // By default there is a quota of retries, which a short outage uses up when many requests meet it at
-        // once, even for other servers. Each request has its limit, and their number is bounded.
+        // By default, all clients in a process share a quota of retries, which many concurrent requests use up in a
+        // short outage. Here each request has its own limit of tries, and the number of requests is bounded.
         .retry_partition(
             RetryPartition::custom("storage")
                 .token_bucket(TokenBucket::unlimited())
                 .build(),
         )
-        .interceptor(CountAttempts)
+        .interceptor(CountTries)
         .stalled_stream_protection(
-            // Downloads are watched over by whoever reads them.
+            // The reader of a download detects when it stalls.
             StalledStreamProtectionConfig::enabled()
                 .download_enabled(false)
                 .grace_period(options.stall_timeout)
@@ -214,8 +214,8 @@ async fn connect(options: &S3Options) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Region and credentials: those given, or those the AWS default chain finds. The chain is not even
-/// looked at when it is not needed, for it may wait for a network that is not there.
+/// The region and credentials: those in `options`, or those that the AWS default chain finds. The chain is used
+/// only if it is needed, since it may wait for a network that is not there.
 async fn identity(options: &S3Options, connections: &Connections) -> Builder {
     let region = options.region.clone();
     let region = region.or_else(|| options.endpoint.is_some().then(|| "us-east-1".to_owned()));
@@ -242,7 +242,7 @@ async fn identity(options: &S3Options, connections: &Connections) -> Builder {
         .region(region)
 }
 
-/// The part of an endpoint that can be shown: no user, no password, no query.
+/// The part of an endpoint that may be shown, without user, password and query.
 fn host(endpoint: &str) -> String {
     let (scheme, rest) = match endpoint.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
@@ -266,7 +266,7 @@ fn class(class: Option<StorageClass>) -> Option<aws_sdk_s3::types::StorageClass>
     class.map(|class| class.as_str().into())
 }
 
-/// A size as the SDK gives it: signed, and sometimes not at all.
+/// Converts a size from the SDK, which is signed and may be missing.
 fn size(size: Option<i64>) -> u64 {
     size.and_then(|size| u64::try_from(size).ok())
         .unwrap_or_default()
@@ -299,7 +299,7 @@ impl Backend for S3 {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Source,
+        content: ContentSource,
         metadata: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
@@ -315,7 +315,7 @@ impl Backend for S3 {
         download::to_file(self, from, to, progress).await
     }
 
-    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError> {
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, ContentStream), StorageError> {
         stream::open(self, from).await
     }
 
@@ -328,7 +328,7 @@ impl Backend for S3 {
             state,
             |(s3, folder, next): (Self, _, Option<Option<String>>)| async move {
                 let Some(token) = next else { return Ok(None) };
-                let permit = s3.limits.request(0).await;
+                let permit = s3.concurrency.request(0).await;
                 let page = s3.page(&folder).await;
                 let page = page.set_continuation_token(token).send();
                 let page = s3.ask(Action::List, &folder, page).await?;
@@ -347,12 +347,12 @@ impl Backend for S3 {
     }
 
     async fn info(&self, uri: &StorageUri) -> Result<ObjectInfo, StorageError> {
-        let _permit = self.limits.request(0).await;
+        let _permit = self.concurrency.request(0).await;
         self.head(uri).await
     }
 
     async fn delete(&self, uri: &StorageUri) -> Result<(), StorageError> {
-        let _permit = self.limits.request(0).await;
+        let _permit = self.concurrency.request(0).await;
         let delete = self.client().await.delete_object();
         let delete = delete.bucket(uri.bucket()).key(uri.key()).send();
         self.ask(Action::Delete, uri, delete).await?;
@@ -369,9 +369,9 @@ impl Backend for S3 {
         presign::presign(self, action, uri, expires, class).await
     }
 
-    /// Lists, for a `HEAD` on the bucket has no body to say what is wrong.
+    /// Lists, since the answer to a `HEAD` request has no body that could explain an error.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError> {
-        let _permit = self.limits.request(0).await;
+        let _permit = self.concurrency.request(0).await;
         let page = self.page(bucket).await.max_keys(1).send();
         self.ask(Action::List, bucket, page).await?;
         Ok(())

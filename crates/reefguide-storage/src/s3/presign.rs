@@ -1,4 +1,4 @@
-//! Signing URLs for others to use.
+//! Signing URLs.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use super::{S3, class};
 use crate::presigned::check;
 use crate::{Action, PresignedUrl, StorageClass, StorageError, StorageUri};
 
-/// A URL to read or to store an object with. Nothing is sent but what credentials need.
+/// A URL to read or to store an object. Only fetching credentials may send requests.
 pub(super) async fn presign(
     s3: &S3,
     action: Action,
@@ -24,11 +24,11 @@ pub(super) async fn presign(
     check(expires).map_err(unsupported)?;
     if uri.key().split('/').any(|part| matches!(part, "." | "..")) {
         return Err(unsupported(
-            "its key has a part `.` or `..`, which clients leave out of URLs: give it another",
+            "its key has a part `.` or `..`, which clients remove from URLs: choose another key",
         ));
     }
     let now = SystemTime::now();
-    let holding = PresigningConfig::builder()
+    let validity = PresigningConfig::builder()
         .start_time(now)
         .expires_in(expires)
         .build()
@@ -41,11 +41,11 @@ pub(super) async fn presign(
                 .set_server_side_encryption(s3.encryption())
                 .set_ssekms_key_id(s3.kms_key())
                 .set_storage_class(class(stored_as));
-            s3.ask(action, uri, put.presigned(holding)).await?
+            s3.ask(action, uri, put.presigned(validity)).await?
         }
         _ => {
             let get = s3.client().await.get_object().bucket(bucket).key(key);
-            s3.ask(action, uri, get.presigned(holding)).await?
+            s3.ask(action, uri, get.presigned(validity)).await?
         }
     };
     Ok(presigned(&signed, now + expires))

@@ -1,27 +1,27 @@
-//! Reading an object in one request, at the pace of whoever reads it.
+//! Reading an object in one request, at the reader's pace.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::S3;
 use super::download::{Pieces, Version};
-use crate::reader::Arriving;
+use crate::reader::ContentStream;
 use crate::{ObjectInfo, StorageError, StorageUri};
 use reefguide_transport::checksum::{Expected, InOrder, Verification};
 
-/// After how many bytes the content may break off as often again: servers hang up on slow readers, but not
-/// before they have sent something.
-const MUCH: u64 = 256 << 10;
+/// After this many bytes, the content may break off again as often as at first: servers hang up on slow readers, but
+/// only after they have sent something.
+const RENEW_TRIES_EVERY: u64 = 256 << 10;
 
-/// Asks for the object `from`.
+/// Requests the object `from`.
 ///
-/// Asking is a request like others, reading is none: readers that are slow, or wait for each other, would
-/// take the room of all.
+/// The request counts towards the limit of concurrent requests; reading the content does not. Otherwise readers that
+/// are slow, or wait for each other, would block all other requests.
 pub(super) async fn open(
     s3: &S3,
     from: &StorageUri,
-) -> Result<(ObjectInfo, Arriving), StorageError> {
-    let permit = s3.limits.request(0).await;
+) -> Result<(ObjectInfo, ContentStream), StorageError> {
+    let permit = s3.concurrency.request(0).await;
     let (version, content, expected) = Version::newest(s3, from).await?;
     let part = match expected {
         Expected::Parts(..) => version.part(1).await,
@@ -45,7 +45,7 @@ struct Reading {
     version: Version,
     pieces: Pieces,
     arrived: InOrder,
-    /// The size of its first part, if it matters.
+    /// The size of its first part, if the checksum is one of parts.
     part: Option<u64>,
 }
 
@@ -54,16 +54,16 @@ impl Reading {
         let Some(piece) = self.pieces.next().await? else {
             return self.end().await;
         };
-        let before = self.arrived.size() / MUCH;
+        let before = self.arrived.size() / RENEW_TRIES_EVERY;
         self.arrived.add(&piece);
-        if self.arrived.size() / MUCH != before {
-            self.pieces.start_over();
+        if self.arrived.size() / RENEW_TRIES_EVERY != before {
+            self.pieces.renew_tries();
         }
         Ok(Some(piece))
     }
 
     async fn end(&mut self) -> Result<Option<Bytes>, StorageError> {
-        // A checksum of parts says nothing if they are not where they were taken to be.
+        // A checksum of parts proves nothing if their sizes are not the assumed ones.
         let right = self.arrived.are_right()
             || match self.part {
                 Some(part) => self.version.has_parts_of_another_size(part).await,

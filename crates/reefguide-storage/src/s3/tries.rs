@@ -1,4 +1,4 @@
-//! Counting how often a request is tried, and the span that it is in.
+//! Counts how often a request is tried, in a span of its own.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -11,31 +11,31 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
 
-use crate::{StorageUri, Tried};
+use crate::{RequestTries, StorageUri};
 use reefguide_transport::retry::RetryObserver;
 use reefguide_transport::trace;
 
 tokio::task_local! {
-    /// The attempts so far for what the task waits for.
-    static ATTEMPTS: Cell<u32>;
+    /// The tries so far of the request that the task waits for.
+    static TRIES: Cell<u32>;
 }
 
-/// Counts one more attempt.
+/// Counts one more try.
 pub(super) fn begun() {
-    // Nobody counts those of a request that is sent outside of `Tries::count`.
-    let _ = ATTEMPTS.try_with(|attempts| attempts.set(attempts.get() + 1));
+    // Outside of `Tries::count` there is no count.
+    let _ = TRIES.try_with(|tries| tries.set(tries.get() + 1));
 }
 
-/// Counts the attempts of all requests of a client.
+/// Counts the tries of all requests of a client.
 #[derive(Debug)]
-pub(super) struct CountAttempts;
+pub(super) struct CountTries;
 
-impl Intercept for CountAttempts {
+impl Intercept for CountTries {
     fn name(&self) -> &'static str {
-        "CountAttempts"
+        "CountTries"
     }
 
-    // The SDK runs a request, and so this, on the task that waits for it.
+    // The SDK runs a request, and so this hook, on the task that waits for it.
     fn read_before_attempt(
         &self,
         _: &BeforeTransmitInterceptorContextRef<'_>,
@@ -47,23 +47,23 @@ impl Intercept for CountAttempts {
     }
 }
 
-/// How often and since when something is tried, by one request or by several, one after another.
+/// How often and since when something is tried, in one request or in several that follow each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tries {
-    attempts: u32,
+    tries: u32,
     since: Instant,
 }
 
 impl Tries {
     pub(super) fn begin() -> Self {
         Self {
-            attempts: 0,
+            tries: 0,
             since: Instant::now(),
         }
     }
 
-    /// Waits for a request and counts its attempts, those after the first in `retries` too. It is boxed:
-    /// the SDK's futures are large, and each one around them would hold them twice.
+    /// Waits for a request and counts its tries; tells `retries` about those after the first. The request is boxed
+    /// since the SDK's futures are large, and each future around one would hold it twice.
     pub(super) async fn count<T, E: ProvideErrorMetadata>(
         &mut self,
         retries: Option<&dyn RetryObserver>,
@@ -83,18 +83,18 @@ impl Tries {
         );
         let counted = async {
             let answer = request.await;
-            (answer, ATTEMPTS.get().get())
+            (answer, TRIES.get().get())
         };
-        let counted = ATTEMPTS.scope(Cell::new(self.attempts), counted);
-        let (answer, attempts) = counted.instrument(span.clone()).await;
+        let counted = TRIES.scope(Cell::new(self.tries), counted);
+        let (answer, tries) = counted.instrument(span.clone()).await;
         if let Some(retries) = retries {
-            retries.tried_again(attempts.saturating_sub(self.attempts.max(1)).into());
+            retries.tried_again(tries.saturating_sub(self.tries.max(1)).into());
         }
-        self.attempts = attempts;
+        self.tries = tries;
         if span.is_disabled() {
             return answer;
         }
-        span.record("attempts", i64::from(attempts));
+        span.record("attempts", i64::from(tries));
         if let Err(error) = &answer {
             if let Some(response) = error.raw_response() {
                 let status = i64::from(response.status().as_u16());
@@ -105,17 +105,17 @@ impl Tries {
         answer
     }
 
-    /// What came of it, with the server's word for that.
-    pub(super) fn tried(&self, code: Option<&str>) -> Box<Tried> {
-        Box::new(Tried {
-            attempts: self.attempts,
+    /// The tries so far.
+    pub(super) fn summary(&self) -> RequestTries {
+        RequestTries {
+            tries: self.tries,
             elapsed: self.since.elapsed(),
-            code: code.map(Box::from),
-        })
+            code: None,
+        }
     }
 }
 
-/// What a request is called, by the type of its answer: `PutObject`, for one.
+/// The name of the operation that has an answer of this type, such as `PutObject`.
 fn operation<T>() -> &'static str {
     let answer = std::any::type_name::<T>();
     let answer = answer.rsplit("::").next().unwrap_or(answer);
@@ -128,7 +128,7 @@ mod tests {
     use aws_sdk_s3::operation::put_object::PutObjectOutput;
 
     #[test]
-    fn a_request_is_called_what_s3_calls_it() {
+    fn an_operation_has_the_name_that_s3_gives_it() {
         assert_eq!(operation::<PutObjectOutput>(), "PutObject");
     }
 }

@@ -1,4 +1,4 @@
-//! Storing an object: in one request, or in parts.
+//! Uploading an object, in one request or in parts.
 
 use std::error::Error;
 use std::ops::Range;
@@ -12,70 +12,70 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::body::{HELD, Sendable};
+use super::body::{HELD, UploadBody};
 use super::concurrency::Permit;
 use super::direct::Learn;
 use super::error::find;
 use super::tries::Tries;
 use super::{S3, class};
-use crate::content::{Content, Source};
+use crate::content::{Content, ContentSource};
 use crate::metadata::Metadata;
 use crate::transfer::on_task;
 use crate::{Action, ObjectInfo, StorageError, StorageUri, TransferProgress};
 use reefguide_transport::Chain;
 use reefguide_transport::blocking::blocking;
 use reefguide_transport::blocking::finished;
-use reefguide_transport::s3_answer::Foreign;
+use reefguide_transport::s3_answer::ForeignAnswer;
 
-/// The largest object that is sent in one request, in bytes.
+/// The largest object that is uploaded in one request, in bytes.
 const WHOLE: u64 = 16 << 20;
-/// The largest object that takes about as long as a request without content, in bytes.
+/// The largest object that takes about as long to upload as a request without content, in bytes.
 const SMALL: u64 = 128 << 10;
-/// The size of a part, in bytes, unless that makes too many parts.
+/// The size of a part in bytes, unless that makes too many parts.
 const PART: u64 = 8 << 20;
-/// How many parts an object may have.
+/// The maximum number of an object's parts.
 const MOST_PARTS: u64 = 10_000;
 /// The largest object, in bytes.
 const LARGEST: u64 = 5 << 40;
-/// How many parts of one object are under way at once.
+/// How many parts of one object are uploaded at once.
 const PARTS_AT_ONCE: usize = 8;
-/// How long a failed upload may take to be aborted.
+/// How long aborting a failed upload may take.
 const ABORT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Stores `content`. Its checksum goes ahead of it as a header, which every server takes.
+/// Stores `content`. The checksum is sent before it, in a header, which every server accepts.
 pub(super) async fn put(
     s3: &S3,
     to: &StorageUri,
-    content: Source,
+    content: ContentSource,
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let mut permit = s3.limits.request(0).await;
+    let mut permit = s3.concurrency.request(0).await;
     let to_s3 = s3.clone();
     let opened = s3.files.run(move || {
         let content = content.open()?;
         let size = content.size();
-        // Reading it here, too, spares a small file a second trip to the file system.
-        let sendable = if size <= HELD && permit.try_grow(size) {
-            let sendable = Sendable::new(&to_s3, &content, 0..size)?;
+        // For a small file, reading it here saves a second task on the file system.
+        let body = if size <= HELD && permit.try_grow(size) {
+            let body = UploadBody::new(&to_s3, &content, 0..size)?;
             content.unchanged()?;
-            Some(sendable)
+            Some(body)
         } else {
             None
         };
-        Ok((content, sendable, permit))
+        Ok((content, body, permit))
     });
-    let (content, sendable, mut permit) = opened.await?;
+    let (content, body, mut permit) = opened.await?;
     let size = content.size();
     progress.found(size);
-    if let Some(sendable) = sendable {
-        return whole(s3, to, size, sendable, permit, metadata, progress).await;
+    if let Some(body) = body {
+        return whole(s3, to, size, body, permit, metadata, progress).await;
     }
     let stored = if size <= WHOLE {
         permit.grow(size.min(HELD)).await;
         let (to_s3, content) = (s3.clone(), content.clone());
-        let sendable = blocking(move || Sendable::new(&to_s3, &content, 0..size)).await?;
-        whole(s3, to, size, sendable, permit, metadata, progress).await
+        let body = blocking(move || UploadBody::new(&to_s3, &content, 0..size)).await?;
+        whole(s3, to, size, body, permit, metadata, progress).await
     } else if size <= LARGEST {
         drop(permit);
         in_parts(s3, to, &content, metadata, progress).await
@@ -85,7 +85,7 @@ pub(super) async fn put(
             size,
         });
     };
-    // A file that is written to meanwhile is why its checksum does not match.
+    // If the file was changed, that explains a checksum that does not match.
     blocking(move || content.unchanged()).await?;
     stored
 }
@@ -94,12 +94,12 @@ async fn whole(
     s3: &S3,
     to: &StorageUri,
     size: u64,
-    sendable: Sendable,
+    body: UploadBody,
     permit: Permit,
     metadata: &Metadata,
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
-    let signing = &sendable.signing;
+    let signing = &body.signing;
     let client = s3.client().await;
     // The builders of the SDK have no trait in common.
     macro_rules! put {
@@ -111,8 +111,8 @@ async fn whole(
                 .set_server_side_encryption(s3.encryption())
                 .set_ssekms_key_id(s3.kms_key())
                 .set_storage_class(class(metadata.class))
-                .checksum_crc32(&sendable.crc32)
-                .set_body(sendable.body())
+                .checksum_crc32(&body.crc32)
+                .set_body(body.stream())
         };
     }
     let by_sdk = |learn| {
@@ -123,8 +123,8 @@ async fn whole(
             .send()
     };
     let sent = Instant::now();
-    let stored = if sendable.is_streamed() {
-        // The SDK watches over the pace of content that is read as it is sent.
+    let stored = if body.is_streamed() {
+        // The SDK detects when content that is read while it is sent stalls.
         s3.ask(Action::Store, to, by_sdk(Learn::default())).await?
     } else {
         let input = || put!(PutObjectInput::builder()).build();
@@ -150,8 +150,8 @@ async fn in_parts(
     progress: &TransferProgress,
 ) -> Result<ObjectInfo, StorageError> {
     let begin = Upload::begin(s3.clone(), to.clone(), metadata.clone());
-    // On a task that outlives us: if we are dropped before the answer, the upload it begins is
-    // dropped there, and so aborted.
+    // On its own task: if this future is dropped before the answer, the task still receives the `Upload`, whose drop
+    // aborts it.
     let mut upload = finished(tokio::spawn(begin.in_current_span())).await?;
     let stored = upload.send(content, progress).await;
     match stored {
@@ -161,8 +161,7 @@ async fn in_parts(
     stored
 }
 
-/// A multipart upload that the server holds open; aborted unless it is completed, for its parts
-/// cost money and nobody sees them.
+/// An open multipart upload. Aborted unless it is completed, since its parts cost money and are invisible.
 struct Upload {
     s3: S3,
     to: StorageUri,
@@ -172,7 +171,7 @@ struct Upload {
 
 impl Upload {
     async fn begin(s3: S3, to: StorageUri, metadata: Metadata) -> Result<Self, StorageError> {
-        let permit = s3.limits.request(0).await;
+        let permit = s3.concurrency.request(0).await;
         let mut create = s3.client().await.create_multipart_upload();
         for (name, value) in metadata.pairs() {
             create = create.metadata(name, value);
@@ -229,7 +228,7 @@ impl Upload {
     ) -> Result<ObjectInfo, StorageError> {
         let Self { s3, to, id, .. } = self;
         let count = parts.len();
-        let _permit = s3.limits.request(0).await;
+        let _permit = s3.concurrency.request(0).await;
         let complete = s3
             .client()
             .await
@@ -266,7 +265,7 @@ impl Upload {
 
     async fn abort(&mut self) {
         self.open = false;
-        // Without an answer the server's own clean-up has to do.
+        // If there is no answer, that is left to the server's lifecycle rules.
         let _ = timeout(
             ABORT_LIMIT,
             abort(self.s3.clone(), self.to.clone(), self.id.clone()),
@@ -298,14 +297,14 @@ async fn abort(s3: S3, to: StorageUri, upload: String) {
     }
 }
 
-/// The parts that an object of `whole` bytes is sent in.
+/// The parts of an object of `whole` bytes.
 fn parts(whole: u64) -> impl Iterator<Item = Range<u64>> {
     let size = PART.max(whole.div_ceil(MOST_PARTS));
     let starts = (0..whole).step_by(usize::try_from(size).unwrap_or(usize::MAX));
     starts.map(move |start| start..whole.min(start + size))
 }
 
-/// A part on its way.
+/// A part that is uploaded.
 struct Part {
     s3: S3,
     to: StorageUri,
@@ -328,10 +327,10 @@ impl Part {
             progress,
         } = self;
         let length = range.end - range.start;
-        let permit = s3.limits.request(length).await;
+        let permit = s3.concurrency.request(length).await;
         let to_s3 = s3.clone();
-        let sendable = blocking(move || Sendable::new(&to_s3, &content, range)).await?;
-        let (crc32, signing) = (sendable.crc32.clone(), sendable.signing.clone());
+        let body = blocking(move || UploadBody::new(&to_s3, &content, range)).await?;
+        let (crc32, signing) = (body.crc32.clone(), body.signing.clone());
         let part = s3
             .client()
             .await
@@ -341,7 +340,7 @@ impl Part {
             .upload_id(upload)
             .part_number(number)
             .checksum_crc32(&crc32)
-            .set_body(sendable.body())
+            .set_body(body.stream())
             .customize()
             .interceptor(signing)
             .send();
@@ -356,25 +355,25 @@ impl Part {
     }
 }
 
-/// Whether a request that failed may have put an object together all the same.
+/// Whether a request to complete an upload may have succeeded despite this error.
 fn may_be_done<E>(error: &SdkError<E>) -> bool
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    // The page of a proxy may have taken the place of the answer.
-    if find::<Foreign>(error).is_some() {
+    // A proxy's page may have replaced the answer.
+    if find::<ForeignAnswer>(error).is_some() {
         return true;
     }
     match (error.code(), error.raw_response()) {
-        // After a lost answer the repeated request finds no upload.
+        // After a lost answer, the retry finds no upload.
         (Some(code), _) => code == "NoSuchUpload",
-        // Not every server words its answer as S3 does.
+        // Some servers word this answer differently from S3.
         (None, Some(answer)) => answer.status().is_success(),
         (None, None) => false,
     }
 }
 
-/// Of how many parts an object was put together, which its ETag ends with.
+/// The number of parts of an object, which is at the end of its ETag.
 fn parts_of(object: &ObjectInfo) -> Option<usize> {
     let etag = object.etag.as_deref()?.trim_matches('"');
     etag.rsplit_once('-')?.1.parse().ok()
@@ -392,7 +391,7 @@ mod tests {
 
     use super::*;
 
-    /// As S3 has it: only the last part may be smaller.
+    /// S3's limit; only the last part may be smaller.
     const SMALLEST_PART: u64 = 5 << 20;
     const LARGEST_PART: u64 = 5 << 30;
 
@@ -408,7 +407,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_object_of_any_size_has_parts_that_s3_takes(whole in sizes()) {
+        fn an_object_of_any_size_has_parts_that_s3_accepts(whole in sizes()) {
             let parts: Vec<_> = parts(whole).collect();
             prop_assert!(parts.len() as u64 <= MOST_PARTS, "{} parts", parts.len());
             let mut at = 0;

@@ -7,23 +7,24 @@ use std::time::Duration;
 use reefguide_lab::{Fault, Route};
 use reefguide_storage::{InputCache, Storage, StorageError, StorageUri};
 
-use crate::rig::{Rig, SIZE, in_time, is_all, names};
+use crate::fixture::{Fixture, SIZE, in_time, is_all, names};
 use crate::small_disk;
 
-/// What a process is to fetch, and with what.
+/// What a process fetches, and where.
 const CHILD: &str = "STORAGE_CACHE_CHILD";
 
-/// A process that fetches an input and keeps it until its stdin ends.
+/// A process that fetches an input and keeps it until its stdin is closed.
 struct Process {
     child: Child,
     said: BufReader<ChildStdout>,
 }
 
 impl Process {
-    fn fetching(rig: &Rig, uri: &StorageUri) -> Self {
-        let folders = [&rig.folder, &rig.scratch].map(|folder| folder.path().to_str().unwrap());
+    fn fetching(fixture: &Fixture, uri: &StorageUri) -> Self {
+        let folders =
+            [&fixture.folder, &fixture.scratch].map(|folder| folder.path().to_str().unwrap());
         let given = [
-            rig.lab.s3_endpoint(),
+            fixture.lab.s3_endpoint(),
             &uri.to_string(),
             folders[0],
             folders[1],
@@ -65,11 +66,11 @@ impl Process {
     }
 }
 
-async fn storage(endpoint: &str) -> Storage {
-    Storage::s3(crate::lab_storage::options_at(endpoint)).await
+fn storage(endpoint: &str) -> Storage {
+    Storage::s3(crate::lab_storage::options_at(endpoint))
 }
 
-/// What runs in the other process.
+/// Runs in the other process.
 #[tokio::test]
 async fn child() {
     let Ok(given) = std::env::var(CHILD) else {
@@ -79,7 +80,7 @@ async fn child() {
     let [endpoint, uri, folder, scratch] = given[..] else {
         panic!("{given:?}");
     };
-    let storage = storage(endpoint).await;
+    let storage = storage(endpoint);
     let cache = InputCache::new(folder, 2 * SIZE);
     let uri = uri.parse().unwrap();
     let fetching = cache.fetch(&storage, &uri, scratch.as_ref());
@@ -91,90 +92,93 @@ async fn child() {
 
 #[tokio::test]
 async fn an_input_is_downloaded_once_for_several_processes() {
-    let rig = Rig::new().await;
-    let uri = rig.put("depth.tif", b'a').await;
+    let fixture = Fixture::new().await;
+    let uri = fixture.put("depth.tif", b'a').await;
     let slow = Fault::slow_body(Route::S3Get, Duration::from_millis(500));
-    rig.lab.faults().add(slow);
-    let processes = [(); 4].map(|()| Process::fetching(&rig, &uri));
+    fixture.lab.faults().add(slow);
+    let processes = [(); 4].map(|()| Process::fetching(&fixture, &uri));
     for process in processes {
         process.has_fetched().await.end().await;
     }
-    assert_eq!(rig.asked(Route::S3Head), 4);
-    assert_eq!(rig.asked(Route::S3Get), 1);
+    assert_eq!(fixture.asked(Route::S3Head), 4);
+    assert_eq!(fixture.asked(Route::S3Get), 1);
 }
 
 #[tokio::test]
-async fn what_another_process_uses_stays_until_it_ends() {
-    let rig = Rig::new().await;
-    let uri = rig.put("a", b'a').await;
-    let process = Process::fetching(&rig, &uri).has_fetched().await;
-    let cache = rig.cache(1);
-    let other = rig.put("b", b'b').await;
-    let elsewhere = rig.fetch(&cache, &other).await.unwrap();
-    assert_eq!(elsewhere.path().parent(), Some(rig.scratch.path()));
-    assert_eq!(rig.entries(), ["a".to_owned()].into());
+async fn an_entry_that_another_process_uses_is_kept_until_that_process_ends() {
+    let fixture = Fixture::new().await;
+    let uri = fixture.put("a", b'a').await;
+    let process = Process::fetching(&fixture, &uri).has_fetched().await;
+    let cache = fixture.cache(1);
+    let other = fixture.put("b", b'b').await;
+    let elsewhere = fixture.fetch(&cache, &other).await.unwrap();
+    assert_eq!(elsewhere.path().parent(), Some(fixture.scratch.path()));
+    assert_eq!(fixture.entries(), ["a".to_owned()].into());
     process.kill();
-    drop(rig.fetch(&cache, &other).await.unwrap());
-    assert_eq!(rig.entries(), ["b".to_owned()].into());
+    drop(fixture.fetch(&cache, &other).await.unwrap());
+    assert_eq!(fixture.entries(), ["b".to_owned()].into());
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_while_it_downloads_leaves_nothing_that_is_taken_for_an_input() {
-    let rig = Rig::new().await;
-    let uri = rig.put("depth.tif", b'a').await;
+async fn a_process_killed_during_a_download_leaves_nothing_that_counts_as_an_input() {
+    let fixture = Fixture::new().await;
+    let uri = fixture.put("depth.tif", b'a').await;
     let stuck = Fault::slow_body(Route::S3Get, Duration::from_secs(600));
-    rig.lab.faults().add(stuck.times(1));
-    let process = Process::fetching(&rig, &uri);
-    rig.until_asked(Route::S3Get, 1).await;
-    assert_eq!((rig.entries().len(), rig.unfinished().len()), (0, 1));
-    let waiting = rig.fetching(&rig.cache(1), &uri);
-    rig.until_asked(Route::S3Head, 2).await;
+    fixture.lab.faults().add(stuck.times(1));
+    let process = Process::fetching(&fixture, &uri);
+    fixture.until_asked(Route::S3Get, 1).await;
+    assert_eq!(
+        (fixture.entries().len(), fixture.unfinished().len()),
+        (0, 1)
+    );
+    let waiting = fixture.fetching(&fixture.cache(1), &uri);
+    fixture.until_asked(Route::S3Head, 2).await;
     process.kill();
     assert!(is_all(&waiting.await.unwrap().unwrap(), b'a'));
-    assert_eq!(rig.unfinished(), [""; 0]);
-    assert_eq!(rig.entries(), ["depth.tif".to_owned()].into());
+    assert_eq!(fixture.unfinished(), [""; 0]);
+    assert_eq!(fixture.entries(), ["depth.tif".to_owned()].into());
 }
 
 #[tokio::test]
-async fn what_a_killed_process_left_is_removed_at_a_start_and_what_another_downloads_is_not() {
-    let rig = Rig::new().await;
+async fn prepare_removes_downloads_of_killed_processes_and_keeps_those_under_way() {
+    let fixture = Fixture::new().await;
     let [left, under_way] = [
-        rig.put("left", b'a').await,
-        rig.put("under_way", b'a').await,
+        fixture.put("left", b'a').await,
+        fixture.put("under_way", b'a').await,
     ];
     let stuck = Fault::slow_body(Route::S3Get, Duration::from_secs(600));
-    rig.lab.faults().add(stuck.times(2));
-    let process = Process::fetching(&rig, &left);
-    rig.until_asked(Route::S3Get, 1).await;
-    let fetching = rig.fetching(&rig.cache(2), &under_way);
-    rig.until_asked(Route::S3Get, 2).await;
+    fixture.lab.faults().add(stuck.times(2));
+    let process = Process::fetching(&fixture, &left);
+    fixture.until_asked(Route::S3Get, 1).await;
+    let fetching = fixture.fetching(&fixture.cache(2), &under_way);
+    fixture.until_asked(Route::S3Get, 2).await;
     process.kill();
-    assert_eq!(rig.unfinished().len(), 2);
-    rig.cache(2).prepare().await.unwrap();
-    assert_eq!(rig.unfinished().len(), 1);
+    assert_eq!(fixture.unfinished().len(), 2);
+    fixture.cache(2).prepare().await.unwrap();
+    assert_eq!(fixture.unfinished().len(), 1);
     fetching.abort();
     let _ = fetching.await;
     in_time(async {
-        // The last of its threads may be about to remove it.
-        while !rig.unfinished().is_empty() {
+        // The last thread may still be removing it.
+        while !fixture.unfinished().is_empty() {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    assert_eq!(names(rig.scratch.path()), [""; 0]);
+    assert_eq!(names(fixture.scratch.path()), [""; 0]);
 }
 
-/// The endpoint, and the folder that is to be a small file system.
+/// The endpoint, and the folder on which a small file system is mounted.
 const SMALL: &str = "STORAGE_CACHE_SMALL";
 
-/// What runs where the disk has room for two objects and a half.
+/// Runs where the disk has room for two and a half objects.
 #[tokio::test]
 async fn child_on_a_small_disk() {
     let Ok(given) = std::env::var(SMALL) else {
         return;
     };
     let (endpoint, folder) = given.split_once(' ').unwrap();
-    let storage = storage(endpoint).await;
+    let storage = storage(endpoint);
     let cache = InputCache::new(folder, 10 * SIZE);
     let fetch = async |key: &str| {
         let uri = format!("s3://reefguide-dev/{key}").parse().unwrap();
@@ -195,13 +199,13 @@ fn is_full(error: &StorageError) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_room_is_made_once_and_then_it_is_an_error() {
-    let rig = Rig::new().await;
+async fn a_full_disk_makes_room_once_and_is_then_an_error() {
+    let fixture = Fixture::new().await;
     for key in ["a", "b", "c", "d"] {
-        rig.put(key, key.as_bytes()[0]).await;
+        fixture.put(key, key.as_bytes()[0]).await;
     }
-    let folder = rig.folder.path();
-    let given = format!("{} {}", rig.lab.s3_endpoint(), folder.display());
+    let folder = fixture.folder.path();
+    let given = format!("{} {}", fixture.lab.s3_endpoint(), folder.display());
     let run = || {
         let test = "processes::child_on_a_small_disk";
         small_disk::run_with("250k", folder, test, (SMALL, &given))
@@ -209,6 +213,6 @@ async fn on_a_full_disk_room_is_made_once_and_then_it_is_an_error() {
     if !tokio::task::block_in_place(run) {
         return;
     }
-    // Two, the third twice, the last twice.
-    assert_eq!(rig.asked(Route::S3Get), 6);
+    // Two downloads, the third object twice, the last one twice.
+    assert_eq!(fixture.asked(Route::S3Get), 6);
 }

@@ -1,4 +1,4 @@
-//! What every store does, asked of each of them over its real medium.
+//! The behaviour that all stores share, tested with each of them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
@@ -17,7 +17,7 @@ mod content;
 mod lab_storage;
 mod store;
 
-/// More than is sent or read in one request, and no multiple of a part.
+/// More than one request transfers, and not a multiple of the size of a part.
 const LARGE: usize = (17 << 20) + 12_345;
 
 fn write(path: &Path, content: impl AsRef<[u8]>) {
@@ -278,7 +278,7 @@ async fn a_key_that_begins_like_another_is_another(store: &Store) {
     store.put("pq", "pq").await;
     assert_eq!(store.get("p").await.unwrap(), "p");
     assert_eq!(store.keys("").await, ["p", "pq"]);
-    // A file system cannot have a folder of that name then; what it has must stay.
+    // A file system cannot have a folder of that name; the file must stay.
     let below = store.storage.upload_bytes("below", &store.uri("p/q")).await;
     match below {
         Ok(_) => assert_eq!(store.keys("p").await, ["p/q"]),
@@ -411,7 +411,7 @@ async fn nothing_is_written_outside_of_the_folder_through_a_link(store: &Store) 
         assert!(said.contains("/a: it is a symbolic link"), "{said}");
         store.storage.delete(&store.uri(key)).await.unwrap();
     }
-    // The link itself is what a file of its name replaces.
+    // A file of its name replaces the link itself.
     std::os::unix::fs::symlink(outside.join("kept"), received.join("file")).unwrap();
     store.put("q/file", "new").await;
     let from = store.uri("q");
@@ -466,7 +466,7 @@ conformance! {
 }
 
 #[tokio::test]
-async fn a_folders_object_that_is_replaced_in_place_while_it_is_read_is_told() {
+async fn a_folders_object_that_is_replaced_in_place_while_it_is_read_is_reported() {
     let store = Store::folder();
     store.put("a", content(LARGE)).await;
     let mut reader = store.storage.open(&store.uri("a")).await.unwrap();
@@ -478,7 +478,7 @@ async fn a_folders_object_that_is_replaced_in_place_while_it_is_read_is_told() {
 }
 
 #[tokio::test]
-async fn s3_has_no_bucket_that_was_not_made() {
+async fn s3_has_only_buckets_that_were_created() {
     let store = Store::s3().await;
     let elsewhere = "reefguide-test-elsewhere";
     let uri: StorageUri = format!("s3://{elsewhere}/a").parse().unwrap();
@@ -495,7 +495,7 @@ async fn s3_has_no_bucket_that_was_not_made() {
 }
 
 #[tokio::test]
-async fn s3_stores_what_is_to_be_encrypted_and_of_another_class() {
+async fn s3_stores_encrypted_objects_of_another_class() {
     let store = Store::lab(|options| {
         options.encryption = Some(Encryption::Kms { key: None });
         options.storage_class = Some(StorageClass::StandardIa);
@@ -510,9 +510,9 @@ async fn s3_stores_what_is_to_be_encrypted_and_of_another_class() {
 }
 
 #[tokio::test]
-async fn s3_takes_no_wrong_credentials() {
+async fn s3_rejects_wrong_credentials() {
     for (access_key, secret_key) in [("somebody", "minioadmin"), ("minioadmin", "wrong")] {
-        // Not every server that can be named looks at them.
+        // Some of the other servers do not check them.
         let store = Store::lab(|options| {
             let credentials = options.credentials.as_mut().unwrap();
             credentials.access_key = access_key.into();

@@ -1,4 +1,4 @@
-//! The stores that are asked, each of them empty at first.
+//! The stores under test, initially empty.
 
 use std::env;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::lab_storage;
 
-/// The URL of another S3 server than the lab's, with the keys and the region where every AWS tool looks for
+/// The variable with the URL of another S3 server than the lab's. Its keys and region are where every AWS tool looks for
 /// them.
 const OTHER_SERVER: &str = "REEFGUIDE_TEST_S3";
 
@@ -22,7 +22,7 @@ pub(crate) struct Store {
     pub(crate) bucket: String,
     local: TempDir,
     _lab: Option<Lab>,
-    /// The bucket that was made on another server.
+    /// The client of another server, on which a bucket was created.
     made: Option<Client>,
 }
 
@@ -51,7 +51,7 @@ impl Store {
         let mut options = lab_storage::options(&lab);
         change(&mut options);
         Self {
-            storage: Storage::s3(options).await,
+            storage: Storage::s3(options),
             bucket: lab.bucket().into(),
             local: tempfile::tempdir().unwrap(),
             _lab: Some(lab),
@@ -73,7 +73,7 @@ impl Store {
         options.endpoint = Some(endpoint);
         options.region = Some(region);
         Self {
-            storage: Storage::s3(options).await,
+            storage: Storage::s3(options),
             bucket,
             local: tempfile::tempdir().unwrap(),
             _lab: None,
@@ -81,7 +81,7 @@ impl Store {
         }
     }
 
-    /// Removes what was made on another server: what is in it, too, but no multipart upload may be left, if the
+    /// Removes the bucket on another server, with its objects. No multipart upload may be left, if the
     /// server can tell.
     pub(crate) async fn remove(self) {
         if let Some(client) = &self.made {

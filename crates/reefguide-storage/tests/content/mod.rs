@@ -1,6 +1,6 @@
-//! What objects hold.
+//! The content of objects.
 
-/// Bytes of which no two parts are alike.
+/// Bytes in which all parts differ.
 pub(crate) fn content(size: usize) -> Vec<u8> {
     let mut state = 7_u64;
     let mut content = Vec::with_capacity(size + 8);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use reefguide_lab::{Fault, Lab, Route};
 use reefguide_storage::{InputCache, Storage, StorageUri, TransferProgress};
 
-use crate::bench::{Bench, LARGE, LATE};
 use crate::content::content;
+use crate::fixture::{Fixture, LARGE, LATE};
 
 /// The moments at which a transfer is dropped.
 #[derive(Clone, Copy, Debug)]
@@ -26,31 +26,34 @@ impl Moment {
     }
 
     /// Drops `transfer` at this moment.
-    fn strike(self, bench: &Bench, transfer: impl Future) {
-        let before = bench.lab.requests().len() as u64;
+    fn strike(self, fixture: &Fixture, transfer: impl Future) {
+        let before = fixture.lab.requests().len() as u64;
         match self {
             Self::During(at) => {
-                bench.fault(Fault::delay(Route::AnyS3, LATE).after(at).times(1));
-                bench.cancel(transfer, |lab| lab.faults().fired() > 0);
+                fixture.fault(Fault::delay(Route::AnyS3, LATE).after(at).times(1));
+                fixture.cancel(transfer, |lab| lab.faults().fired() > 0);
             }
             Self::After(at) => {
                 let answered = |lab: &Lab| lab.requests().len() as u64 > before + at;
-                bench.cancel(transfer, answered);
+                fixture.cancel(transfer, answered);
             }
         }
-        bench.lab.faults().clear();
+        fixture.lab.faults().clear();
     }
 }
 
 fn upload(size: usize, moment: Moment) {
-    let bench = Bench::new();
-    bench.put("results/a", b"before");
-    let (storage, to, sent) = (bench.storage(), bench.uri("results/a"), content(size));
-    moment.strike(&bench, async move { storage.upload_bytes(sent, &to).await });
-    let stored = bench.stored("results/a").unwrap();
+    let fixture = Fixture::new();
+    fixture.put("results/a", b"before");
+    let (storage, to, sent) = (fixture.storage(), fixture.uri("results/a"), content(size));
+    moment.strike(
+        &fixture,
+        async move { storage.upload_bytes(sent, &to).await },
+    );
+    let stored = fixture.stored("results/a").unwrap();
     let whole = stored == b"before" || stored == content(size);
     assert!(whole, "{moment:?}: {} bytes are stored", stored.len());
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }
 
 fn download<F: Future + Send>(
@@ -58,14 +61,14 @@ fn download<F: Future + Send>(
     moment: Moment,
     transfer: impl FnOnce(Storage, StorageUri, PathBuf) -> F,
 ) {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for (name, size) in inputs {
-        bench.put(&format!("inputs/{name}"), &content(*size));
+        fixture.put(&format!("inputs/{name}"), &content(*size));
     }
-    let to = bench.local("received");
+    let to = fixture.local("received");
     std::fs::create_dir(&to).unwrap();
-    let transfer = transfer(bench.storage(), bench.uri("inputs"), to.clone());
-    moment.strike(&bench, transfer);
+    let transfer = transfer(fixture.storage(), fixture.uri("inputs"), to.clone());
+    moment.strike(&fixture, transfer);
     let landed = |(name, size): &(&str, usize)| {
         let received = std::fs::read(to.join(name)).ok()?;
         assert!(
@@ -74,7 +77,7 @@ fn download<F: Future + Send>(
         );
         Some(format!("received/{name}"))
     };
-    bench.nothing_is_left_in(|| inputs.iter().filter_map(landed).collect());
+    fixture.nothing_is_left_in(|| inputs.iter().filter_map(landed).collect());
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn an_upload_of_one_request_is_dropped_at_any_moment() {
 
 #[test]
 fn an_upload_in_parts_is_dropped_at_any_moment() {
-    // Begin, three parts, complete.
+    // Create, three parts, complete.
     Moment::all(5).for_each(|moment| upload(LARGE, moment));
 }
 
@@ -107,43 +110,43 @@ fn a_download_in_ranges_is_dropped_at_any_moment() {
 }
 
 #[test]
-fn a_download_in_ranges_is_dropped_whatever_was_written() {
-    // What is being written cannot be stopped, but there is more to come than that.
+fn a_download_in_ranges_is_dropped_after_any_number_of_writes() {
+    // Writes that have started cannot be stopped, but there is more content than that.
     for moment in 0..5 {
-        let bench = Bench::new();
-        bench.put("inputs/a", &content(LARGE));
-        bench.fault(Fault::slow_pieces(Route::S3Get, Duration::from_millis(1)));
+        let fixture = Fixture::new();
+        fixture.put("inputs/a", &content(LARGE));
+        fixture.fault(Fault::slow_pieces(Route::S3Get, Duration::from_millis(1)));
         let progress = TransferProgress::default();
-        let storage = bench.storage().with_progress(&progress);
-        let (from, to) = (bench.uri("inputs/a"), bench.local("a"));
+        let storage = fixture.storage().with_progress(&progress);
+        let (from, to) = (fixture.uri("inputs/a"), fixture.local("a"));
         let written = (LARGE * moment / 10) as u64;
         let transfer = async move { storage.download_file(&from, &to).await };
-        let dropped = bench.cancel(transfer, |_| progress.now().bytes >= written);
+        let dropped = fixture.cancel(transfer, |_| progress.now().bytes >= written);
         assert!(dropped, "it was over before {written} bytes were written");
-        bench.nothing_is_left_but(&[]);
+        fixture.nothing_is_left_but(&[]);
         assert!(progress.now().bytes < LARGE as u64, "it went on");
     }
 }
 
 #[test]
-fn a_download_into_the_cache_is_dropped_at_any_moment_and_another_goes_on() {
+fn a_download_to_the_cache_is_dropped_at_any_moment_and_another_one_completes() {
     // Inspect, and one request or three ranges.
     for (size, requests) in [(100_000, 2), (LARGE, 4)] {
         for moment in Moment::all(requests) {
-            let bench = Bench::new();
-            bench.put("inputs/a", &content(size));
-            let (folder, scratch) = (bench.local("cache"), bench.local("scratch"));
+            let fixture = Fixture::new();
+            fixture.put("inputs/a", &content(size));
+            let (folder, scratch) = (fixture.local("cache"), fixture.local("scratch"));
             let fetch = || {
                 let cache = InputCache::new(&folder, LARGE as u64);
-                let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
+                let (storage, from) = (fixture.storage(), fixture.uri("inputs/a"));
                 let scratch = scratch.clone();
                 async move { cache.fetch(&storage, &from, &scratch).await }
             };
-            moment.strike(&bench, fetch());
-            let fetched = bench.run(fetch()).unwrap();
+            moment.strike(&fixture, fetch());
+            let fetched = fixture.run(fetch()).unwrap();
             assert!(std::fs::read(fetched.path()).unwrap() == content(size));
             drop(fetched);
-            bench.nothing_is_left_in(|| {
+            fixture.nothing_is_left_in(|| {
                 let names = std::fs::read_dir(&folder).unwrap();
                 let name = |entry: std::fs::DirEntry| entry.file_name().into_string().unwrap();
                 let names: Vec<_> = names.map(|entry| name(entry.unwrap())).collect();
@@ -169,21 +172,21 @@ fn a_download_of_a_folder_is_dropped_at_any_moment() {
 #[test]
 fn an_upload_of_a_folder_is_dropped_at_any_moment() {
     for moment in Moment::all(4) {
-        let bench = Bench::new();
+        let fixture = Fixture::new();
         let sizes = [("a", 10_000), ("b", 20_000), ("c", 0), ("d", 30_000)];
-        let folder = bench.local("sent");
+        let folder = fixture.local("sent");
         std::fs::create_dir(&folder).unwrap();
         for (name, size) in sizes {
             std::fs::write(folder.join(name), content(size)).unwrap();
         }
-        let (storage, to) = (bench.storage(), bench.uri("results"));
+        let (storage, to) = (fixture.storage(), fixture.uri("results"));
         let transfer = async move { storage.upload_folder(&folder, &to).await };
-        moment.strike(&bench, transfer);
+        moment.strike(&fixture, transfer);
         for (name, size) in sizes {
-            if let Some(stored) = bench.stored(&format!("results/{name}")) {
+            if let Some(stored) = fixture.stored(&format!("results/{name}")) {
                 assert!(stored == content(size), "{moment:?}: {name} is in pieces");
             }
         }
-        bench.nothing_is_left_but(&["sent/a", "sent/b", "sent/c", "sent/d"]);
+        fixture.nothing_is_left_but(&["sent/a", "sent/b", "sent/c", "sent/d"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Downloads to a disk that has no room for them.
+//! Downloads to a disk without room for them.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -8,26 +8,26 @@ use reefguide_storage::{Storage, StorageError, StorageUri, TransferProgress};
 use reefguide_transport::atomic_file::FileSystemError;
 use tokio::time::timeout;
 
-use crate::bench::{Bench, LARGE, PATIENCE};
 use crate::content::content;
+use crate::fixture::{Fixture, LARGE, PATIENCE};
 use crate::small_disk;
 
 /// The size of the disk.
 const SIZE: usize = 8 << 20;
-/// What the file system may need for itself.
+/// The room that the file system itself may need.
 const PAGES: usize = 100_000;
-/// What the small objects leave of it.
+/// The room that the small objects leave.
 const LEFT: usize = SIZE - SMALL[0].1 - SMALL[1].1 - PAGES;
-/// The folder that is a file system of that size, the endpoint and the bucket, each on its line.
+/// The folder with a file system of that size, the endpoint and the bucket, one per line.
 const GIVEN: &str = "STORAGE_FAULTS_SMALL";
 /// Objects that are read in different ways: one that is held in memory as a whole, and one that is not.
 const SMALL: [(&str, usize); 2] = [("a", 200_000), ("b", 3_000_000)];
-/// More of these than there is room for.
+/// More objects than there is room for.
 const MANY: usize = 50;
-/// So often that there would be no request left if a failure kept one, and no memory.
+/// Often enough to use up all permits and memory if each failure leaked some.
 const AGAIN: usize = 40;
 
-/// What was fetched, and where to.
+/// A store, and the folder to download to.
 struct Disk {
     storage: Storage,
     bucket: String,
@@ -45,7 +45,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Fails to fetch an object in the place of a file, which stays as it is, and nothing lies beside it.
+    /// Fails to download an object over a file, which stays unchanged, and leaves no other file.
     async fn has_no_room_for(&self, key: &str, others: &[&str]) {
         let to = self.folder.join("kept");
         std::fs::write(&to, "kept").unwrap();
@@ -55,7 +55,7 @@ impl Disk {
         assert_eq!(std::fs::read(&to).unwrap(), b"kept");
         let mut expected = [others, &["kept"]].concat();
         expected.sort_unstable();
-        // The last of its threads may be about to remove it.
+        // The last thread may still be removing it.
         self.until(|| names(&self.folder) == expected).await;
         std::fs::remove_file(to).unwrap();
     }
@@ -69,7 +69,7 @@ impl Disk {
         .await;
     }
 
-    /// Waits for the room that removed files leave, which the last who has one open gives back.
+    /// Waits for the room of removed files, which becomes free when the last open handle is closed.
     async fn until_there_is_room(&self, bytes: usize) {
         let probe = self.folder.join("probe");
         self.until(|| std::fs::write(&probe, vec![0; bytes]).is_ok())
@@ -101,7 +101,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What runs where the disk is small.
+/// Runs where the disk is small.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_on_a_small_disk() {
     let Ok(given) = std::env::var(GIVEN) else {
@@ -112,7 +112,7 @@ async fn child_on_a_small_disk() {
         panic!("{given:?}");
     };
     let mut disk = Disk {
-        storage: Storage::s3(crate::lab_storage::options_at(endpoint)).await,
+        storage: Storage::s3(crate::lab_storage::options_at(endpoint)),
         bucket: bucket.into(),
         folder: folder.into(),
     };
@@ -158,7 +158,7 @@ async fn child_on_a_small_disk() {
     std::fs::remove_dir_all(&to).unwrap();
     disk.until_there_is_room(LEFT).await;
 
-    // Less than a small one needs.
+    // Less room than a small one needs.
     let filler = disk.folder.join("filler");
     std::fs::write(&filler, vec![0; SIZE]).unwrap_err();
     let full = std::fs::metadata(&filler).unwrap().len();
@@ -179,20 +179,20 @@ async fn child_on_a_small_disk() {
 }
 
 #[test]
-fn what_finds_no_room_on_disk_is_told_by_name_and_leaves_nothing_there() {
-    let bench = Bench::new();
-    bench.put("large", &content(LARGE));
+fn a_file_without_room_on_disk_is_named_and_leaves_nothing() {
+    let fixture = Fixture::new();
+    fixture.put("large", &content(LARGE));
     for (key, size) in SMALL {
-        bench.put(key, &content(size));
+        fixture.put(key, &content(size));
     }
     for number in 0..MANY {
-        bench.put(&format!("many/{number}"), &content(SMALL[0].1));
+        fixture.put(&format!("many/{number}"), &content(SMALL[0].1));
     }
-    let folder = bench.local("disk");
+    let folder = fixture.local("disk");
     std::fs::create_dir(&folder).unwrap();
-    let (endpoint, bucket) = (bench.lab.s3_endpoint(), bench.lab.bucket());
+    let (endpoint, bucket) = (fixture.lab.s3_endpoint(), fixture.lab.bucket());
     let given = format!("{}\n{endpoint}\n{bucket}", folder.display());
     let child = "disk::child_on_a_small_disk";
     small_disk::run_with(&SIZE.to_string(), &folder, child, (GIVEN, &given));
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }

@@ -1,29 +1,29 @@
-//! Answers of something that is not S3: a proxy's page of any status, or its redirect.
+//! Answers that are not S3's: a proxy's page with any status, or its redirect.
 
 use reefguide_lab::{Fault, Route};
 use reefguide_storage::{StorageError, StorageUri};
 
-use crate::bench::{Bench, LARGE};
 use crate::content::content;
-use crate::told::told;
+use crate::failure::expect_failure;
+use crate::fixture::{Fixture, LARGE};
 
 /// A call that makes requests to a route.
 #[derive(Clone, Copy)]
 struct Call {
     route: Route,
-    /// How many requests to it there are before the one that is struck.
+    /// The number of requests before the one that gets the fault.
     after: u64,
     action: &'static str,
     key: &'static str,
-    make: fn(&Bench) -> Result<(), StorageError>,
+    make: fn(&Fixture) -> Result<(), StorageError>,
 }
 
 const CALLS: [Call; 11] = [
     call(Route::S3Put, 0, "store", "results/a", store_small),
-    // Not by the SDK's whole machinery any more.
-    call(Route::S3Put, 1, "store", "results/a", |bench| {
-        store_small(bench)?;
-        store_small(bench)
+    // A later request, which does not go through the whole SDK.
+    call(Route::S3Put, 1, "store", "results/a", |fixture| {
+        store_small(fixture)?;
+        store_small(fixture)
     }),
     call(Route::S3CreateUpload, 0, "store", "results/a", store_large),
     call(Route::S3UploadPart, 1, "store", "results/a", store_large),
@@ -35,24 +35,24 @@ const CALLS: [Call; 11] = [
         store_large,
     ),
     call(Route::S3Get, 0, "read", "inputs/small", read),
-    call(Route::S3Get, 1, "read", "inputs/small", |bench| {
-        read(bench)?;
-        read(bench)
+    call(Route::S3Get, 1, "read", "inputs/small", |fixture| {
+        read(fixture)?;
+        read(fixture)
     }),
-    // A range of it.
+    // A range of the object.
     call(Route::S3Get, 1, "read", "inputs/large", download),
-    call(Route::S3List, 0, "list", "inputs", |bench| {
-        let listed = bench.run(bench.storage().list(&bench.uri("inputs")))?;
+    call(Route::S3List, 0, "list", "inputs", |fixture| {
+        let listed = fixture.run(fixture.storage().list(&fixture.uri("inputs")))?;
         assert_eq!(listed.len(), 2);
         Ok(())
     }),
-    call(Route::S3Head, 0, "inspect", "inputs/small", |bench| {
-        let info = bench.run(bench.storage().info(&bench.uri("inputs/small")))?;
+    call(Route::S3Head, 0, "inspect", "inputs/small", |fixture| {
+        let info = fixture.run(fixture.storage().info(&fixture.uri("inputs/small")))?;
         assert_eq!(info.size, SMALL as u64);
         Ok(())
     }),
-    call(Route::S3Delete, 0, "delete", "inputs/small", |bench| {
-        bench.run(bench.storage().delete(&bench.uri("inputs/small")))
+    call(Route::S3Delete, 0, "delete", "inputs/small", |fixture| {
+        fixture.run(fixture.storage().delete(&fixture.uri("inputs/small")))
     }),
 ];
 
@@ -63,7 +63,7 @@ const fn call(
     after: u64,
     action: &'static str,
     key: &'static str,
-    make: fn(&Bench) -> Result<(), StorageError>,
+    make: fn(&Fixture) -> Result<(), StorageError>,
 ) -> Call {
     Call {
         route,
@@ -74,42 +74,42 @@ const fn call(
     }
 }
 
-fn store_small(bench: &Bench) -> Result<(), StorageError> {
-    store(bench, SMALL)
+fn store_small(fixture: &Fixture) -> Result<(), StorageError> {
+    store(fixture, SMALL)
 }
 
-fn store_large(bench: &Bench) -> Result<(), StorageError> {
-    store(bench, LARGE)
+fn store_large(fixture: &Fixture) -> Result<(), StorageError> {
+    store(fixture, LARGE)
 }
 
-fn store(bench: &Bench, size: usize) -> Result<(), StorageError> {
-    let (storage, to) = (bench.storage(), bench.uri("results/a"));
-    let stored = bench.run(storage.upload_bytes(content(size), &to))?;
+fn store(fixture: &Fixture, size: usize) -> Result<(), StorageError> {
+    let (storage, to) = (fixture.storage(), fixture.uri("results/a"));
+    let stored = fixture.run(storage.upload_bytes(content(size), &to))?;
     assert_eq!((stored.size, stored.etag.is_some()), (size as u64, true));
     Ok(())
 }
 
-fn read(bench: &Bench) -> Result<(), StorageError> {
-    let (storage, from) = (bench.storage(), bench.uri("inputs/small"));
-    let read = bench.run(storage.read(&from, u64::MAX))?;
+fn read(fixture: &Fixture) -> Result<(), StorageError> {
+    let (storage, from) = (fixture.storage(), fixture.uri("inputs/small"));
+    let read = fixture.run(storage.read(&from, u64::MAX))?;
     assert!(read == content(SMALL), "other bytes");
     Ok(())
 }
 
-fn download(bench: &Bench) -> Result<(), StorageError> {
-    let (storage, to) = (bench.storage(), bench.local("large"));
-    bench.run(storage.download_file(&bench.uri("inputs/large"), &to))?;
+fn download(fixture: &Fixture) -> Result<(), StorageError> {
+    let (storage, to) = (fixture.storage(), fixture.local("large"));
+    fixture.run(storage.download_file(&fixture.uri("inputs/large"), &to))?;
     assert!(std::fs::read(&to).unwrap() == content(LARGE), "other bytes");
     std::fs::remove_file(&to).unwrap();
     Ok(())
 }
 
-/// With objects to read.
-fn bench() -> Bench {
-    let bench = Bench::new();
-    bench.put("inputs/small", &content(SMALL));
-    bench.put("inputs/large", &content(LARGE));
-    bench
+/// A fixture with objects to read.
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.put("inputs/small", &content(SMALL));
+    fixture.put("inputs/large", &content(LARGE));
+    fixture
 }
 
 fn redirect(route: Route, status: u16) -> Fault {
@@ -118,43 +118,44 @@ fn redirect(route: Route, status: u16) -> Fault {
 }
 
 #[test]
-fn a_page_or_a_redirect_that_passes_is_ridden_out_by_every_call() {
+fn every_call_survives_a_temporary_page_or_redirect() {
     for call in CALLS {
-        let bench = bench();
+        let fixture = fixture();
         let pages = [200, 204, 304, 403, 404, 412, 500, 502, 599];
         let pages = pages.map(|status| Fault::page(call.route, status));
         let redirects = [301, 302, 307, 308].map(|status| redirect(call.route, status));
         for fault in pages.into_iter().chain(redirects) {
             let what = format!("{fault:?}");
-            bench.fault(fault.after(call.after).times(1));
-            (call.make)(&bench).unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(bench.lab.faults().fired(), 1, "{what} did not strike");
-            bench.lab.faults().clear();
+            fixture.fault(fault.after(call.after).times(1));
+            (call.make)(&fixture).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(fixture.lab.faults().fired(), 1, "{what} did not strike");
+            fixture.lab.faults().clear();
         }
-        bench.nothing_is_left_but(&[]);
+        fixture.nothing_is_left_but(&[]);
     }
 }
 
 #[test]
-fn an_answer_that_a_page_takes_the_place_of_once_is_none() {
+fn an_answer_that_a_page_replaced_does_not_count() {
     for call in CALLS {
-        let bench = bench();
+        let fixture = fixture();
         for status in [200, 404] {
             let swapped = Fault::swapped_answer(call.route, status);
-            bench.fault(swapped.after(call.after).times(1));
-            (call.make)(&bench).unwrap_or_else(|error| panic!("{status} {}: {error}", call.route));
-            assert_eq!(bench.lab.faults().fired(), 1, "{}", call.route);
-            bench.lab.faults().clear();
+            fixture.fault(swapped.after(call.after).times(1));
+            (call.make)(&fixture)
+                .unwrap_or_else(|error| panic!("{status} {}: {error}", call.route));
+            assert_eq!(fixture.lab.faults().fired(), 1, "{}", call.route);
+            fixture.lab.faults().clear();
         }
         if call.route != Route::S3CreateUpload {
-            // Of an upload whose id was lost nobody can tell the server.
-            bench.nothing_is_left_but(&[]);
+            // An upload whose id was lost cannot be aborted.
+            fixture.nothing_is_left_but(&[]);
         }
     }
 }
 
 #[test]
-fn a_page_that_stays_is_told_with_what_came_and_what_it_lacks() {
+fn a_permanent_page_is_reported_with_its_content_and_what_it_lacks() {
     let lacks = |route, status| match (route, status) {
         (Route::S3Head, 403 | 404) | (Route::S3Delete, 200) => "a request id",
         (Route::S3List | Route::S3CreateUpload | Route::S3CompleteUpload, 200) | (_, 403 | 404) => {
@@ -164,9 +165,9 @@ fn a_page_that_stays_is_told_with_what_came_and_what_it_lacks() {
     };
     let statuses = [(200, "OK"), (404, "Not Found"), (403, "Forbidden")];
     for (call, (status, reason)) in CALLS.into_iter().zip(statuses.into_iter().cycle()) {
-        let bench = bench();
-        bench.fault(Fault::page(call.route, status).after(call.after));
-        // A page for `HEAD` has no body.
+        let fixture = fixture();
+        fixture.fault(Fault::page(call.route, status).after(call.after));
+        // The answer to `HEAD` has no page.
         let page = match call.route {
             Route::S3Head => String::new(),
             _ => format!(" (\"{status} {reason}\")"),
@@ -175,41 +176,41 @@ fn a_page_that_stays_is_told_with_what_came_and_what_it_lacks() {
         let what = format!(
             "does not answer as S3 does: {status} with text/html{page} and without {lacks} ("
         );
-        told(&bench, (call.action, call.key), &what, 4, || {
-            (call.make)(&bench)
+        expect_failure(&fixture, (call.action, call.key), &what, 4, || {
+            (call.make)(&fixture)
         });
-        bench.nothing_is_left_but(&[]);
+        fixture.nothing_is_left_but(&[]);
     }
 }
 
 #[test]
-fn a_redirect_that_stays_is_told_with_its_address_and_nothing_secret_in_it() {
+fn a_permanent_redirect_is_reported_with_its_address_but_no_secrets() {
     for (call, status) in CALLS
         .into_iter()
         .zip([301, 302, 307, 308].into_iter().cycle())
     {
-        let bench = bench();
-        bench.fault(redirect(call.route, status).after(call.after));
+        let fixture = fixture();
+        fixture.fault(redirect(call.route, status).after(call.after));
         let what = format!(
             "does not answer as S3 does: {status}, a redirect to https://login.example/sign-in, which is not \
              followed ("
         );
-        told(&bench, (call.action, call.key), &what, 4, || {
-            (call.make)(&bench)
+        expect_failure(&fixture, (call.action, call.key), &what, 4, || {
+            (call.make)(&fixture)
         });
-        bench.nothing_is_left_but(&[]);
+        fixture.nothing_is_left_but(&[]);
     }
 }
 
 #[test]
 fn only_s3_itself_can_say_that_there_is_no_such_object() {
-    let bench = bench();
-    let storage = bench.storage();
-    let missing: StorageUri = bench.uri("inputs/none");
+    let fixture = fixture();
+    let storage = fixture.storage();
+    let missing: StorageUri = fixture.uri("inputs/none");
     let missing = || {
         [
-            bench.run(storage.info(&missing)).unwrap_err(),
-            bench.run(storage.read(&missing, 1)).unwrap_err(),
+            fixture.run(storage.info(&missing)).unwrap_err(),
+            fixture.run(storage.read(&missing, 1)).unwrap_err(),
         ]
     };
     for error in missing() {
@@ -218,11 +219,11 @@ fn only_s3_itself_can_say_that_there_is_no_such_object() {
             "{error}"
         );
     }
-    bench.fault(Fault::page(Route::AnyS3, 404));
+    fixture.fault(Fault::page(Route::AnyS3, 404));
     for error in missing() {
         assert!(matches!(error, StorageError::Foreign { .. }), "{error}");
         assert!(error.is_retryable());
     }
     drop(storage);
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }

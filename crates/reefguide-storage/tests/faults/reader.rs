@@ -1,4 +1,4 @@
-//! What goes wrong while an object is read as it arrives.
+//! Faults while an object is read as it arrives.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use reefguide_lab::{Fault, Route};
 use reefguide_storage::{ObjectReader, StorageError};
 use tokio::time::timeout;
 
-use crate::bench::{Bench, LARGE};
 use crate::content::content;
+use crate::fixture::{Fixture, LARGE};
 
-fn bench() -> Bench {
-    let bench = Bench::new();
-    bench.put("inputs/a", &content(LARGE));
-    bench
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.put("inputs/a", &content(LARGE));
+    fixture
 }
 
 async fn all(mut reader: ObjectReader) -> Result<Vec<u8>, StorageError> {
@@ -23,65 +23,65 @@ async fn all(mut reader: ObjectReader) -> Result<Vec<u8>, StorageError> {
     Ok(read)
 }
 
-fn read(bench: &Bench) -> Result<Vec<u8>, StorageError> {
-    let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
-    bench.run(async { all(storage.open(&from).await?).await })
+fn read(fixture: &Fixture) -> Result<Vec<u8>, StorageError> {
+    let (storage, from) = (fixture.storage(), fixture.uri("inputs/a"));
+    fixture.run(async { all(storage.open(&from).await?).await })
 }
 
 #[test]
-fn content_that_breaks_off_goes_on_where_it_was_as_long_as_much_arrives() {
-    let bench = bench();
-    bench.fault(Fault::cut_body(Route::S3Get, 3 << 20));
-    assert!(read(&bench).unwrap() == content(LARGE));
-    assert!(bench.lab.faults().fired() > 4);
-    bench.nothing_is_left_but(&[]);
+fn content_that_breaks_off_continues_as_long_as_enough_arrives_between() {
+    let fixture = fixture();
+    fixture.fault(Fault::cut_body(Route::S3Get, 3 << 20));
+    assert!(read(&fixture).unwrap() == content(LARGE));
+    assert!(fixture.lab.faults().fired() > 4);
+    fixture.nothing_is_left_but(&[]);
 }
 
 #[test]
-fn content_that_breaks_off_at_one_place_every_time_is_told() {
-    let bench = bench();
-    bench.fault(Fault::cut_body(Route::S3Get, 0).after(1));
-    bench.fault(Fault::cut_body(Route::S3Get, 100_000).times(1));
-    let error = read(&bench).unwrap_err().to_string();
+fn content_that_always_breaks_off_at_the_same_place_is_reported() {
+    let fixture = fixture();
+    fixture.fault(Fault::cut_body(Route::S3Get, 0).after(1));
+    fixture.fault(Fault::cut_body(Route::S3Get, 100_000).times(1));
+    let error = read(&fixture).unwrap_err().to_string();
     assert!(error.contains("broke off"), "{error}");
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }
 
 #[test]
-fn content_that_is_corrupted_on_its_way_does_not_come_to_its_end() {
+fn content_that_is_corrupted_in_transit_ends_with_an_error() {
     // Before and after the connection broke.
     for after in [0, 1] {
-        let bench = bench();
+        let fixture = fixture();
         let corrupted = Fault::corrupt_body(Route::S3Get, 150_000);
-        bench.fault(corrupted.after(after).times(1));
-        bench.fault(Fault::cut_body(Route::S3Get, 1 << 20).times(1));
-        let error = read(&bench).unwrap_err().to_string();
+        fixture.fault(corrupted.after(after).times(1));
+        fixture.fault(Fault::cut_body(Route::S3Get, 1 << 20).times(1));
+        let error = read(&fixture).unwrap_err().to_string();
         assert!(error.contains("checksum"), "{error}");
-        bench.nothing_is_left_but(&[]);
+        fixture.nothing_is_left_but(&[]);
     }
 }
 
 #[test]
-fn an_object_that_is_replaced_meanwhile_is_not_mixed_with_the_new_one() {
-    let bench = bench();
-    bench.fault(Fault::cut_body(Route::S3Get, 1 << 20).times(1));
-    let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
-    let error = bench.run(async {
+fn an_object_that_is_replaced_while_it_is_read_is_not_mixed_with_the_new_one() {
+    let fixture = fixture();
+    fixture.fault(Fault::cut_body(Route::S3Get, 1 << 20).times(1));
+    let (storage, from) = (fixture.storage(), fixture.uri("inputs/a"));
+    let error = fixture.run(async {
         let reader = storage.open(&from).await.unwrap();
         storage.upload_bytes("new", &from).await.unwrap();
         all(reader).await.unwrap_err().to_string()
     });
-    assert!(error.contains("replaced meanwhile"), "{error}");
+    assert!(error.contains("replaced during the transfer"), "{error}");
     drop(storage);
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }
 
 #[test]
-fn reading_that_is_given_up_again_and_again_loses_nothing() {
-    let bench = bench();
-    bench.fault(Fault::slow_pieces(Route::S3Get, Duration::from_millis(5)));
-    let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
-    let (read, given_up) = bench.run(async {
+fn dropping_reads_again_and_again_loses_nothing() {
+    let fixture = fixture();
+    fixture.fault(Fault::slow_pieces(Route::S3Get, Duration::from_millis(5)));
+    let (storage, from) = (fixture.storage(), fixture.uri("inputs/a"));
+    let (read, given_up) = fixture.run(async {
         let mut reader = storage.open(&from).await.unwrap();
         let (mut read, mut given_up) = (Vec::new(), 0);
         loop {
@@ -95,24 +95,24 @@ fn reading_that_is_given_up_again_and_again_loses_nothing() {
     assert!(given_up > 0);
     assert!(read == content(LARGE));
     drop(storage);
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }
 
 #[test]
-fn readers_that_wait_for_each_other_keep_nothing_waiting_and_leave_nothing() {
-    let bench = bench();
-    let (storage, from) = (bench.storage(), bench.uri("inputs/a"));
-    bench.run(async {
+fn readers_that_wait_for_each_other_block_nothing_and_leave_nothing() {
+    let fixture = fixture();
+    let (storage, from) = (fixture.storage(), fixture.uri("inputs/a"));
+    fixture.run(async {
         let mut readers = Vec::new();
-        // More than there may be requests at once.
+        // More than the allowed number of concurrent requests.
         for _ in 0..50 {
             readers.push(storage.open(&from).await.unwrap());
         }
-        storage.upload_bytes("b", &bench.uri("b")).await.unwrap();
+        storage.upload_bytes("b", &fixture.uri("b")).await.unwrap();
         for reader in &mut readers {
             reader.next().await.unwrap().unwrap();
         }
     });
     drop(storage);
-    bench.nothing_is_left_but(&[]);
+    fixture.nothing_is_left_but(&[]);
 }

@@ -1,4 +1,4 @@
-//! How the S3 server of a lab is reached.
+//! The options for a lab's S3 server.
 
 use reefguide_lab::Lab;
 use reefguide_storage::{S3Credentials, S3Options};
@@ -7,7 +7,7 @@ pub(crate) fn options(lab: &Lab) -> S3Options {
     options_at(lab.s3_endpoint())
 }
 
-/// The same for a process that has only its address.
+/// The same for a process that knows only its address.
 pub(crate) fn options_at(endpoint: &str) -> S3Options {
     let mut options = S3Options::default();
     options.endpoint = Some(endpoint.into());

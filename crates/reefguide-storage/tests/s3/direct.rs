@@ -1,4 +1,4 @@
-//! Requests after the first one to a bucket, which are made without most of the SDK: nobody is to notice.
+//! Requests after the first one to a bucket, which bypass most of the SDK, without a visible difference.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -16,15 +16,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::server::{Asked, Server, error, ok, options, stored, uri};
-use crate::tried::failure;
+use crate::tries::failure;
 
-/// Whether a request was made without most of the SDK.
+/// Whether a request has bypassed most of the SDK.
 fn is_direct(asked: &Asked) -> bool {
     let agent = asked.header("user-agent").unwrap();
     agent == concat!("reefguide-storage/", env!("CARGO_PKG_VERSION"))
 }
 
-/// What a request says, without what each one says differently or the SDK says of itself.
+/// A request, without the parts that differ each time and the SDK's own headers.
 fn said(asked: &Asked) -> BTreeMap<String, String> {
     let names = asked.head.headers.keys().map(HeaderName::as_str);
     let names = names.filter(|name| {
@@ -32,7 +32,7 @@ fn said(asked: &Asked) -> BTreeMap<String, String> {
     });
     let said = |name: &str| {
         let value = asked.header(name).unwrap();
-        // Of a signature, by whom and where it counts, and that it covers what it has to.
+        // The credential and scope of a signature, and the headers that it must cover.
         let value = match name {
             "authorization" => {
                 let (credential, signed) = value.split_once(", SignedHeaders=").unwrap();
@@ -51,7 +51,7 @@ fn said(asked: &Asked) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_later_request_says_what_the_first_did() {
+async fn a_later_request_is_the_same_as_the_first() {
     let object = uri("s3://reef/p/x%20ä+b//c.json");
     let mut server = Server::answering(|asked| async move {
         match asked.head.method.as_str() {
@@ -64,8 +64,7 @@ async fn a_later_request_says_what_the_first_did() {
         options.encryption = Some(Encryption::Kms {
             key: Some("reef-key".to_owned()),
         });
-    })
-    .await;
+    });
     let storage = server
         .storage
         .with_metadata([("job-id", "7 of 9")])
@@ -88,7 +87,7 @@ async fn a_later_request_says_what_the_first_did() {
     }
 }
 
-/// A server that takes one object, and gives `answer` to every request after that.
+/// A server that accepts one object, and answers every later request with `answer`.
 async fn after_one<F>(answer: impl Fn(Asked) -> F + Clone + Send + Sync + 'static) -> Server
 where
     F: Future<Output = Response> + Send,
@@ -111,19 +110,19 @@ async fn store(storage: &Storage) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Without how often and how long it was tried.
+/// The error's text without the tries.
 fn text(error: &StorageError) -> String {
     let tried = error.tried().unwrap();
     error.to_string().replace(&tried.to_string(), "")
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_as_that_of_a_first_request() {
-    for (status, code, attempts) in [
+async fn a_refusal_is_reported_like_one_of_a_first_request() {
+    for (status, code, tries) in [
         (404, "NoSuchBucket", 1),
         (412, "PreconditionFailed", 1),
         (400, "BadDigest", 1),
-        // Those the SDK may know better are left to it.
+        // The SDK handles these.
         (403, "AccessDenied", 2),
         (403, "SignatureDoesNotMatch", 2),
         (400, "ExpiredToken", 2),
@@ -136,14 +135,10 @@ async fn a_refusal_is_told_as_that_of_a_first_request() {
         store(&server.storage).await.unwrap();
         assert_eq!(server.lines(), ["PUT /reef/a"]);
         let refused = failure(store(&server.storage)).await;
-        assert_eq!(server.lines(), vec!["PUT /reef/a"; attempts], "{code}");
-        assert_eq!(
-            refused.tried().unwrap().attempts as usize,
-            attempts,
-            "{code}"
-        );
+        assert_eq!(server.lines(), vec!["PUT /reef/a"; tries], "{code}");
+        assert_eq!(refused.tried().unwrap().tries as usize, tries, "{code}");
 
-        let first = Storage::s3(options(&server.endpoint)).await;
+        let first = Storage::s3(options(&server.endpoint));
         let first = failure(store(&first)).await;
         assert_eq!(text(&refused), text(&first));
         assert_eq!(refused.is_retryable(), first.is_retryable(), "{code}");
@@ -151,18 +146,18 @@ async fn a_refusal_is_told_as_that_of_a_first_request() {
 }
 
 #[tokio::test]
-async fn attempts_end_with_the_time_for_all_of_them() {
+async fn the_time_limit_for_all_tries_ends_them() {
     let all_of_them = Duration::from_millis(1900);
     let impatient = |options: &mut S3Options| {
-        options.attempt_timeout = Duration::from_secs(1);
+        options.try_timeout = Duration::from_secs(1);
         options.operation_timeout = all_of_them;
     };
-    let server = after_one(|_| pending()).await.with(impatient).await;
+    let server = after_one(|_| pending()).await.with(impatient);
     store(&server.storage).await.unwrap();
     let failed = failure(store(&server.storage)).await;
     assert!(matches!(failed, StorageError::Timeout { .. }), "{failed:?}");
     let tried = failed.tried().unwrap();
-    assert_eq!(tried.attempts, 2, "{failed}");
+    assert_eq!(tried.tries, 2, "{failed}");
     assert!(tried.elapsed >= all_of_them, "{failed}");
 }
 
@@ -185,7 +180,7 @@ async fn a_server_that_hangs_up_without_an_answer_is_tried_as_often_as_by_a_firs
             }
         }
     });
-    let storage = Storage::s3(options(&endpoint)).await;
+    let storage = Storage::s3(options(&endpoint));
     store(&storage).await.unwrap();
     let failed = failure(store(&storage)).await;
     hanging_up.abort();
@@ -193,12 +188,12 @@ async fn a_server_that_hangs_up_without_an_answer_is_tried_as_often_as_by_a_firs
         matches!(failed, StorageError::Unreachable { .. }),
         "{failed:?}"
     );
-    assert_eq!(failed.tried().unwrap().attempts, 4, "{failed}");
+    assert_eq!(failed.tried().unwrap().tries, 4, "{failed}");
 }
 
 #[tokio::test]
-async fn a_clock_that_went_wrong_is_left_to_the_sdk() {
-    // Signed for a time that is an hour ago, it is taken.
+async fn the_sdk_handles_a_wrong_clock() {
+    // Signed for an hour ago, the request is accepted.
     let mut server = after_one(|asked| async move {
         let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
         let signed = asked.header("x-amz-date").unwrap().trim_end_matches('Z');
@@ -220,7 +215,7 @@ async fn a_clock_that_went_wrong_is_left_to_the_sdk() {
 }
 
 #[tokio::test]
-async fn what_is_learned_of_one_bucket_is_not_said_to_another() {
+async fn one_buckets_route_is_not_used_for_another() {
     let mut server = Server::answering(|_| async { stored() }).await;
     for bucket in ["one", "two", "one", "two"] {
         let to = uri(&format!("s3://{bucket}/a"));

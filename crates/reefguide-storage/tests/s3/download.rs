@@ -8,10 +8,10 @@ use reefguide_storage::StorageError;
 
 use crate::server::{Asked, Server, error, listing, ok, uri};
 
-/// What the object holds.
+/// The content of the object.
 const CONTENT: &str = "0123456789abcdefghij";
 
-/// Answers with the part of `CONTENT` that is asked for, cut off after `sent` bytes.
+/// Answers with the requested range of `CONTENT`, cut off after `sent` bytes.
 pub(crate) fn content(asked: &Asked, sent: usize) -> Response {
     let whole = CONTENT.len();
     let range = asked.header("range").map(|range| {
@@ -42,7 +42,7 @@ pub(crate) fn content(asked: &Asked, sent: usize) -> Response {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_off_goes_on_where_it_was() {
+async fn a_download_that_breaks_off_continues_where_it_was() {
     let mut server = Server::answering(|asked| async move {
         let sent = if asked.header("range").is_none() {
             8
@@ -141,7 +141,7 @@ async fn keys_that_lead_out_of_the_folder_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn empty_objects_that_mark_folders_are_passed_over() {
+async fn empty_objects_that_mark_folders_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::answering(|asked| async move {
         match asked.line().as_str() {

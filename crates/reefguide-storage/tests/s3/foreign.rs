@@ -1,4 +1,4 @@
-//! What counts as an answer of S3, and what is the page of something else.
+//! Which answers count as S3's.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -24,9 +24,9 @@ async fn server(answer: Answer) -> Server {
 }
 
 #[tokio::test]
-async fn pages_of_many_kinds_are_no_objects() {
+async fn pages_of_many_kinds_do_not_count_as_objects() {
     let pages: [(Answer, &str); 8] = [
-        // An application that shows its first page for every address, with an ETag of its own.
+        // An application that shows its first page for every path, with its own ETag.
         (
             || answer(200, &[HTML, ETAG], "<html><title>App</title>"),
             "200 with text/html; charset=UTF-8 (\"App\") and without any header of S3 but an ETag",
@@ -69,7 +69,7 @@ async fn pages_of_many_kinds_are_no_objects() {
             },
             r#"404 with application/json ("{\"message\":\"Not Found\"}")"#,
         ),
-        // More than is read of it.
+        // More than is read.
         (
             || answer(503, &[HTML], "<p>".repeat(100_000)),
             "503 with text/html",
@@ -98,7 +98,7 @@ async fn pages_of_many_kinds_are_no_objects() {
 }
 
 #[tokio::test]
-async fn objects_of_servers_that_send_little_are_objects() {
+async fn objects_from_servers_that_send_few_headers_count() {
     let objects: [(Answer, &str); 4] = [
         (|| answer(200, &[ETAG], "content"), "a.tif"),
         (|| answer(200, &[ETAG, HTML], "content"), "report.html"),
@@ -126,7 +126,7 @@ async fn objects_of_servers_that_send_little_are_objects() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_is_s3s_by_its_headers() {
+async fn the_headers_decide_whether_an_answer_without_a_body_is_s3s() {
     let own: [Answer; 4] = [
         || answer(404, &[("x-amz-request-id", "7")], ""),
         || answer(404, &[("x-amzn-requestid", "7"), HTML], ""),
@@ -183,7 +183,7 @@ async fn a_deletion_counts_if_the_answer_is_empty_or_has_a_header_of_s3() {
 }
 
 #[tokio::test]
-async fn a_listing_is_xml_whatever_its_type_and_however_it_begins() {
+async fn a_listing_is_xml_of_any_content_type_and_with_any_prolog() {
     let xml = "\u{feff}<?xml version=\"1.0\"?>\n<!-- page -->\n<ListBucketResult \
                xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>false</IsTruncated>\
                <Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>";

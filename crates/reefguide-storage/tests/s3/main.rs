@@ -1,5 +1,5 @@
-//! What is said to an S3 server, and what is made of its answers: against a server that answers as
-//! each test wants, for what no real server does when asked.
+//! The requests to an S3 server, and the effect of its answers. The server answers as
+//! each test chooses, since no real server does that on demand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod answers;
@@ -9,6 +9,6 @@ mod foreign;
 mod presigned_downloads;
 mod secrets;
 mod server;
-mod tried;
+mod tries;
 mod upload;
 mod verifying;

@@ -14,25 +14,25 @@ use crate::server::{Asked, Server};
 
 const CONTENT: &str = "0123456789abcdefghij";
 
-/// The answer to each request in turn; the last one to all that follow.
+/// The answers to the requests in order; the last one is for all that follow.
 type Answers = Vec<Answer>;
 type Answer = fn(&Asked) -> Response;
 
-/// What a download of `charts/a.json` comes to, what it leaves in the folder, and the ranges that were asked for.
-struct Tried {
+/// The result of downloading `charts/a.json`, the files it leaves in the folder, and the requested ranges.
+struct RequestTries {
     done: Result<DownloadedFile, PresignedError>,
     folder: TempDir,
     ranges: Vec<Option<String>>,
     progress: TransferProgress,
 }
 
-impl Tried {
+impl RequestTries {
     fn content(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("charts/a.json")).unwrap()
     }
 }
 
-async fn download(answers: Answers) -> Tried {
+async fn download(answers: Answers) -> RequestTries {
     let next = Arc::new(AtomicUsize::new(0));
     let mut server = Server::answering(move |asked| {
         let turn = next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
@@ -52,7 +52,7 @@ async fn download(answers: Answers) -> Tried {
         );
         ranges.push(asked.header("range").map(str::to_owned));
     }
-    Tried {
+    RequestTries {
         done,
         folder,
         ranges,
@@ -60,7 +60,7 @@ async fn download(answers: Answers) -> Tried {
     }
 }
 
-/// All of it, with these headers, and an ETag that is none of them.
+/// The whole content, with these headers, and an ETag that is not an MD5.
 fn whole(headers: &[(&str, &str)]) -> Response {
     let mut answer = Response::builder();
     if headers.iter().all(|(name, _)| *name != "etag") {
@@ -105,7 +105,7 @@ fn status(status: u16) -> Response {
         .unwrap()
 }
 
-/// The page of a proxy, which may have an ETag of its own.
+/// A proxy's page, which may have its own ETag.
 fn page(status: u16, etag: bool) -> Response {
     let mut page = Response::builder()
         .status(status)
@@ -118,7 +118,7 @@ fn page(status: u16, etag: bool) -> Response {
 }
 
 #[tokio::test]
-async fn a_file_is_compared_with_all_that_the_server_says_of_it() {
+async fn a_file_is_compared_with_everything_that_the_server_says_about_it() {
     let cases: [(Answer, VerifiedBy); 6] = [
         (
             |_| whole(&[("x-amz-checksum-crc32", "Y4wNKQ==")]),
@@ -157,7 +157,7 @@ async fn a_file_is_compared_with_all_that_the_server_says_of_it() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_what_the_server_says_is_tried_four_times_and_leaves_nothing() {
+async fn a_file_that_differs_from_the_servers_description_is_tried_four_times_and_leaves_nothing() {
     let wrong: [Answer; 2] = [
         |_| whole(&[("x-amz-checksum-crc32", "AAAAAA==")]),
         |_| whole(&[("etag", "\"00000000000000000000000000000000\"")]),
@@ -176,7 +176,7 @@ async fn a_file_that_is_not_what_the_server_says_is_tried_four_times_and_leaves_
 }
 
 #[tokio::test]
-async fn what_broke_off_goes_on_where_it_was() {
+async fn a_download_that_broke_off_continues_where_it_was() {
     let tried = download(vec![|_| cut(), |_| status(503), |_| rest(10)]).await;
     assert_eq!(tried.done.as_ref().unwrap().size, 20);
     assert_eq!(tried.content(), CONTENT);
@@ -186,8 +186,8 @@ async fn what_broke_off_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn what_cannot_go_on_begins_again() {
-    // The server knows no ranges; it was replaced; it is another part.
+async fn a_download_that_cannot_continue_starts_again() {
+    // The server does not support ranges; the object was replaced; the range is another one.
     let on = Some("bytes=10-".to_owned());
     let cases: [(Answers, Vec<Option<String>>); 3] = [
         (vec![|_| cut(), |_| whole(&[])], vec![None, on.clone()]),
@@ -209,7 +209,7 @@ async fn what_cannot_go_on_begins_again() {
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_the_object_is_tried_again_and_then_told() {
+async fn a_page_in_place_of_the_object_is_retried_and_then_reported() {
     let pages: [(Answer, &str); 5] = [
         (
             |_| page(200, false),
@@ -243,7 +243,7 @@ async fn a_page_in_place_of_the_object_is_tried_again_and_then_told() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_without_the_signature_and_not_repeated() {
+async fn a_refusal_is_reported_without_the_signature_and_not_repeated() {
     let tried = download(vec![|_| {
         let body = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
         Response::builder().status(403).body(Body::from(body)).unwrap()
@@ -260,7 +260,7 @@ async fn a_refusal_is_told_without_the_signature_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_told_without_the_signature() {
+async fn a_server_that_is_not_there_is_reported_without_the_signature() {
     let (folder, links) = (
         tempfile::tempdir().unwrap(),
         PresignedDownloads::new().unwrap(),

@@ -1,4 +1,4 @@
-//! What an error never tells.
+//! Errors contain no secrets.
 
 use std::error::Error;
 use std::future;
@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 
 use crate::download::content;
 use crate::server::{Asked, Server, options, uri};
-use crate::tried::failure;
+use crate::tries::failure;
 
-/// What `options` has, and what requests are signed with.
+/// The secrets in `options`, and parts of signed requests.
 const SECRETS: [&str; 5] = [
     "very-secret",
     "token-secret",
@@ -24,7 +24,7 @@ const SECRETS: [&str; 5] = [
     "signature=",
 ];
 
-/// All that can be got to see of an error.
+/// Everything that an error can show.
 fn all_of(error: &StorageError) -> String {
     let mut all = format!("{error} {error:?} {error:#?}");
     let mut source = error.source();
@@ -35,7 +35,7 @@ fn all_of(error: &StorageError) -> String {
     all
 }
 
-/// A refusal that repeats all of what was asked, signature included.
+/// An error that repeats the whole request, including its signature.
 fn repeating(asked: &Asked, status: u16, code: &str) -> Response {
     let asked = format!("{} {:?}", asked.head.uri, asked.head.headers);
     let asked = asked.replace('&', "&amp;").replace('<', "&lt;");
@@ -46,11 +46,12 @@ fn repeating(asked: &Asked, status: u16, code: &str) -> Response {
     answer.body(Body::from(body)).unwrap()
 }
 
-/// The errors of everything that can be done with `storage`.
+/// The errors of all calls of `storage`.
 async fn errors(storage: &Storage) -> Vec<StorageError> {
     let folder = tempfile::tempdir().unwrap();
     let outputs = Outputs::new(folder.path().join("outputs"));
     outputs.write("a", "a").await.unwrap();
+    let outputs = outputs.manifest().await.unwrap();
     let (p, a) = (uri("s3://reef/p"), uri("s3://reef/p/a"));
     let local = folder.path().join("a");
     let large = folder.path().join("large");
@@ -80,13 +81,13 @@ fn nothing_secret(errors: &[StorageError]) {
         assert!(all.contains("reef"), "it names nothing: {all}");
         let lower = all.to_lowercase();
         for secret in SECRETS {
-            assert!(!lower.contains(secret), "{secret} is told: {all}");
+            assert!(!lower.contains(secret), "{secret} is shown: {all}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_refusal_that_repeats_the_request_is_told_without_its_secrets() {
+async fn a_refusal_that_repeats_the_request_is_reported_without_its_secrets() {
     for (status, code) in [
         (400, "SomethingNew"),
         (403, "SignatureDoesNotMatch"),
@@ -106,7 +107,7 @@ async fn a_refusal_that_repeats_the_request_is_told_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn trouble_with_the_connection_is_told_without_secrets() {
+async fn trouble_with_the_connection_is_reported_without_secrets() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let refusing = closed.local_addr().unwrap();
     drop(closed);
@@ -118,7 +119,7 @@ async fn trouble_with_the_connection_is_told_without_secrets() {
     ] {
         let mut impatient = options(&endpoint);
         impatient.operation_timeout = Duration::from_secs(2);
-        nothing_secret(&errors(&Storage::s3(impatient).await).await);
+        nothing_secret(&errors(&Storage::s3(impatient)).await);
     }
     let breaking = Server::answering(|asked| async move { content(&asked, 1) }).await;
     let a = uri("s3://reef/a");

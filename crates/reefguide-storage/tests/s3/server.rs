@@ -1,4 +1,4 @@
-//! An S3 server that answers what a test tells it to.
+//! An S3 server whose answers a test chooses.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// A request as it arrived.
+/// A request that has arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) head: Arc<axum::http::request::Parts>,
@@ -22,7 +22,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Method, path and what of the query is not the SDK's, such as `PUT /reef/a?partNumber=1`.
+    /// Method, path, and the query without the SDK's additions, such as `PUT /reef/a?partNumber=1`.
     pub(crate) fn line(&self) -> String {
         let uri = &self.head.uri;
         let query: Vec<_> = uri
@@ -45,7 +45,7 @@ impl Asked {
     }
 }
 
-/// The server, and a storage that talks to it.
+/// The server, and a storage that uses it.
 pub(crate) struct Server {
     pub(crate) storage: Storage,
     /// Every request, as it arrives.
@@ -85,22 +85,22 @@ impl Server {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let accepting = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self {
-            storage: Storage::s3(options(&endpoint)).await,
+            storage: Storage::s3(options(&endpoint)),
             asked,
             endpoint,
             accepting,
         }
     }
 
-    /// The server with a storage that is set otherwise.
-    pub(crate) async fn with(mut self, change: impl FnOnce(&mut S3Options)) -> Self {
+    /// The server with a storage that has other options.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut S3Options)) -> Self {
         let mut options = options(&self.endpoint);
         change(&mut options);
-        self.storage = Storage::s3(options).await;
+        self.storage = Storage::s3(options);
         self
     }
 
-    /// The next request whose line begins like this. Fails rather than wait forever.
+    /// The next request whose line begins like this, with a time limit.
     pub(crate) async fn next(&mut self, begin: &str) -> Asked {
         let found = async {
             loop {
@@ -111,10 +111,10 @@ impl Server {
             }
         };
         let found = timeout(Duration::from_secs(60), found).await;
-        found.unwrap_or_else(|_| panic!("nobody asked {begin}"))
+        found.unwrap_or_else(|_| panic!("no request begins with {begin}"))
     }
 
-    /// The lines of all requests until now.
+    /// The lines of all requests so far.
     pub(crate) fn lines(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.asked.try_recv().ok())
             .map(|asked| asked.line())
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-/// How a server at `endpoint` is reached.
+/// The options for a server at `endpoint`.
 pub(crate) fn options(endpoint: &str) -> S3Options {
     let mut options = S3Options::default();
     options.endpoint = Some(endpoint.to_owned());
@@ -138,7 +138,7 @@ pub(crate) fn uri(uri: &str) -> StorageUri {
     uri.parse().unwrap()
 }
 
-/// An answer with an ETag, as of an object.
+/// An answer with an object's ETag.
 pub(crate) fn ok(body: impl Into<Body>) -> Response {
     Response::builder()
         .header("etag", "\"0cc175b9\"")
@@ -150,7 +150,7 @@ pub(crate) fn stored() -> Response {
     ok(Body::empty())
 }
 
-/// An error as S3 words it.
+/// An error in S3's format.
 pub(crate) fn error(status: u16, code: &str) -> Response {
     Response::builder()
         .status(status)

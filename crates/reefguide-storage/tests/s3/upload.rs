@@ -1,4 +1,4 @@
-//! Storing objects.
+//! Uploading objects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use reefguide_storage::{Encryption, Outputs, StorageClass, StorageError, publish};
+use reefguide_storage::{Encryption, OutputManifest, Outputs, StorageClass, StorageError, publish};
 use tokio::sync::Notify;
 
 use crate::server::{Asked, Server, error, listing_with_etags, ok, stored, uri};
 
-/// More than one request holds: three parts.
+/// Too large for one request: three parts.
 const LARGE: usize = 17 << 20;
 
 fn begun() -> Response {
@@ -22,7 +22,7 @@ fn completed() -> Response {
     ok("<CompleteMultipartUploadResult><ETag>\"e-3\"</ETag></CompleteMultipartUploadResult>")
 }
 
-/// What a server does when nothing goes wrong.
+/// The answer of a server without faults.
 fn usual(asked: &Asked) -> Response {
     match asked.line().as_str() {
         "POST /reef/a?uploads" => begun(),
@@ -32,7 +32,7 @@ fn usual(asked: &Asked) -> Response {
 }
 
 #[tokio::test]
-async fn a_small_object_is_one_request_with_its_checksum_ahead() {
+async fn a_small_object_is_one_request_with_its_checksum_in_a_header() {
     let mut server = Server::answering(|_| async { stored() }).await;
     let to = uri("s3://reef/p/x%20ä+b.json");
     let info = server.storage.upload_bytes("{}", &to).await.unwrap();
@@ -50,8 +50,8 @@ async fn a_small_object_is_one_request_with_its_checksum_ahead() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_written_to_while_it_is_stored_is_told() {
-    // One that is no larger than what is held in memory is stored as it was when it was read.
+async fn a_file_that_is_written_to_while_it_is_stored_is_reported() {
+    // A file that fits in memory is stored as it was when it was read.
     for size in [2 << 20, LARGE] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
@@ -80,7 +80,7 @@ async fn a_file_that_is_written_to_while_it_is_stored_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_to_be_noted_with_an_object_goes_ahead_of_it() {
+async fn metadata_are_sent_with_an_object() {
     let mut server = Server::answering(|asked| async move { usual(&asked) }).await;
     let storage = server
         .storage
@@ -97,7 +97,7 @@ async fn what_is_to_be_noted_with_an_object_goes_ahead_of_it() {
 }
 
 #[tokio::test]
-async fn encryption_and_class_are_asked_for_with_each_object_that_is_begun() {
+async fn encryption_and_class_are_requested_for_each_object() {
     const ENCRYPTION: &str = "x-amz-server-side-encryption";
     const KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
     const CLASS: &str = "x-amz-storage-class";
@@ -121,12 +121,10 @@ async fn encryption_and_class_are_asked_for_with_each_object_that_is_begun() {
         ),
     ] {
         let server = Server::answering(|asked| async move { usual(&asked) }).await;
-        let mut server = server
-            .with(|options| {
-                options.encryption = encryption;
-                options.storage_class = class;
-            })
-            .await;
+        let mut server = server.with(|options| {
+            options.encryption = encryption;
+            options.storage_class = class;
+        });
         let storage = server.storage.with_metadata([("job-id", "7")]).unwrap();
         let sent = |asked: &Asked| {
             [ENCRYPTION, KEY, CLASS].map(|name| asked.header(name).map(str::to_owned))
@@ -137,7 +135,7 @@ async fn encryption_and_class_are_asked_for_with_each_object_that_is_begun() {
             storage.upload_bytes(vec![7; size], &to).await.unwrap();
             assert_eq!(sent(&server.next(line).await), expected);
         }
-        // S3 refuses them with a part.
+        // S3 rejects them for a part.
         assert_eq!(sent(&server.next("PUT").await), [None, None, None]);
 
         let minute = Duration::from_secs(60);
@@ -154,11 +152,9 @@ async fn encryption_and_class_are_asked_for_with_each_object_that_is_begun() {
 }
 
 #[tokio::test]
-async fn the_class_of_single_objects_can_be_another() {
+async fn single_objects_can_have_another_class() {
     let server = Server::answering(|_| async { stored() }).await;
-    let mut server = server
-        .with(|options| options.storage_class = Some(StorageClass::OnezoneIa))
-        .await;
+    let mut server = server.with(|options| options.storage_class = Some(StorageClass::OnezoneIa));
     for class in [None, Some(StorageClass::IntelligentTiering)] {
         let storage = server.storage.with_storage_class(class);
         storage.upload_bytes("", &uri("s3://reef/a")).await.unwrap();
@@ -169,7 +165,7 @@ async fn the_class_of_single_objects_can_be_another() {
 }
 
 #[tokio::test]
-async fn a_large_object_goes_in_parts_whose_checksums_are_named_at_the_end() {
+async fn a_large_object_is_sent_in_parts_and_completed_with_their_checksums() {
     let mut server = Server::answering(|asked| async move {
         match asked.header("x-amz-checksum-crc32") {
             Some(checksum) => Response::builder()
@@ -209,7 +205,7 @@ async fn a_file_that_is_larger_than_any_object_is_refused_by_name_before_anythin
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a");
     let size = (5 << 40) + 1;
-    // It has a length and takes no room.
+    // A sparse file: it has a size but takes no room.
     if let Err(error) = std::fs::File::create(&file).unwrap().set_len(size) {
         eprintln!("not tried: no file can be that large here: {error}");
         return;
@@ -265,9 +261,9 @@ async fn an_upload_that_is_dropped_is_aborted() {
 #[tokio::test]
 async fn an_upload_that_is_dropped_while_it_begins_is_aborted() {
     let dropped = Arc::new(Notify::new());
-    let told = dropped.clone();
+    let notify = dropped.clone();
     let mut server = Server::answering(move |asked| {
-        let dropped = told.clone();
+        let dropped = notify.clone();
         async move {
             if asked.line() == "POST /reef/a?uploads" {
                 dropped.notified().await;
@@ -289,7 +285,7 @@ async fn an_upload_that_is_dropped_while_it_begins_is_aborted() {
     assert_eq!(server.next("").await.line(), "DELETE /reef/a?uploadId=up");
 }
 
-/// A server that answers so to the completion, each time it is asked, and then has an object of `size` bytes.
+/// A server that answers completions like this, and then has an object of `size` bytes.
 async fn completed_unheard<const N: usize>(answers: [fn() -> Response; N], size: usize) -> Server {
     let completions = Arc::new(AtomicUsize::new(0));
     Server::answering(move |asked| {
@@ -309,7 +305,7 @@ async fn completed_unheard<const N: usize>(answers: [fn() -> Response; N], size:
     .await
 }
 
-/// The object counts if it is there in its size.
+/// The object counts if it exists with the right size.
 async fn counts_if_it_is_there<const N: usize>(answers: [fn() -> Response; N]) {
     for (size, counts) in [(LARGE, true), (LARGE - 1, false)] {
         let server = completed_unheard(answers, size).await;
@@ -324,8 +320,8 @@ async fn counts_if_it_is_there<const N: usize>(answers: [fn() -> Response; N]) {
 }
 
 #[tokio::test]
-async fn a_completion_that_fails_after_its_answer_began_is_repeated() {
-    // The server had begun to answer so that nobody hangs up, and then it could not put the parts together.
+async fn a_completion_that_fails_after_its_answer_began_is_retried() {
+    // S3 begins to answer to keep the connection alive, and then may fail to combine the parts.
     let failed = "<Error><Code>InternalError</Code><Message>said the server</Message></Error>";
     for (failures, completes) in [(1, true), (usize::MAX, false)] {
         let completions = Arc::new(AtomicUsize::new(0));
@@ -354,13 +350,13 @@ async fn a_completion_that_fails_after_its_answer_began_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_completion_whose_answer_was_lost_counts_if_the_object_is_there() {
+async fn a_completion_whose_answer_was_lost_counts_if_the_object_exists() {
     let lost: fn() -> Response = || error(500, "InternalError");
     counts_if_it_is_there([lost, || error(404, "NoSuchUpload")]).await;
 }
 
 #[tokio::test]
-async fn a_completion_that_is_refused_does_not_count_though_such_an_object_is_there() {
+async fn a_completion_that_is_refused_does_not_count_even_if_such_an_object_exists() {
     let server = completed_unheard([|| error(403, "AccessDenied")], LARGE).await;
     let to = uri("s3://reef/a");
     let refused = server.storage.upload_bytes(vec![7; LARGE], &to).await;
@@ -372,20 +368,20 @@ async fn a_completion_that_is_refused_does_not_count_though_such_an_object_is_th
 }
 
 #[tokio::test]
-async fn a_completion_whose_answer_is_not_worded_as_that_of_s3_counts_if_the_object_is_there() {
+async fn a_completion_with_an_answer_unlike_s3s_counts_if_the_object_exists() {
     // So does moto.
     counts_if_it_is_there([|| ok("<CompleteMultipartUploadResponse/>")]).await;
 }
 
-async fn outputs(folder: &tempfile::TempDir) -> Outputs {
+async fn outputs(folder: &tempfile::TempDir) -> OutputManifest {
     let outputs = Outputs::new(folder.path());
     outputs.write("a", "aa").await.unwrap();
     outputs.write("b", "bbb").await.unwrap();
-    outputs
+    outputs.manifest().await.unwrap()
 }
 
 #[tokio::test]
-async fn outputs_are_published_only_if_the_store_lists_them_whole() {
+async fn outputs_are_published_only_if_the_store_lists_them_completely() {
     let folder = tempfile::tempdir().unwrap();
     let outputs = outputs(&folder).await;
     let (given, other) = ("&quot;0cc175b9&quot;", "&quot;92eb5ffe&quot;");
@@ -430,7 +426,7 @@ async fn outputs_are_published_only_if_the_store_lists_them_whole() {
 }
 
 #[tokio::test]
-async fn a_publication_that_is_dropped_takes_back_what_it_had_begun() {
+async fn a_publication_that_is_dropped_deletes_what_it_had_begun() {
     let folder = tempfile::tempdir().unwrap();
     let outputs = outputs(&folder).await;
     let mut server = Server::answering(|asked| async move {

@@ -1,4 +1,4 @@
-//! Downloads are compared with what the server says of the object.
+//! Downloads are compared with the server's description of the object.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::server::{Asked, Server, error, uri};
 
-/// Landed at once, read in one request, read in ranges.
+/// Sizes that are written at once, read in one request, and read in ranges.
 const SIZES: [usize; 3] = [1000, 1 << 20, 17 << 20];
 const MIB: usize = 1 << 20;
 
@@ -22,13 +22,13 @@ fn content(size: usize) -> Bytes {
     (0..size).map(|at| (at / 7) as u8).collect()
 }
 
-/// An object, as a server may describe it.
+/// A server's description of an object.
 #[derive(Clone)]
 struct Object {
     content: Bytes,
-    /// Of an answer with all of it.
+    /// The headers of an answer with the whole object.
     headers: Vec<(&'static str, String)>,
-    /// The sizes of its parts, as far as the server tells them.
+    /// The sizes of its parts that the server reports.
     parts: Vec<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Object {
             .unwrap()
     }
 
-    /// Downloads it; a file that is there afterwards has its content. Reading it as it arrives ends alike.
+    /// Downloads it. If there is a file afterwards, it has the content. Reading it as it arrives has the same result.
     async fn download(self) -> Result<ObjectInfo, StorageError> {
         let object = Arc::new(self);
         let answers = Arc::clone(&object);
@@ -101,7 +101,7 @@ impl Object {
     }
 }
 
-/// The object arrives as it is described, and not at all when it is described differently.
+/// The object arrives if the description is right, and fails if it is not.
 async fn agrees(content: Bytes, name: &'static str, right: String, wrong: String) {
     for (value, lands) in [(right, true), (wrong, false)] {
         let object = Object {
@@ -122,7 +122,7 @@ async fn agrees(content: Bytes, name: &'static str, right: String, wrong: String
 }
 
 #[tokio::test]
-async fn an_etag_that_is_an_md5_vouches_for_the_content() {
+async fn an_etag_that_is_an_md5_verifies_the_content() {
     for size in SIZES {
         let of = |content: &[u8]| {
             let digest = Md5::digest(content);
@@ -135,7 +135,7 @@ async fn an_etag_that_is_an_md5_vouches_for_the_content() {
 }
 
 #[tokio::test]
-async fn checksums_of_all_of_the_content_vouch_for_it() {
+async fn checksums_of_the_whole_content_verify_it() {
     for size in SIZES {
         let content = content(size);
         let crc32 = |content: &[u8]| {
@@ -150,7 +150,7 @@ async fn checksums_of_all_of_the_content_vouch_for_it() {
 }
 
 #[tokio::test]
-async fn an_etag_that_is_no_md5_of_the_content_says_nothing() {
+async fn an_etag_that_is_not_an_md5_of_the_content_is_ignored() {
     for (etag, encryption) in [
         ("\"abc-3\"", None),
         ("\"0cc175b9c0f1b6a831c399e269772661\"", Some("aws:kms")),
@@ -166,8 +166,8 @@ async fn an_etag_that_is_no_md5_of_the_content_says_nothing() {
     }
 }
 
-/// An object in these parts, with the checksum of theirs; the server tells the sizes of the first ones.
-fn in_parts(parts: &[usize], told: usize) -> Object {
+/// An object of these parts with the checksum of their checksums. The server reports the sizes of the first ones.
+fn in_parts(parts: &[usize], reported: usize) -> Object {
     let content = content(parts.iter().sum());
     let mut rest = &content[..];
     let mut sums = Vec::new();
@@ -185,12 +185,12 @@ fn in_parts(parts: &[usize], told: usize) -> Object {
             ("x-amz-checksum-crc32", sum),
             ("x-amz-checksum-type", "COMPOSITE".to_owned()),
         ],
-        parts: parts[..told].to_vec(),
+        parts: parts[..reported].to_vec(),
     }
 }
 
 #[tokio::test]
-async fn a_checksum_of_parts_vouches_for_the_content() {
+async fn a_checksum_of_parts_verifies_the_content() {
     let mut object = in_parts(&[6 * MIB, 6 * MIB, 5 * MIB], 3);
     object.clone().download().await.unwrap();
     let mut changed = object.content.to_vec();
@@ -201,7 +201,7 @@ async fn a_checksum_of_parts_vouches_for_the_content() {
 }
 
 #[tokio::test]
-async fn a_checksum_of_parts_says_nothing_if_the_parts_are_of_unlike_sizes_or_not_known() {
+async fn a_checksum_of_parts_is_ignored_if_their_sizes_differ_or_are_unknown() {
     in_parts(&[8 * MIB, 6 * MIB, 3 * MIB], 3)
         .download()
         .await
@@ -210,7 +210,7 @@ async fn a_checksum_of_parts_says_nothing_if_the_parts_are_of_unlike_sizes_or_no
         .download()
         .await
         .unwrap();
-    // One that does not match, and nobody says why, is no excuse.
+    // Without an explanation, a mismatch is an error.
     let unknown = in_parts(&[8 * MIB, 6 * MIB, 3 * MIB], 1);
     let error = unknown.download().await.unwrap_err();
     assert!(error.to_string().contains("checksum"), "{error}");

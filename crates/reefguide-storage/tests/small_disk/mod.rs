@@ -1,4 +1,4 @@
-//! A test that runs where a folder is a small file system, in a process of its own.
+//! Runs a test in a separate process that has a small file system mounted.
 
 use std::path::Path;
 use std::process::Command;

@@ -28,7 +28,8 @@ use crate::observe::job_log::JobLog;
 use crate::observe::metrics::{JobEnd, Metrics, Operation};
 use crate::retry::RetryPolicy;
 use crate::storage::{
-    FolderTransfer, Outputs, Storage, StorageError, StorageUri, TransferProgress, publish,
+    FolderTransfer, OutputManifest, Outputs, Storage, StorageError, StorageUri, TransferProgress,
+    publish,
 };
 use crate::trace;
 
@@ -261,16 +262,18 @@ async fn attempt(
         .check(&outcome)
         .map_err(|error| Failure::new(Cause::Result, Chain(&error).to_string()))?;
     let outputs = Outputs::new(scratch.outputs());
-    if let Some(most) = shared.source.most_outputs() {
-        warn_of_many(&outputs, most).await;
-    }
     let started = Instant::now();
     let span = tracing::error_span!("publish", files = field::Empty, bytes = field::Empty);
-    let stored = publishing.run(store(&outputs, &storage, &destination, &shared.metrics));
-    let stored = stored.instrument(span.clone()).await;
+    let storing = async {
+        let outputs = list(&outputs, &shared.metrics).await?;
+        warn_of_many(outputs.files().len(), shared.source.most_outputs());
+        let stored = store(&outputs, &storage, &destination, &shared.metrics).await?;
+        Ok::<_, StorageError>((stored, outputs))
+    };
+    let stored = publishing.run(storing).instrument(span.clone()).await;
     let seconds = started.elapsed().as_secs_f64();
     run.publish_s = Some(seconds);
-    let FolderTransfer { files, bytes } = match stored {
+    let (FolderTransfer { files, bytes }, outputs) = match stored {
         Ok(Ok(stored)) => stored,
         Ok(Err(error)) => {
             trace::failed(&span, Chain(&error));
@@ -287,7 +290,7 @@ async fn attempt(
     span.record("files", files as i64)
         .record("bytes", bytes as i64);
     tracing::info!(files, bytes, seconds, storage_uri = %destination, "outputs stored");
-    if run.log.is_some() && !job_logs::fits(shared, &outputs, files) {
+    if run.log.is_some() && !job_logs::fits(shared, &outputs) {
         tracing::warn!(
             files,
             "job log not stored with the outputs, which have its name or leave no room; set JOB_LOGS to a folder"
@@ -333,9 +336,19 @@ fn with_job_metadata(storage: &Storage, claim: &Claim) -> Result<Storage, Storag
     storage.with_metadata(notes)
 }
 
+/// Lists the outputs, again while the process has too many files open.
+async fn list(outputs: &Outputs, metrics: &Metrics) -> Result<OutputManifest, StorageError> {
+    PUBLISH_RETRY
+        .run(
+            || outputs.manifest(),
+            |error, delay| wait(error, delay, metrics),
+        )
+        .await
+}
+
 /// Stores the outputs; an outage of the storage is waited out for as long as the caller allows.
 pub(super) async fn store(
-    outputs: &Outputs,
+    outputs: &OutputManifest,
     storage: &Storage,
     to: &StorageUri,
     metrics: &Metrics,
@@ -348,21 +361,23 @@ pub(super) async fn store(
         )
         .await
     };
-    let wait = |error: &StorageError, delay: Duration| {
-        error.is_retryable().then(|| {
-            metrics.retries(Operation::Publish).inc();
-            tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "outputs not stored yet, trying again");
-            delay
-        })
-    };
-    PUBLISH_RETRY.run(publishing, wait).await
+    PUBLISH_RETRY
+        .run(publishing, |error, delay| wait(error, delay, metrics))
+        .await
 }
 
-/// A user who cannot download what a job made should be heard of before, not after.
-async fn warn_of_many(outputs: &Outputs, most: usize) {
-    // What is wrong with them is said when they are stored.
-    let files = outputs.files().await.map_or(0, |files| files.len());
-    if files > most {
+/// How long to wait before another try; `None` if it would fail in the same way.
+fn wait(error: &StorageError, delay: Duration, metrics: &Metrics) -> Option<Duration> {
+    error.is_retryable().then(|| {
+        metrics.retries(Operation::Publish).inc();
+        tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "outputs not stored yet, trying again");
+        delay
+    })
+}
+
+/// Warns before the upload, so that the reason is logged when a user later misses some files.
+fn warn_of_many(files: usize, most: Option<usize>) {
+    if let Some(most) = most.filter(|most| files > *most) {
         tracing::warn!(
             files,
             most,

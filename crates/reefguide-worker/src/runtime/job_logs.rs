@@ -12,7 +12,7 @@ use crate::job::Claim;
 use crate::ledger::escape_id;
 use crate::ledger::{Limit, Reached};
 use crate::observe::job_log::JobLog;
-use crate::storage::{Outputs, Storage, StorageError, StorageUri};
+use crate::storage::{OutputManifest, Storage, StorageError, StorageUri};
 
 /// The name of a log among outputs.
 const NAME: &str = "job-log.jsonl";
@@ -30,15 +30,11 @@ pub(super) fn begin(shared: &Shared) -> Option<JobLog> {
     })
 }
 
-/// Whether a log may be stored as well when `files` outputs are. It must not be in the place of one of them, nor keep
-/// users from them.
-pub(super) fn fits(shared: &Shared, outputs: &Outputs, files: u64) -> bool {
-    let most = shared
-        .source
-        .most_outputs()
-        .map_or(u64::MAX, |most| most as u64);
+/// Whether a log may be stored with the outputs: it must neither replace one of them nor be one file too many.
+pub(super) fn fits(shared: &Shared, outputs: &OutputManifest) -> bool {
+    let most = shared.source.most_outputs().unwrap_or(usize::MAX);
     shared.options.job_logs != JobLogs::Outputs
-        || (files < most && !outputs.folder().join(NAME).exists())
+        || (outputs.files().len() < most && !outputs.uses(NAME))
 }
 
 /// Stores a log, unless that takes too long.

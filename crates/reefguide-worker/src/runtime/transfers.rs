@@ -108,9 +108,9 @@ mod tests {
                 session_token: None,
             });
         options.connect_timeout = HOUR * 2;
-        options.attempt_timeout = HOUR * 2;
+        options.try_timeout = HOUR * 2;
         options.operation_timeout = HOUR * 2;
-        (server, Storage::s3(options).await)
+        (server, Storage::s3(options))
     }
 
     fn uri() -> StorageUri {
@@ -188,6 +188,7 @@ mod tests {
         let (_server, storage) = silent().await;
         let outputs = Outputs::new(folder.path());
         outputs.write("a", "0123456789").await.unwrap();
+        let outputs = outputs.manifest().await.unwrap();
         let (to, publishing) = (uri(), Duration::from_secs(100));
         let published = timeout(publishing, store(&outputs, &storage, &to, &Metrics::new())).await;
         assert!(published.is_err(), "{published:?}");

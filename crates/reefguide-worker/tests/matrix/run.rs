@@ -157,7 +157,7 @@ impl Bench {
         let source = ReefGuide::builder(client.clone())
             .settle(Duration::from_millis(40))
             .build();
-        let storage = self.storage().await;
+        let storage = self.storage();
         let runs = self.runs.clone();
         let worker = Worker::builder()
             .source(source)
@@ -206,7 +206,7 @@ impl Bench {
     /// What settles the claims of workers that have ended.
     pub(crate) async fn recovery(&self) -> Recovery {
         let source = ReefGuide::builder(self.client()).build();
-        Recovery::new(source, self.storage().await, self.records()).dead_after(Duration::ZERO)
+        Recovery::new(source, self.storage(), self.records()).dead_after(Duration::ZERO)
     }
 
     fn client(&self) -> Client {
@@ -214,11 +214,11 @@ impl Bench {
         client.timeout(CLIENT_TIMEOUT).build().unwrap()
     }
 
-    async fn storage(&self) -> Storage {
+    fn storage(&self) -> Storage {
         let mut options = lab_storage::options(&self.lab);
-        options.attempt_timeout = S3_TIMEOUT;
+        options.try_timeout = S3_TIMEOUT;
         options.operation_timeout = S3_TIMEOUT * 4;
-        Storage::s3(options).await
+        Storage::s3(options)
     }
 
     /// When the workers are to stop: in the middle of it, or when all jobs have ended.

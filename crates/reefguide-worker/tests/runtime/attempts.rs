@@ -104,7 +104,7 @@ async fn a_job_whose_bucket_does_not_exist_has_failed() {
         .await
         .unwrap();
     let job = rig.submit_test(1);
-    let worker = rig.worker().await.storage(storage_of(&elsewhere).await);
+    let worker = rig.worker().await.storage(storage_of(&elsewhere));
     let worker = Running::start(worker.handler_fn(
         "TEST",
         |_: Value, ctx: JobContext| async move {

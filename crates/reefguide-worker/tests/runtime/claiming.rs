@@ -32,7 +32,7 @@ async fn race(workers: usize, jobs: i64, fenced: bool) -> HashMap<JobId, usize> 
     let rig = Rig::with(Lab::builder().assign_race(Duration::from_millis(20))).await;
     let submitted: Vec<_> = (0..jobs).map(|id| rig.submit_test(id)).collect();
     let runs = Runs::default();
-    let storage = rig.storage().await;
+    let storage = rig.storage();
     let running: Vec<_> = (0..workers)
         .map(|_| {
             let source = rig.source().settle(Duration::from_millis(250));

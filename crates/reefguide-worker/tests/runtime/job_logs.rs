@@ -61,7 +61,7 @@ async fn stored(rig: &Rig, job: i64) -> Option<Vec<String>> {
     let uri = folder(rig)
         .join(&format!("{job}/{assignment}.jsonl"))
         .unwrap();
-    let log = rig.storage().await.read(&uri, 1 << 20).await.ok()?;
+    let log = rig.storage().read(&uri, 1 << 20).await.ok()?;
     let line = |line: &[u8]| {
         let line: Value = serde_json::from_slice(line).unwrap();
         assert_eq!(line["job_id"], job.to_string(), "{line}");
@@ -143,10 +143,7 @@ async fn an_output_of_the_same_name_is_not_replaced() {
     let location = rig.lab.job(job).unwrap()["assignments"][0]["storage_uri"].take();
     let location: StorageUri = location.as_str().unwrap().parse().unwrap();
     let output = location.join("job-log.jsonl").unwrap();
-    assert_eq!(
-        rig.storage().await.read(&output, 100).await.unwrap(),
-        "its own"
-    );
+    assert_eq!(rig.storage().read(&output, 100).await.unwrap(), "its own");
 }
 
 #[tokio::test]

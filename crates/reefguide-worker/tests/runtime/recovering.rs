@@ -117,7 +117,7 @@ async fn a_failure_that_cannot_be_reported_is_in_the_record_with_its_reason() {
     // What is noted after the first try is there before the second.
     answered(&rig, 2, |request| request.route == Route::Result).await;
     doomed.kill();
-    let recovery = Recovery::new(rig.source().build(), rig.storage().await, rig.records());
+    let recovery = Recovery::new(rig.source().build(), rig.storage(), rig.records());
     let records = recovery.records().await.unwrap();
     let outcomes = records
         .into_iter()
@@ -186,7 +186,7 @@ async fn the_claim_of_a_worker_that_lives_is_left_alone() {
     // Long enough for a dead worker to be seen as dead, twice.
     let looks = |request: &RequestRecord| request.route == Route::S3List;
     answered(&rig, 20, looks).await;
-    let mut recovery = Recovery::new(rig.source().build(), rig.storage().await, rig.records());
+    let mut recovery = Recovery::new(rig.source().build(), rig.storage(), rig.records());
     let look = recovery.sweep().await.unwrap();
     assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 0, 1));
     answered(&rig, looks_so_far(&rig) + 5, looks).await;
@@ -349,7 +349,7 @@ async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_an
     let doomed = Doomed::start(waiting(&rig, &begun, &semaphore()).await);
     taken(&begun).await;
     doomed.kill();
-    let storage = rig.storage().await;
+    let storage = rig.storage();
     let recovery = || Recovery::new(rig.source().build(), storage.clone(), rig.records());
 
     let records = recovery().records().await.unwrap();

@@ -54,8 +54,8 @@ impl Rig {
         ReefGuide::builder(self.client_of("worker@email.com")).settle(Duration::from_millis(50))
     }
 
-    pub(crate) async fn storage(&self) -> Storage {
-        storage_of(&self.lab).await
+    pub(crate) fn storage(&self) -> Storage {
+        storage_of(&self.lab)
     }
 
     pub(crate) fn options(&self) -> RunOptions {
@@ -75,7 +75,7 @@ impl Rig {
 
     /// How many claims are not settled.
     pub(crate) async fn unsettled(&self) -> usize {
-        let records = self.storage().await.list(&self.records()).await;
+        let records = self.storage().list(&self.records()).await;
         records.unwrap().len()
     }
 
@@ -83,7 +83,7 @@ impl Rig {
     pub(crate) async fn worker(&self) -> WorkerBuilder {
         Worker::builder()
             .source(self.source().build())
-            .storage(self.storage().await)
+            .storage(self.storage())
             .options(self.options())
     }
 
@@ -116,7 +116,7 @@ impl Rig {
         let job = self.lab.job(job).unwrap();
         let location = job["assignments"][0]["storage_uri"].as_str().unwrap();
         let location: StorageUri = location.parse().unwrap();
-        let objects = self.storage().await.list(&location).await.unwrap();
+        let objects = self.storage().list(&location).await.unwrap();
         let below = format!("{}/", location.key());
         objects
             .iter()
@@ -132,8 +132,8 @@ impl Rig {
     }
 }
 
-pub(crate) async fn storage_of(lab: &Lab) -> Storage {
-    Storage::s3(lab_storage::options(lab)).await
+pub(crate) fn storage_of(lab: &Lab) -> Storage {
+    Storage::s3(lab_storage::options(lab))
 }
 
 impl Running {

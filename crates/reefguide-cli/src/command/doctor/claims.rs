@@ -70,7 +70,7 @@ impl Claims {
                 return Ok(None);
             }
         };
-        let storage = Storage::s3(options.s3_options()?).await;
+        let storage = Storage::s3(options.s3_options()?);
         let source = ReefGuide::builder(client.clone()).build();
         let mut recovery = Recovery::new(source, storage, folder);
         if let Some(dead_after) = dead_after {

@@ -51,7 +51,7 @@ impl Invocation {
                 }
             }
         }
-        report.note("bucket", bucket(&config, &storage(&config).await).await)?;
+        report.note("bucket", bucket(&config, &storage(&config)).await)?;
         Ok(report.exit)
     }
 

@@ -80,7 +80,7 @@ impl Invocation {
             launcher.arg("--storage-dir");
             launcher.arg(folder);
         }
-        let storage = storage_in(handle.storage_dir, &config).await;
+        let storage = storage_in(handle.storage_dir, &config);
         let transfers = storage.progress().clone();
         let parts = ContextParts {
             job: Job {

@@ -145,20 +145,20 @@ pub(super) fn client_builder(config: &Config) -> ClientBuilder {
     ))
 }
 
-pub(super) async fn storage(config: &Config) -> Storage {
+pub(super) fn storage(config: &Config) -> Storage {
     let options = S3Options::default()
         .with_endpoint(config.s3_endpoint.clone())
         .with_region(config.aws_region.clone())
         .with_credentials(config.s3_credentials())
         .with_encryption(config.s3_encryption())
         .with_storage_class(config.s3_storage_class);
-    Box::pin(Storage::s3(options)).await
+    Storage::s3(options)
 }
 
 /// A folder in place of S3, if there is one.
-pub(super) async fn storage_in(folder: Option<PathBuf>, config: &Config) -> Storage {
+pub(super) fn storage_in(folder: Option<PathBuf>, config: &Config) -> Storage {
     match folder {
         Some(folder) => Storage::folder(folder),
-        None => storage(config).await,
+        None => storage(config),
     }
 }

@@ -66,7 +66,7 @@ impl Invocation {
             attempt: called.attempt,
             scratch: called.scratch,
             outputs: Outputs::new(called.outputs),
-            storage: storage_in(storage_dir, &config).await,
+            storage: storage_in(storage_dir, &config),
             inputs: config.input_cache(),
             extensions: self.extensions(&config),
             cancellation: CancellationToken::new(),

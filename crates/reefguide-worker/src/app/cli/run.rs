@@ -97,7 +97,7 @@ impl Invocation {
             .token_observer(health.clone())
             .build()
             .map_err(|error| api_problem(config, &error))?;
-        let storage = storage(config).await;
+        let storage = storage(config);
         ready(config, &client, &storage, &health, &metrics).await?;
         let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
         limits::log(&task);

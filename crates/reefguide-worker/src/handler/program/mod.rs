@@ -145,13 +145,13 @@ impl Program {
     ///
     /// # Errors
     /// If the program fails, if its result is not JSON or does not fit `O` (the error names the place), if an output
-    /// cannot be published ([`Outputs::files`]), and if the job is cancelled. If the program cannot be started, the
+    /// cannot be published ([`Outputs::manifest`]), and if the job is cancelled. If the program cannot be started, the
     /// error is retryable, and a worker keeps trying until it can, without failing the job.
     ///
     /// # Cancel safety
     /// Dropping the future kills the program and everything it started.
     ///
-    /// [`Outputs::files`]: crate::storage::Outputs::files
+    /// [`Outputs::manifest`]: crate::storage::Outputs::manifest
     pub async fn run<I, O>(&self, input: &I, ctx: &JobContext) -> Result<O, JobError>
     where
         I: Serialize + Sync + ?Sized,
@@ -183,7 +183,7 @@ impl Program {
         let hint = status.code().filter(|code| *code != 0);
         let hint = hint.and_then(|code| script_hint(&file, code, &search_path));
         self.check(status, tail, hint)?;
-        ctx.outputs().files().await?;
+        ctx.outputs().manifest().await?;
         self.result(&folder.result())
     }
 

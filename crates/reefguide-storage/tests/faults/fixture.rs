@@ -1,4 +1,4 @@
-//! A lab, a storage on a runtime of its own, and what must hold after whatever was done with both.
+//! A lab, a storage on its own runtime, and what must hold after each test.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -13,27 +13,27 @@ use tokio::time::timeout;
 
 use crate::lab_storage::options;
 
-/// More than is sent or read in one request, and no multiple of a part.
+/// More than one request transfers, and not a multiple of the size of a part.
 pub(crate) const LARGE: usize = (17 << 20) + 12_345;
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one try of a request may take.
 pub(crate) const TRY: Duration = Duration::from_millis(1500);
-/// Later than a try may take. The lab notices only then that the sender of a body has hung up.
+/// Longer than a try may take. Only after this time does the lab notice that the sender of a body has hung up.
 pub(crate) const LATE: Duration = Duration::from_secs(3);
 
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) lab: Lab,
     pub(crate) storage: Option<Storage>,
-    /// What `storage` signs with.
+    /// The key that `storage` signs with.
     pub(crate) secret_key: SecretString,
-    /// Where `storage` does its work, so that what it leaves running can be counted.
+    /// Where `storage` works, so that tasks it leaves behind can be counted.
     work: Runtime,
     labs: Runtime,
     local: TempDir,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
@@ -46,10 +46,10 @@ impl Bench {
         let (labs, work) = (runtime(), runtime());
         let lab = labs.block_on(Lab::builder().start()).unwrap();
         let mut options = options(&lab);
-        options.attempt_timeout = TRY;
+        options.try_timeout = TRY;
         change(&mut options);
         let secret_key = options.credentials.clone().unwrap().secret_key;
-        let storage = work.block_on(Storage::s3(options));
+        let storage = Storage::s3(options);
         Self {
             lab,
             storage: Some(storage),
@@ -68,7 +68,7 @@ impl Bench {
         format!("s3://{}/{key}", self.lab.bucket()).parse().unwrap()
     }
 
-    /// A file or folder of this test. What is unfinished would lie beside it.
+    /// A file or folder of this test. Unfinished files would be next to it.
     pub(crate) fn local(&self, name: &str) -> PathBuf {
         self.local.path().join(name)
     }
@@ -77,14 +77,14 @@ impl Bench {
         self.lab.faults().add(fault);
     }
 
-    /// The outcome of `work`, which must have one in time.
+    /// Runs `work`, which must end in time.
     pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         self.work
             .block_on(async { timeout(PATIENCE, work).await })
             .expect("it goes on without end")
     }
 
-    /// Drops `work` as soon as `moment` has come; whether it was under way until then.
+    /// Drops `work` as soon as `moment` is true. Returns whether it was still under way.
     pub(crate) fn cancel(&self, work: impl Future, moment: impl Fn(&Lab) -> bool) -> bool {
         self.run(async {
             let come = async {
@@ -108,7 +108,7 @@ impl Bench {
         });
     }
 
-    /// What is stored under `key`, if anything is.
+    /// The content of the object `key`, if there is one.
     pub(crate) fn stored(&self, key: &str) -> Option<Vec<u8>> {
         let uri = self.uri(key);
         self.run(async {
@@ -121,13 +121,13 @@ impl Bench {
         })
     }
 
-    /// Ends the storage and waits until nothing of it is left: no task, no connection, no multipart
-    /// upload, and of the files below `local` only those named.
+    /// Drops the storage and waits until nothing of it is left: no task, no connection, no multipart
+    /// upload, and below `local` only the named files.
     pub(crate) fn nothing_is_left_but(self, files: &[&str]) {
         self.nothing_is_left_in(|| files.iter().map(ToString::to_string).collect());
     }
 
-    /// [`nothing_is_left_but`](Self::nothing_is_left_but) files that are named once all has ended.
+    /// Like [`nothing_is_left_but`](Self::nothing_is_left_but), with files that are named after everything has ended.
     pub(crate) fn nothing_is_left_in(mut self, files: impl FnOnce() -> Vec<String>) {
         self.lab.faults().clear();
         drop(self.storage.take());
@@ -144,7 +144,7 @@ impl Bench {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(left(), (0, 0, Vec::new()), "tasks, connections, uploads");
-        // What waits for the file system cannot be stopped.
+        // Blocking tasks cannot be stopped.
         self.work.shutdown_timeout(PATIENCE);
         let local = self.local.path();
         let mut found = Vec::new();

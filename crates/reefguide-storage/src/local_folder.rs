@@ -9,9 +9,9 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 
 use crate::backend::Backend;
-use crate::content::Source;
+use crate::content::ContentSource;
 use crate::metadata::Metadata;
-use crate::reader::Arriving;
+use crate::reader::ContentStream;
 use crate::walk::walk;
 use crate::{
     Action, ObjectInfo, ObjectPath, OutputFile, PresignedUrl, StorageClass, StorageError,
@@ -20,17 +20,17 @@ use crate::{
 use reefguide_transport::atomic_file::{AtomicFile, Destination, UNFINISHED};
 use reefguide_transport::blocking::blocking;
 
-/// How many objects a page of a listing has.
+/// The number of objects on a page of a listing.
 const PAGE: usize = 1000;
 
 /// A folder that holds the object `s3://bucket/key` in the file `bucket/key`, and `file:///key` in
 /// `key`.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct LocalFolder {
     root: PathBuf,
 }
 
-impl Folder {
+impl LocalFolder {
     pub(crate) fn new(root: PathBuf) -> Self {
         Self { root }
     }
@@ -44,7 +44,7 @@ impl Folder {
     }
 }
 
-/// What a file says of the object it holds.
+/// Describes the object in a file.
 fn inspect(action: Action, uri: StorageUri, place: &Path) -> Result<ObjectInfo, StorageError> {
     match fs::metadata(place) {
         Ok(found) if found.is_file() => Ok(ObjectInfo {
@@ -61,7 +61,7 @@ fn inspect(action: Action, uri: StorageUri, place: &Path) -> Result<ObjectInfo, 
     }
 }
 
-/// Whether there is nothing of that name: also when what should be a folder is a file.
+/// Whether there is no such file, even because one of its folders is a file.
 fn absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -89,7 +89,7 @@ fn pages(
 }
 
 #[async_trait]
-impl Backend for Folder {
+impl Backend for LocalFolder {
     fn accept(&self, action: Action, uri: &StorageUri) -> Result<(), StorageError> {
         let folder = action == Action::List;
         let key = match uri.key() {
@@ -110,7 +110,7 @@ impl Backend for Folder {
     async fn put(
         &self,
         to: &StorageUri,
-        content: Source,
+        content: ContentSource,
         _: &Metadata,
         progress: &TransferProgress,
     ) -> Result<ObjectInfo, StorageError> {
@@ -146,7 +146,7 @@ impl Backend for Folder {
             let found = inspect(Action::Read, uri, &place)?;
             progress.found(found.size);
             let file = AtomicFile::at(to)?;
-            let written = Source::File(place).open()?.write(file.file());
+            let written = ContentSource::File(place).open()?.write(file.file());
             let size = written.map_err(StorageError::local("write", file.target()))?;
             file.commit()?;
             progress.moved(size);
@@ -155,18 +155,18 @@ impl Backend for Folder {
         .await
     }
 
-    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, Arriving), StorageError> {
+    async fn open(&self, from: &StorageUri) -> Result<(ObjectInfo, ContentStream), StorageError> {
         let (place, uri) = (self.place(from), from.clone());
         blocking(move || {
             let found = inspect(Action::Read, uri, &place)?;
-            let content = Source::File(place).open()?;
+            let content = ContentSource::File(place).open()?;
             let size = content.size();
-            Ok((ObjectInfo { size, ..found }, content.arriving()))
+            Ok((ObjectInfo { size, ..found }, content.stream()))
         })
         .await
     }
 
-    /// All are found before the first is given, for a folder has no order.
+    /// Finds all objects before it returns the first page, since folders are not sorted.
     fn list(
         &self,
         folder: &StorageUri,
@@ -216,11 +216,11 @@ impl Backend for Folder {
         Err(StorageError::Unsupported {
             action,
             uri: uri.clone(),
-            problem: "a local folder has no server to sign a URL for: use S3, of the lab or another",
+            problem: "a local folder has no server to sign a URL for: use an S3 server",
         })
     }
 
-    /// A bucket is a folder that is made when it is needed; so the question is whether it can be.
+    /// A bucket is a folder that is created when it is needed, so this checks that it can be created.
     async fn probe(&self, bucket: &StorageUri) -> Result<(), StorageError> {
         let place = self.place(bucket);
         blocking(move || {

@@ -1,4 +1,4 @@
-//! What an error tells of the attempts.
+//! The tries that an error reports.
 
 use std::future;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use tokio::time::{sleep, timeout};
 use crate::download::content;
 use crate::server::{Server, error, options, uri};
 
-/// How long an answer takes.
+/// The time that an answer takes.
 const WAIT: Duration = Duration::from_millis(50);
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why `work` failed, which it must in time.
+/// The error of `work`, which must fail in time.
 pub(crate) async fn failure<T>(
     work: impl Future<Output = Result<T, StorageError>>,
 ) -> StorageError {
@@ -30,13 +30,13 @@ pub(crate) async fn failure<T>(
     error
 }
 
-fn attempts(failed: &[StorageError]) -> Vec<u32> {
-    let attempts = failed.iter().map(|failed| failed.tried().unwrap().attempts);
-    attempts.collect()
+fn tries(failed: &[StorageError]) -> Vec<u32> {
+    let tries = failed.iter().map(|failed| failed.tried().unwrap().tries);
+    tries.collect()
 }
 
-/// A server that answers request after request with what `script` has a letter for, and with its last one
-/// from then on: `5` is 503, `c` content that breaks off.
+/// A server that answers each request by the next letter of `script`, and by its last letter
+/// after that: `5` is status 503, `c` is content that breaks off.
 async fn scripted(script: &'static str) -> Server {
     let asked_before = Arc::new(AtomicUsize::new(0));
     Server::answering(move |asked| {
@@ -53,8 +53,8 @@ async fn scripted(script: &'static str) -> Server {
 }
 
 #[tokio::test]
-async fn every_attempt_counts_and_all_of_the_time() {
-    for (script, attempts, code) in [
+async fn every_try_and_all_of_the_time_counts() {
+    for (script, tries, code) in [
         ("5", 4, Some("SlowDown")),
         ("c", 4, None),
         ("55c", 6, None),
@@ -65,9 +65,9 @@ async fn every_attempt_counts_and_all_of_the_time() {
         let failed = failure(server.storage.read(&uri("s3://reef/a/b.json"), 100)).await;
         let took = since.elapsed();
         let tried = failed.tried().unwrap();
-        assert_eq!(tried.attempts, attempts, "{script}: {failed}");
-        assert_eq!(server.lines().len(), attempts as usize, "{script}");
-        assert!(tried.elapsed >= WAIT * attempts, "{script}: {failed}");
+        assert_eq!(tried.tries, tries, "{script}: {failed}");
+        assert_eq!(server.lines().len(), tries as usize, "{script}");
+        assert!(tried.elapsed >= WAIT * tries, "{script}: {failed}");
         assert!(tried.elapsed <= took, "{script}: {failed}");
         assert_eq!(tried.code.as_deref(), code, "{script}");
         let text = failed.to_string();
@@ -77,22 +77,22 @@ async fn every_attempt_counts_and_all_of_the_time() {
 }
 
 #[tokio::test]
-async fn attempts_end_with_the_time_for_all_of_them() {
+async fn the_time_limit_for_all_tries_ends_them() {
     let server = Server::answering(|_| future::pending()).await;
     let all_of_them = Duration::from_millis(1900);
     let mut impatient = options(&server.endpoint);
-    impatient.attempt_timeout = Duration::from_secs(1);
+    impatient.try_timeout = Duration::from_secs(1);
     impatient.operation_timeout = all_of_them;
-    let storage = Storage::s3(impatient).await;
+    let storage = Storage::s3(impatient);
     let failed = failure(storage.info(&uri("s3://reef/a"))).await;
     assert!(matches!(failed, StorageError::Timeout { .. }), "{failed:?}");
     let tried = failed.tried().unwrap();
-    assert_eq!(tried.attempts, 2, "{failed}");
+    assert_eq!(tried.tries, 2, "{failed}");
     assert!(tried.elapsed >= all_of_them, "{failed}");
 }
 
 #[tokio::test]
-async fn requests_at_the_same_time_are_counted_apart() {
+async fn concurrent_requests_are_counted_separately() {
     let server = Server::answering(|asked| async move {
         match asked.head.uri.path().ends_with("/refused") {
             true => error(403, "AccessDenied"),
@@ -103,15 +103,15 @@ async fn requests_at_the_same_time_are_counted_apart() {
     let places = ["s3://reef/refused", "s3://reef/busy"].map(uri);
     let asked = places.iter().cycle().take(8);
     let failed = join_all(asked.map(|uri| failure(server.storage.info(uri)))).await;
-    assert_eq!(attempts(&failed), [1, 4, 1, 4, 1, 4, 1, 4]);
+    assert_eq!(tries(&failed), [1, 4, 1, 4, 1, 4, 1, 4]);
 }
 
 #[tokio::test]
-async fn many_requests_that_meet_trouble_at_once_are_each_tried_as_often_as_one() {
+async fn many_requests_that_fail_at_once_are_each_tried_as_often_as_a_single_one() {
     let server = Server::answering(|_| async { error(503, "SlowDown") }).await;
     let a = uri("s3://reef/a");
     let many = join_all((0..200).map(|_| failure(server.storage.info(&a)))).await;
-    assert_eq!(attempts(&many), [4; 200]);
+    assert_eq!(tries(&many), [4; 200]);
 }
 
 #[tokio::test]
@@ -121,14 +121,14 @@ async fn a_server_that_hangs_up_without_an_answer_is_unreachable() {
     let hanging_up = tokio::spawn(async move {
         loop {
             let (mut connection, _) = listener.accept().await.unwrap();
-            // All of the request, so that the end is an orderly one.
+            // Read the whole request, so that the connection closes without a reset.
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(connection.read_u8().await.unwrap());
             }
         }
     });
-    let storage = Storage::s3(options(&endpoint)).await;
+    let storage = Storage::s3(options(&endpoint));
     let failed = failure(storage.info(&uri("s3://reef/a"))).await;
     hanging_up.abort();
     assert!(
@@ -136,5 +136,5 @@ async fn a_server_that_hangs_up_without_an_answer_is_unreachable() {
         "{failed:?}"
     );
     assert!(failed.is_retryable());
-    assert_eq!(failed.tried().unwrap().attempts, 4);
+    assert_eq!(failed.tried().unwrap().tries, 4);
 }

@@ -10,21 +10,21 @@ use tempfile::TempDir;
 
 use crate::lab_storage;
 
-/// The size of every object that is not said to have another.
+/// The size of an object, unless a test sets another.
 pub(crate) const SIZE: u64 = 100_000;
 
-pub(crate) struct Rig {
+pub(crate) struct Fixture {
     pub(crate) lab: Lab,
     pub(crate) storage: Storage,
     pub(crate) folder: TempDir,
     pub(crate) scratch: TempDir,
 }
 
-impl Rig {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         let lab = Lab::builder().start().await.unwrap();
         Self {
-            storage: Storage::s3(lab_storage::options(&lab)).await,
+            storage: Storage::s3(lab_storage::options(&lab)),
             lab,
             folder: tempfile::tempdir().unwrap(),
             scratch: tempfile::tempdir().unwrap(),
@@ -35,7 +35,7 @@ impl Rig {
         format!("s3://{}/{key}", self.lab.bucket()).parse().unwrap()
     }
 
-    /// Stores an object that is `SIZE` times this byte.
+    /// Stores an object of `SIZE` times this byte.
     pub(crate) async fn put(&self, key: &str, byte: u8) -> StorageUri {
         let uri = self.uri(key);
         let bytes = vec![byte; usize::try_from(SIZE).unwrap()];
@@ -43,7 +43,7 @@ impl Rig {
         uri
     }
 
-    /// A cache with room for so many objects, as another process would have it.
+    /// Another handle to the cache, with room for so many objects, as in another process.
     pub(crate) fn cache(&self, objects: u64) -> InputCache {
         InputCache::new(self.folder.path(), objects * SIZE)
     }
@@ -56,7 +56,7 @@ impl Rig {
         in_time(cache.fetch(&self.storage, uri, self.scratch.path())).await
     }
 
-    /// Fetches on a task of its own.
+    /// Fetches on a separate task.
     pub(crate) fn fetching(
         &self,
         cache: &InputCache,
@@ -67,17 +67,17 @@ impl Rig {
         tokio::spawn(async move { in_time(cache.fetch(&storage, &uri, &scratch)).await })
     }
 
-    /// How many requests of a kind there were.
+    /// The number of requests to a route.
     pub(crate) fn asked(&self, route: Route) -> usize {
         count(&self.lab, route)
     }
 
-    /// Waits until there were so many requests of a kind.
+    /// Waits until there were so many requests to a route.
     pub(crate) async fn until_asked(&self, route: Route, times: usize) {
         in_time(self.lab.wait_until(|lab| count(lab, route) >= times)).await;
     }
 
-    /// What is in the cache, by the ends of its names.
+    /// The entries in the cache, by the ends of their names.
     pub(crate) fn entries(&self) -> BTreeSet<String> {
         let names = names(self.folder.path()).into_iter();
         let entries = names.filter(|name| !name.starts_with('.'));
@@ -92,7 +92,7 @@ impl Rig {
         names
     }
 
-    /// Where the only entry whose name ends like this is.
+    /// The path of the only entry whose name ends like this.
     pub(crate) fn entry(&self, end: &str) -> PathBuf {
         let mut names = names(self.folder.path());
         names.retain(|name| name.ends_with(end));
@@ -113,13 +113,13 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Whether the file is all of an object and nothing else.
+/// Whether the file is a complete object and nothing else.
 pub(crate) fn is_all(input: &InputFile, byte: u8) -> bool {
     let bytes = std::fs::read(input).unwrap();
     bytes.len() as u64 == SIZE && bytes.iter().all(|found| *found == byte)
 }
 
-/// No test waits longer than this for anything.
+/// Limits how long a test waits.
 pub(crate) async fn in_time<F: Future>(waiting: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(60), waiting)
         .await

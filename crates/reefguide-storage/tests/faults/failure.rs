@@ -1,33 +1,33 @@
-//! What is told of a failure.
+//! What an error says about a failure.
 
 use std::error::Error;
 use std::time::Instant;
 
-use reefguide_storage::{StorageError, Tried};
+use reefguide_storage::{RequestTries, StorageError};
 use secrecy::ExposeSecret;
 
-use crate::bench::Bench;
+use crate::fixture::Fixture;
 
 /// Makes `work` fail and checks that its error names the action and the place, as in `cannot read s3://…: `,
 /// what went wrong, and how often and how long that was tried, but no secret.
-pub(crate) fn told<T>(
-    bench: &Bench,
+pub(crate) fn expect_failure<T>(
+    fixture: &Fixture,
     (action, key): (&str, &str),
     what: &str,
-    attempts: u32,
+    tries: u32,
     work: impl FnOnce() -> Result<T, StorageError>,
-) -> Tried {
+) -> RequestTries {
     let since = Instant::now();
     let Err(error) = work() else {
         panic!("it did not fail");
     };
     let took = since.elapsed();
     let text = error.to_string();
-    let named = format!("cannot {action} {}: ", bench.uri(key));
+    let named = format!("cannot {action} {}: ", fixture.uri(key));
     assert!(text.starts_with(&named) && text.contains(what), "{text}");
     let tried = error.tried().expect("a request failed").clone();
     assert!(text.contains(&format!("({tried})")), "{text}");
-    assert_eq!(tried.attempts, attempts, "{text}");
+    assert_eq!(tried.tries, tries, "{text}");
     assert!(!tried.elapsed.is_zero() && tried.elapsed <= took, "{text}");
 
     let mut all = format!("{text} {error:?}");
@@ -37,11 +37,11 @@ pub(crate) fn told<T>(
         source = error.source();
     }
     let lower = all.to_lowercase();
-    let secret_key = bench.secret_key.expose_secret();
+    let secret_key = fixture.secret_key.expose_secret();
     for secret in [secret_key, "authorization", "x-amz-", "signature="] {
         assert!(
             !lower.contains(&secret.to_lowercase()),
-            "{secret} is told: {all}"
+            "{secret} is shown: {all}"
         );
     }
     tried

@@ -137,8 +137,8 @@ async fn unhealthy_after(
     let mut unhealthy = None;
     while unhealthy.is_none() && started.elapsed() < Duration::from_secs(3600) {
         sleep(Duration::from_millis(500)).await;
-        let ailment = health.report().ailment;
-        unhealthy = ailment.map(|ailment| (started.elapsed(), ailment.to_string()));
+        let reason = health.report().unhealthy_reason;
+        unhealthy = reason.map(|reason| (started.elapsed(), reason.to_string()));
     }
     stop.cancel();
     running.await.unwrap();

@@ -230,7 +230,7 @@ impl Metrics {
         let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
         inner.slots_taken.set(count(report.active_jobs));
         inner.deliveries_pending.set(count(report.deliveries));
-        inner.healthy.set(report.ailment.is_none().into());
+        inner.healthy.set(report.unhealthy_reason.is_none().into());
         inner.ready.set(report.unready().is_none().into());
         let now = SystemTime::now();
         let now = now.duration_since(SystemTime::UNIX_EPOCH);

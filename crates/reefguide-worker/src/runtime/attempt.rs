@@ -80,10 +80,6 @@ pub(super) async fn attempt(
         return Err(AttemptError::new(Cause::Payload, reason));
     }
     let margin = shared.options.deadline_margin;
-    let before_lease_ends = |margin| {
-        let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
-        end.map(|end| (end, Reached::Lease))
-    };
     let time_limit = shared
         .options
         .of(&claim.job.job_type)
@@ -92,7 +88,7 @@ pub(super) async fn attempt(
         .map(|end| (end, Reached::TimeLimit));
     let handling = Limit {
         shutdown: &shutdown.cancel_jobs,
-        end: [before_lease_ends(margin), time_limit]
+        end: [lease_end(claim, margin), time_limit]
             .into_iter()
             .flatten()
             .min_by_key(|(end, _)| *end),
@@ -100,7 +96,7 @@ pub(super) async fn attempt(
     };
     let publishing = Limit {
         shutdown: &shutdown.end_uploads,
-        end: before_lease_ends(margin / 2),
+        end: lease_end(claim, margin / 2),
         ended: Some(ended),
     };
 
@@ -169,6 +165,12 @@ pub(super) async fn attempt(
     Ok(result)
 }
 
+/// The time `margin` before the end of a claim's lease, if it has one.
+pub(super) fn lease_end(claim: &Claim, margin: Duration) -> Option<(Instant, Reached)> {
+    let end = claim.lease_end()?.checked_sub(margin)?;
+    Some((end, Reached::Lease))
+}
+
 /// Where the outputs of a job go.
 fn destination(shared: &Shared, claim: &Claim) -> Result<(Storage, StorageUri), String> {
     let storage =
@@ -233,11 +235,11 @@ pub(super) async fn remove_outputs(shared: &Shared, destination: &StorageUri) {
     let time = reserve(shared.options.shutdown_grace).min(shared.options.deadline_margin) / 4;
     let removing = shared.storage.delete_folder(destination);
     match tokio::time::timeout(time, removing).await {
-        Ok(Ok(removed)) => tracing::debug!(removed, "outputs taken back"),
+        Ok(Ok(removed)) => tracing::debug!(removed, "outputs removed"),
         Ok(Err(error)) => {
-            tracing::warn!(storage_uri = %destination, error = %Chain(&error), "outputs not taken back");
+            tracing::warn!(storage_uri = %destination, error = %Chain(&error), "outputs not removed");
         }
-        Err(_) => tracing::warn!(storage_uri = %destination, "outputs not taken back in time"),
+        Err(_) => tracing::warn!(storage_uri = %destination, "outputs not removed in time"),
     }
 }
 

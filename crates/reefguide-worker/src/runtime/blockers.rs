@@ -111,7 +111,7 @@ impl<'a> AttemptBlocker<'a> {
             tracing::warn!(
                 error = reason,
                 delay_s = delay.as_secs_f64(),
-                "attempt cannot begin, trying again until it can"
+                "attempt cannot start, trying again until it can"
             );
         }
         let slept = self.limit.run(sleep(delay)).await;

@@ -50,7 +50,7 @@ pub enum BuildError {
     /// A job type that is to be polled or has options has no handler.
     #[error("job type {0} is named in the options but has no handler")]
     NoHandlerFor(JobType),
-    /// A handler cannot run in a process of its own.
+    /// A handler cannot run in a separate process.
     #[error(
         "the handler of job type {0} is isolated, which works only in a program that calls \
          `reefguide_worker::run(…)`; call that, or let its `isolated()` return `false`"

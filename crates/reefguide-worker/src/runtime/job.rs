@@ -1,13 +1,14 @@
 //! A claimed job, from its claim to its reported outcome.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use super::attempt::{AttemptError, Run, attempt, remove_outputs, with_job_metadata};
+use super::attempt::{AttemptError, Run, attempt, lease_end, remove_outputs, with_job_metadata};
 use super::scratch::Scratch;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
@@ -15,7 +16,7 @@ use super::watch;
 use crate::Chain;
 use crate::handler::Cause;
 use crate::job::{Claim, Outcome};
-use crate::ledger::{ClaimGuard, DeliveryError, Limit, Reached, deliver};
+use crate::ledger::{ClaimGuard, DeliveryError, Limit, deliver};
 use crate::observe::job_log::{self, JobLog, JobLogs};
 use crate::observe::metrics::JobEnd;
 use crate::trace;
@@ -29,6 +30,8 @@ pub(super) async fn run(
     scratch: Option<Scratch>,
 ) {
     let started = Instant::now();
+    let observer = &shared.observer;
+    let job_type = &claim.job.job_type;
     let mut run = Run {
         log: begin_log(shared),
         scratch,
@@ -40,10 +43,7 @@ pub(super) async fn run(
         "job claimed"
     );
     let Some(attempted) = watched_attempt(shared, shutdown, &claim, &mut run).await else {
-        let job_type = &claim.job.job_type;
-        shared
-            .observer
-            .job_ended(job_type, JobEnd::GivenUp, started.elapsed());
+        observer.job_ended(job_type, JobEnd::GivenUp, started.elapsed());
         record.remove().await;
         return;
     };
@@ -59,11 +59,9 @@ pub(super) async fn run(
     if let Some(log) = run.log
         && let Ok(storage) = with_job_metadata(&shared.storage, &claim)
     {
-        let margin = shared.options.deadline_margin / 2;
-        let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
         let limit = Limit {
             shutdown: &shutdown.end_uploads,
-            end: end.map(|end| (end, Reached::Lease)),
+            end: lease_end(&claim, shared.options.deadline_margin / 2),
             ended: None,
         };
         let to = &shared.options.job_logs;
@@ -71,10 +69,9 @@ pub(super) async fn run(
     }
     let limit = Limit {
         shutdown: &shutdown.give_up,
-        end: claim.lease_end().map(|end| (end, Reached::Lease)),
+        end: lease_end(&claim, Duration::ZERO),
         ended: None,
     };
-    let observer = &shared.observer;
     observer.delivery_started();
     let delivering = Instant::now();
     let span = tracing::error_span!("deliver", status = %outcome.status());
@@ -120,7 +117,7 @@ pub(super) async fn run(
             JobEnd::Undelivered
         }
     };
-    observer.job_ended(&claim.job.job_type, end, started.elapsed());
+    observer.job_ended(job_type, end, started.elapsed());
     match delivered {
         Ok(_) | Err(DeliveryError::Superseded { .. }) => record.remove().await,
         // The record stays, so that another worker can deliver the outcome later.

@@ -25,9 +25,9 @@ pub enum StopReason {
     Requested,
     /// There was no job for this long.
     Idle(Duration),
-    /// There was no further job, and it was told to stop then.
+    /// There was no further job, and the worker was configured to stop then.
     Drained,
-    /// It claimed as many jobs as it was told to.
+    /// It claimed its maximum number of jobs.
     MaxJobs(usize),
     /// The source could not be reached for the idle time.
     Unreachable(SourceError),

@@ -137,7 +137,7 @@ async fn short_pauses_that_the_api_asks_for_again_and_again_are_not_excused_fore
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_without_an_answer_is_unhealthy_and_says_whose_answer_is_missing() {
+async fn a_start_without_an_answer_is_unhealthy_and_names_whose_answer_is_missing() {
     let health = Health::new(1);
     advance(LIMIT + MOMENT).await;
     assert!(state(&health).starts_with("the API"), "{}", state(&health));

@@ -8,9 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::shared::Shared;
 use crate::Chain;
 use crate::ledger::{Limit, Records, Recovery, SweepReport};
+use crate::retry::{Growth, RetryPolicy};
 
-/// Between two tries to resolve what a stopping worker leaves.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// Between tries to resolve what a stopping worker leaves.
+const RESOLVE_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
+    .growth(Growth::Constant)
+    .without_jitter()
+    .unlimited();
 
 /// Resolves the claims of dead workers until `stop` fires. A claim that it has begun to resolve is finished.
 pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Records, stop: CancellationToken) {
@@ -41,23 +45,19 @@ pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Records, stop: Can
 pub(super) async fn resolve_orphans(shared: &Shared, records: &Records, limit: Limit<'_>) {
     let (source, storage) = (shared.source.clone(), shared.storage.clone());
     let recovery = Recovery::of(source, storage, records.clone());
-    let resolving = async {
-        loop {
-            let mut left = false;
-            for uri in records.orphans() {
-                let Some((record, resolved)) = recovery.resolve(&uri).await else {
-                    continue;
-                };
-                left |= matches!(&resolved, Err(error) if error.is_retryable());
-                let dead = vec![(record, resolved)];
-                shared.observer.swept(&SweepReport::of_dead(dead));
-            }
-            if !left {
-                break;
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
+    let resolve_all = || async {
+        let mut left = false;
+        for uri in records.orphans() {
+            let Some((record, resolved)) = recovery.resolve(&uri).await else {
+                continue;
+            };
+            left |= matches!(&resolved, Err(error) if error.is_retryable());
+            let dead = vec![(record, resolved)];
+            shared.observer.swept(&SweepReport::of_dead(dead));
         }
+        if left { Err(()) } else { Ok(()) }
     };
+    let resolving = RESOLVE_RETRY.run(resolve_all, |(), delay| Some(delay));
     if let Err(reached) = limit.run(resolving).await {
         tracing::warn!(reason = %reached, left = records.orphans().len(), "claims left to be resolved by their records");
     }

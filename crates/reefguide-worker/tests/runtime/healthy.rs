@@ -146,13 +146,13 @@ async fn unhealthy_after(
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn assert_within_a_minute(unhealthy: Option<(Duration, String)>, says: &str) {
+fn assert_within_a_minute(unhealthy: Option<(Duration, String)>, expected: &str) {
     let (after, reason) = unhealthy.unwrap();
     assert!(
         after <= Duration::from_secs(60),
         "after {after:?}: {reason}"
     );
-    assert!(reason.starts_with(says), "{reason}");
+    assert!(reason.starts_with(expected), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ pub(super) struct LogSummary {
 }
 
 /// Parts of the lines that say that outputs are left.
-const LEFT: [&str; 2] = ["result refused", "not taken back"];
+const LEFT: [&str; 3] = ["result refused", "not taken back", "outputs not removed"];
 
 #[derive(Deserialize)]
 struct Line {

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::program::in_time;
+/// The longest that a test waits for a line, or for the end of the processes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The reading end of a named pipe, which is closed once no process holds the writing end.
 pub(crate) struct FifoProbe {
@@ -38,11 +40,16 @@ impl FifoProbe {
 
     /// Waits for the next line, which has to be this one.
     pub(crate) async fn receives(&mut self, line: &str) {
-        assert_eq!(in_time(self.lines.recv()).await.as_deref(), Some(line));
+        assert_eq!(self.next().await.as_deref(), Some(line));
     }
 
     /// Waits until no process holds it open.
     pub(crate) async fn released(mut self) {
-        assert_eq!(in_time(self.lines.recv()).await, None);
+        assert_eq!(self.next().await, None);
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        let line = tokio::time::timeout(PATIENCE, self.lines.recv());
+        line.await.unwrap()
     }
 }

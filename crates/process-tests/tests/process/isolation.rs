@@ -285,7 +285,7 @@ async fn a_process_that_ends_before_it_calls_the_handler_fails_no_job_while_the_
     let jobs = [1, 2].map(|number| submit(&lab, json!({ "well": { "number": number } })));
     let program = unruly(&lab).env("RUINED", "1");
     let mut worker = program.start(&[]);
-    worker.logs("attempt cannot begin").await;
+    worker.logs("attempt cannot start").await;
     // Time for more than one try.
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     let mut statuses = jobs.map(|job| status(&lab, job));

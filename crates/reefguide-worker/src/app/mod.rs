@@ -9,7 +9,6 @@ mod cli;
 pub mod config;
 pub mod ecs;
 pub mod health;
-mod job_log;
 mod limits;
 #[cfg(feature = "otel")]
 pub mod otel;

@@ -15,20 +15,19 @@ use std::panic;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::{Map, Value};
-use tracing::{Event, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::fmt::format::{FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use super::job_log;
 use super::reporting::Reporting;
-use crate::{log_queue, trace};
+use crate::log_queue;
+use crate::observe::job_log;
+use crate::observe::json_lines::{JsonLines, timestamp};
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,71 +217,8 @@ fn log_panics() {
 
 struct Clock;
 
-impl Clock {
-    fn now() -> String {
-        format!("{:.3}", Timestamp::now())
-    }
-}
-
 impl FormatTime for Clock {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        writer.write_str(&Self::now())
-    }
-}
-
-/// One JSON object a line, the fields of all spans at its top level.
-pub(super) struct JsonLines;
-
-impl<S> FormatEvent<S, JsonFields> for JsonLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut fields = Map::new();
-        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
-            if let Some(formatted) = span.extensions().get::<FormattedFields<JsonFields>>() {
-                merge(&mut fields, &formatted.fields);
-            }
-        }
-        let mut own = String::new();
-        context
-            .field_format()
-            .format_fields(Writer::new(&mut own), event)?;
-        merge(&mut fields, &own);
-        if let Some(id) = trace::id() {
-            fields.entry("trace_id").or_insert_with(|| id.into());
-        }
-
-        let head = [
-            ("timestamp", Some(Clock::now().into())),
-            ("level", Some(event.metadata().level().as_str().into())),
-            ("target", Some(event.metadata().target().into())),
-            ("message", fields.remove("message")),
-        ];
-        let mut separator = '{';
-        let head = head
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        for (name, value) in head {
-            fields.remove(name);
-            write!(writer, "{separator}\"{name}\":{value}")?;
-            separator = ',';
-        }
-        for (name, value) in fields {
-            write!(writer, ",{}:{value}", Value::from(name))?;
-        }
-        writeln!(writer, "}}")
-    }
-}
-
-/// Adds the members of a JSON object in text form.
-fn merge(fields: &mut Map<String, Value>, object: &str) {
-    if let Ok(Value::Object(members)) = serde_json::from_str(object) {
-        fields.extend(members);
+        writer.write_str(&timestamp())
     }
 }

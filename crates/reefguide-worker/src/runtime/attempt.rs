@@ -1,31 +1,25 @@
-//! One claimed job, from its payload to its outcome.
+//! The attempt at a claimed job, from its payload to its stored outputs.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, field};
 
+use super::blockers::AttemptBlocker;
 use super::call::{COOPERATION, call};
-use super::job_logs;
+use super::observer::Observer;
+use super::progress::log_progress_while;
 use super::scratch::{self, Scratch};
+use super::shared::Shared;
 use super::shutdown::{Shutdown, reserve};
-use super::transfers::told;
-use super::trouble::Trouble;
-use super::watch;
-use super::worker::Shared;
 use crate::Chain;
 use crate::handler::{Cause, ContextParts, JobError};
 use crate::job::{Claim, Outcome};
-use crate::ledger::{
-    ClaimGuard, DeliveryError, DeliveryObserver, Limit, Reached, deliver, escape_id,
-};
-use crate::observe::health::Health;
+use crate::ledger::{Limit, Reached, escape_id};
 use crate::observe::job_log::JobLog;
-use crate::observe::metrics::{JobEnd, Metrics, Operation};
+use crate::observe::metrics::Operation;
 use crate::retry::RetryPolicy;
 use crate::storage::{
     FolderTransfer, OutputManifest, Outputs, Storage, StorageError, StorageUri, TransferProgress,
@@ -33,194 +27,60 @@ use crate::storage::{
 };
 use crate::trace;
 
-/// Between tries of storing the outputs.
+/// Between tries to store the outputs.
 const PUBLISH_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
     .cap(Duration::from_secs(30))
     .unlimited();
 
 /// Why an attempt failed.
-struct Failure {
-    cause: Cause,
-    reason: String,
+pub(super) struct AttemptError {
+    pub(super) cause: Cause,
+    pub(super) reason: String,
 }
 
-impl Failure {
+impl AttemptError {
     fn new(cause: Cause, reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self { cause, reason }
     }
 
-    fn workers(reason: String) -> Self {
+    fn of_worker(reason: String) -> Self {
         Self::new(Cause::Worker, reason)
     }
 }
 
-impl From<JobError> for Failure {
+impl From<JobError> for AttemptError {
     fn from(error: JobError) -> Self {
         Self::new(error.cause(), error.to_string())
     }
 }
 
-/// Runs a claimed job in the folders that were prepared for it, delivers its outcome and closes its record.
-pub(super) async fn work(
-    shared: &Shared,
-    shutdown: &Shutdown,
-    claim: Claim,
-    record: ClaimGuard,
-    scratch: Option<Scratch>,
-) {
-    let started = Instant::now();
-    let mut run = Run {
-        log: job_logs::begin(shared),
-        scratch,
-        ..Run::default()
-    };
-    tracing::info!(
-        lease_s = claim.lease.map(|lease| lease.as_secs()),
-        storage_uri = claim.assignment.storage_uri,
-        "job claimed"
-    );
-    let Some(attempted) = watched(shared, shutdown, &claim, &mut run).await else {
-        ended(shared, &claim, JobEnd::GivenUp, started);
-        record.remove().await;
-        return;
-    };
-    // What succeeded fails only because the source does not take its result.
-    let (outcome, cause) = match attempted {
-        Ok(result) => (Outcome::Succeeded { result }, Cause::Result),
-        Err(Failure { cause, reason }) => (Outcome::Failed { reason }, cause),
-    };
-    if let Outcome::Failed { reason } = &outcome {
-        // Said at once: reporting it may take long, and this process may not live to see it done.
-        tracing::warn!(reason, "attempt failed, reporting the job as failed");
-    }
-    if let Some(log) = run.log
-        && let Ok(storage) = with_job_metadata(&shared.storage, &claim)
-    {
-        job_logs::store(shared, shutdown, &claim, &storage, log).await;
-    }
-    let limit = Limit {
-        shutdown: &shutdown.give_up,
-        end: claim.lease_end().map(|end| (end, Reached::Lease)),
-        ended: None,
-    };
-    shared.health.delivery_started();
-    let observer = Observer {
-        health: shared.health.clone(),
-        retries: shared.metrics.retries(Operation::Deliver),
-    };
-    let delivering = Instant::now();
-    let span = tracing::error_span!("deliver", status = %outcome.status());
-    let delivered = deliver(&*shared.source, &observer, &claim, outcome, &record, limit)
-        .instrument(span.clone())
-        .await;
-    if let Err(error) = &delivered {
-        trace::failed(&span, Chain(error));
-    }
-    drop(span);
-    let deliver_s = delivering.elapsed().as_secs_f64();
-    shared.health.delivery_ended();
-    let seconds = started.elapsed().as_secs_f64();
-    let (handle_s, publish_s) = (run.handle_s, run.publish_s);
-    let end = match &delivered {
-        Ok(Outcome::Succeeded { .. }) => {
-            tracing::info!(seconds, handle_s, publish_s, deliver_s, "job succeeded");
-            JobEnd::Succeeded
-        }
-        Ok(Outcome::Failed { reason }) => {
-            tracing::error!(
-                seconds,
-                handle_s,
-                publish_s,
-                deliver_s,
-                reason,
-                %cause,
-                "job failed"
-            );
-            trace::failed(&Span::current(), reason);
-            JobEnd::Failed
-        }
-        Err(error @ DeliveryError::Superseded { unposted, .. }) => {
-            tracing::warn!(seconds, handle_s, publish_s, deliver_s, reason = %Chain(error), "job given up");
-            if *unposted && let Ok(outputs) = claim.assignment.storage_uri.parse() {
-                take_back(shared, &outputs).await;
-            }
-            JobEnd::GivenUp
-        }
-        Err(error) => {
-            let cause = Cause::Delivery;
-            tracing::error!(seconds, handle_s, publish_s, deliver_s, error = %Chain(error), %cause, "job left without a result");
-            JobEnd::Undelivered
-        }
-    };
-    ended(shared, &claim, end, started);
-    match delivered {
-        Ok(_) | Err(DeliveryError::Superseded { .. }) => record.remove().await,
-        // The record stays, for whoever can deliver it later.
-        Err(_) => drop(record),
-    }
-}
-
-/// Counts a job that ended.
-fn ended(shared: &Shared, claim: &Claim, end: JobEnd, started: Instant) {
-    shared.counters.ended(end);
-    let took = started.elapsed();
-    shared.metrics.ended(&claim.job.job_type, end, took);
-}
-
-/// What is known of a job besides its outcome.
+/// What a job's attempt needs and leaves, besides its result.
 #[derive(Default)]
-struct Run {
-    /// What was prepared for its first attempt.
-    scratch: Option<Scratch>,
-    /// How long its handler has taken, all tries together.
-    handle_s: Option<f64>,
+pub(super) struct Run {
+    /// The folders that were prepared for it.
+    pub(super) scratch: Option<Scratch>,
+    /// How long its handler has taken, all calls together.
+    pub(super) handle_s: Option<f64>,
     /// How long it has taken to store its outputs.
-    publish_s: Option<f64>,
-    /// Its log, until that is stored.
-    log: Option<JobLog>,
-}
-
-/// What came of an attempt, for as long as somebody waits for it; with `None` there is nothing to report.
-async fn watched(
-    shared: &Shared,
-    shutdown: &Shutdown,
-    claim: &Claim,
-    run: &mut Run,
-) -> Option<Result<Value, Failure>> {
-    let ended = CancellationToken::new();
-    let mut attempting = pin!(attempt(shared, shutdown, claim, &ended, run));
-    let interval = shared.options.watch_interval;
-    tokio::select! {
-        biased;
-        attempted = &mut attempting => Some(attempted),
-        reason = watch::ended(&*shared.source, &shared.health, claim, interval) => {
-            tracing::warn!(reason, "job given up");
-            ended.cancel();
-            // The handler is let go as ever; what it may still return is not stored.
-            let _ = attempting.await;
-            None
-        }
-    }
+    pub(super) publish_s: Option<f64>,
+    /// The job's log, until it is stored.
+    pub(super) log: Option<JobLog>,
 }
 
 /// Runs the handler and publishes its outputs.
-async fn attempt(
+pub(super) async fn attempt(
     shared: &Shared,
     shutdown: &Shutdown,
     claim: &Claim,
     ended: &CancellationToken,
     run: &mut Run,
-) -> Result<Value, Failure> {
+) -> Result<Value, AttemptError> {
     if let Some(why) = &claim.job.unreadable {
         let reason = format!("the job cannot be read: {why}");
-        return Err(Failure::new(Cause::Payload, reason));
+        return Err(AttemptError::new(Cause::Payload, reason));
     }
     let margin = shared.options.deadline_margin;
-    let before_lease_ends = |margin| {
-        let end = claim.lease_end().and_then(|end| end.checked_sub(margin));
-        end.map(|end| (end, Reached::Lease))
-    };
     let time_limit = shared
         .options
         .of(&claim.job.job_type)
@@ -229,7 +89,7 @@ async fn attempt(
         .map(|end| (end, Reached::TimeLimit));
     let handling = Limit {
         shutdown: &shutdown.cancel_jobs,
-        end: [before_lease_ends(margin), time_limit]
+        end: [lease_end(claim, margin), time_limit]
             .into_iter()
             .flatten()
             .min_by_key(|(end, _)| *end),
@@ -237,21 +97,24 @@ async fn attempt(
     };
     let publishing = Limit {
         shutdown: &shutdown.end_uploads,
-        end: before_lease_ends(margin / 2),
+        end: lease_end(claim, margin / 2),
         ended: Some(ended),
     };
 
-    let mut trouble = Trouble::new(&shared.troubles, &claim.job.job_type, handling);
+    let mut blocker = AttemptBlocker::new(&shared.blockers, &claim.job.job_type, handling);
     let (storage, destination) = loop {
         match destination(shared, claim) {
             Ok(found) => break found,
-            // It stays as it is. But a worker that failed the job at once would claim the next one and fail that.
-            Err(reason) => trouble.wait(reason).await.map_err(Failure::workers)?,
+            // This does not mend itself. But a worker that failed the job at once would go on to fail the next one.
+            Err(reason) => blocker
+                .wait(reason)
+                .await
+                .map_err(AttemptError::of_worker)?,
         }
     };
     let started = Instant::now();
     let prepared = run.scratch.take();
-    let handled = handle(shared, &storage, handling, &mut trouble, claim, prepared).await;
+    let handled = handle(shared, &storage, handling, &mut blocker, claim, prepared).await;
     run.handle_s = Some(started.elapsed().as_secs_f64());
     let (result, scratch) = handled?;
     let outcome = Outcome::Succeeded {
@@ -260,14 +123,14 @@ async fn attempt(
     shared
         .source
         .check(&outcome)
-        .map_err(|error| Failure::new(Cause::Result, Chain(&error).to_string()))?;
+        .map_err(|error| AttemptError::new(Cause::Result, Chain(&error).to_string()))?;
     let outputs = Outputs::new(scratch.outputs());
     let started = Instant::now();
     let span = tracing::error_span!("publish", files = field::Empty, bytes = field::Empty);
     let storing = async {
-        let outputs = list(&outputs, &shared.metrics).await?;
+        let outputs = list(&outputs, &shared.observer).await?;
         warn_of_many(outputs.files().len(), shared.source.most_outputs());
-        let stored = store(&outputs, &storage, &destination, &shared.metrics).await?;
+        let stored = store(&outputs, &storage, &destination, &shared.observer).await?;
         Ok::<_, StorageError>((stored, outputs))
     };
     let stored = publishing.run(storing).instrument(span.clone()).await;
@@ -278,19 +141,24 @@ async fn attempt(
         Ok(Err(error)) => {
             trace::failed(&span, Chain(&error));
             let reason = format!("outputs not stored: {}", Chain(&error));
-            return Err(Failure::new(Cause::Storage, reason));
+            return Err(AttemptError::new(Cause::Storage, reason));
         }
         Err(reached) => {
             trace::failed(&span, reached);
-            take_back(shared, &destination).await;
+            remove_outputs(shared, &destination).await;
             let reason = format!("outputs not stored: {reached}");
-            return Err(Failure::new(reached.into(), reason));
+            return Err(AttemptError::new(reached.into(), reason));
         }
     };
     span.record("files", files as i64)
         .record("bytes", bytes as i64);
     tracing::info!(files, bytes, seconds, storage_uri = %destination, "outputs stored");
-    if run.log.is_some() && !job_logs::fits(shared, &outputs) {
+    if run.log.is_some()
+        && !shared
+            .options
+            .job_logs
+            .fit(&outputs, shared.source.most_outputs())
+    {
         tracing::warn!(
             files,
             "job log not stored with the outputs, which have its name or leave no room; set JOB_LOGS to a folder"
@@ -300,20 +168,10 @@ async fn attempt(
     Ok(result)
 }
 
-/// Notes the tries of a delivery.
-struct Observer {
-    health: Health,
-    retries: Counter,
-}
-
-impl DeliveryObserver for Observer {
-    fn delivered(&self) {
-        self.health.contact();
-    }
-
-    fn tried_again(&self) {
-        self.retries.inc();
-    }
+/// The time `margin` before the end of a claim's lease, if it has one.
+pub(super) fn lease_end(claim: &Claim, margin: Duration) -> Option<(Instant, Reached)> {
+    let end = claim.lease_end()?.checked_sub(margin)?;
+    Some((end, Reached::Lease))
 }
 
 /// Where the outputs of a job go.
@@ -325,51 +183,51 @@ fn destination(shared: &Shared, claim: &Claim) -> Result<(Storage, StorageUri), 
     Ok((storage, uri))
 }
 
-/// A storage that notes with each object whose it is.
-fn with_job_metadata(storage: &Storage, claim: &Claim) -> Result<Storage, StorageError> {
+/// A storage that adds the job, the assignment and the worker to each object's metadata.
+pub(super) fn with_job_metadata(storage: &Storage, claim: &Claim) -> Result<Storage, StorageError> {
     let worker = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    let notes = [
+    let metadata = [
         ("job-id", escape_id(&claim.job.id)),
         ("assignment-id", escape_id(&claim.assignment.id)),
         ("worker", worker.to_owned()),
     ];
-    storage.with_metadata(notes)
+    storage.with_metadata(metadata)
 }
 
 /// Lists the outputs, again while the process has too many files open.
-async fn list(outputs: &Outputs, metrics: &Metrics) -> Result<OutputManifest, StorageError> {
+async fn list(outputs: &Outputs, observer: &Observer) -> Result<OutputManifest, StorageError> {
     PUBLISH_RETRY
         .run(
             || outputs.manifest(),
-            |error, delay| wait(error, delay, metrics),
+            |error, delay| wait(error, delay, observer),
         )
         .await
 }
 
-/// Stores the outputs; an outage of the storage is waited out for as long as the caller allows.
+/// Stores the outputs. During an outage of the storage it tries again for as long as the caller allows.
 pub(super) async fn store(
     outputs: &OutputManifest,
     storage: &Storage,
     to: &StorageUri,
-    metrics: &Metrics,
+    observer: &Observer,
 ) -> Result<FolderTransfer, StorageError> {
     let publishing = || async {
         let progress = TransferProgress::default();
-        told(
+        log_progress_while(
             &progress,
             publish(outputs, &storage.with_progress(&progress), to),
         )
         .await
     };
     PUBLISH_RETRY
-        .run(publishing, |error, delay| wait(error, delay, metrics))
+        .run(publishing, |error, delay| wait(error, delay, observer))
         .await
 }
 
 /// How long to wait before another try; `None` if it would fail in the same way.
-fn wait(error: &StorageError, delay: Duration, metrics: &Metrics) -> Option<Duration> {
+fn wait(error: &StorageError, delay: Duration, observer: &Observer) -> Option<Duration> {
     error.is_retryable().then(|| {
-        metrics.retries(Operation::Publish).inc();
+        observer.retried(Operation::Publish);
         tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "outputs not stored yet, trying again");
         delay
     })
@@ -386,30 +244,30 @@ fn warn_of_many(files: usize, most: Option<usize>) {
     }
 }
 
-/// Removes what was stored before a publication was cut short, in a part of the time that is kept for
+/// Removes the outputs that were stored before a publication was cut short, in a part of the time that is reserved for
 /// reporting the failure.
-async fn take_back(shared: &Shared, destination: &StorageUri) {
+pub(super) async fn remove_outputs(shared: &Shared, destination: &StorageUri) {
     let time = reserve(shared.options.shutdown_grace).min(shared.options.deadline_margin) / 4;
     let removing = shared.storage.delete_folder(destination);
     match tokio::time::timeout(time, removing).await {
-        Ok(Ok(removed)) => tracing::debug!(removed, "outputs taken back"),
+        Ok(Ok(removed)) => tracing::debug!(removed, "outputs removed"),
         Ok(Err(error)) => {
-            tracing::warn!(storage_uri = %destination, error = %Chain(&error), "outputs not taken back");
+            tracing::warn!(storage_uri = %destination, error = %Chain(&error), "outputs not removed");
         }
-        Err(_) => tracing::warn!(storage_uri = %destination, "outputs not taken back in time"),
+        Err(_) => tracing::warn!(storage_uri = %destination, "outputs not removed in time"),
     }
 }
 
-/// Calls the handler, again while its errors are retryable, each time with an empty scratch folder. What is the
-/// worker's own trouble is no attempt: it is waited out.
+/// Calls the handler until it succeeds or its error is not retryable, each time with an empty scratch folder. A problem
+/// of the worker itself does not count as a call: the worker waits until it is gone.
 async fn handle(
     shared: &Shared,
     storage: &Storage,
     limit: Limit<'_>,
-    trouble: &mut Trouble<'_>,
+    blocker: &mut AttemptBlocker<'_>,
     claim: &Claim,
     mut prepared: Option<Scratch>,
-) -> Result<(Value, Scratch), Failure> {
+) -> Result<(Value, Scratch), AttemptError> {
     let options = &shared.options;
     // Cancelling must leave time to report, in a shutdown and before the lease ends.
     let time = reserve(options.shutdown_grace).min(options.deadline_margin);
@@ -423,7 +281,10 @@ async fn handle(
                 Ok(scratch) => scratch,
                 Err(error) => {
                     let reason = Chain(&error).to_string();
-                    trouble.wait(reason).await.map_err(Failure::workers)?;
+                    blocker
+                        .wait(reason)
+                        .await
+                        .map_err(AttemptError::of_worker)?;
                     continue;
                 }
             },
@@ -446,15 +307,14 @@ async fn handle(
             deadline_s = parts.deadline.map(|end| (end - started).as_secs_f64()),
             "attempt started"
         );
-        // Of the level of the job's own, as the others here: a task that is begun in a span which is not logged has
-        // lost the job's.
+        // Of the same level as the job's span: a task that begins in a disabled span loses the job's.
         let span = tracing::error_span!("attempt", attempt = i64::from(attempt));
         let calling = call(&shared.registry, parts, limit, cooperation);
-        let called = trouble.during(calling.instrument(span.clone())).await;
+        let called = blocker.run(calling.instrument(span.clone())).await;
         let seconds = started.elapsed().as_secs_f64();
         let error = match called {
             Ok(result) if scratch.outputs().is_dir() => {
-                trouble.over();
+                blocker.clear();
                 tracing::info!(attempt, seconds, "handler returned");
                 return Ok((result, scratch));
             }
@@ -465,11 +325,11 @@ async fn handle(
         drop(span);
         drop(scratch);
         if error.is_retryable() && error.cause() == Cause::Worker {
-            let waited = trouble.wait(error.to_string()).await;
-            waited.map_err(Failure::workers)?;
+            let waited = blocker.wait(error.to_string()).await;
+            waited.map_err(AttemptError::of_worker)?;
             continue;
         }
-        trouble.over();
+        blocker.clear();
         let Some(delay) = delays.next().filter(|_| error.is_retryable()) else {
             return Err(error.into());
         };
@@ -483,9 +343,9 @@ async fn handle(
         let slept = limit.run(tokio::time::sleep(delay)).await;
         slept.map_err(|reached| {
             let reason = format!("{error} (not tried again: {reached})");
-            Failure::new(error.cause(), reason)
+            AttemptError::new(error.cause(), reason)
         })?;
-        shared.metrics.retries(Operation::Handler).inc();
+        shared.observer.retried(Operation::Handler);
         attempt += 1;
     }
 }

@@ -1,15 +1,16 @@
-//! Putting a worker together.
+//! Building a worker.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::blockers::Blockers;
+use super::observer::Observer;
 use super::options::RunOptions;
+use super::shared::Shared;
 use super::shutdown::reserve;
-use super::stopped::Counters;
-use super::trouble::Troubles;
-use super::worker::{Shared, Worker};
+use super::worker::Worker;
 use crate::handler::{
     BlockingJobHandler, JobContext, JobError, JobHandler, JobInput, JobOutput, Registry,
 };
@@ -21,7 +22,7 @@ use crate::scratch::RunFolder;
 use crate::source::JobSource;
 use crate::storage::{InputCache, Storage};
 
-/// Puts a [`Worker`] together.
+/// Builds a [`Worker`].
 #[derive(Default)]
 #[must_use]
 pub struct WorkerBuilder {
@@ -36,7 +37,7 @@ pub struct WorkerBuilder {
     stop: CancellationToken,
 }
 
-/// Why a worker could not be put together.
+/// Why a worker could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -46,10 +47,10 @@ pub enum BuildError {
     /// Two handlers for one job type.
     #[error("job type {0} has two handlers; remove one")]
     DuplicateHandler(JobType),
-    /// A job type is to be polled, or has options, that nobody handles.
+    /// A job type that is to be polled or has options has no handler.
     #[error("job type {0} is named in the options but has no handler")]
     NoHandlerFor(JobType),
-    /// A handler cannot run in its own process.
+    /// A handler cannot run in a separate process.
     #[error(
         "the handler of job type {0} is isolated, which works only in a program that calls \
          `reefguide_worker::run(…)`; call that, or let its `isolated()` return `false`"
@@ -82,7 +83,7 @@ pub enum BuildError {
 }
 
 impl Worker {
-    /// Begins a worker.
+    /// Starts to build a worker.
     pub fn builder() -> WorkerBuilder {
         WorkerBuilder::default()
     }
@@ -101,7 +102,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// Adds a handler that computes.
+    /// Adds a handler that blocks its thread, for example while it computes.
     pub fn blocking<H: BlockingJobHandler>(mut self, handler: H) -> Self {
         self.registry = self.registry.blocking(handler);
         self
@@ -137,13 +138,13 @@ impl WorkerBuilder {
         self
     }
 
-    /// Where inputs that handlers [fetch](JobContext::fetch) are kept; nowhere by default.
+    /// The cache for inputs that handlers [fetch](JobContext::fetch); none by default.
     pub fn input_cache(mut self, cache: InputCache) -> Self {
         self.inputs = Some(cache);
         self
     }
 
-    /// Which job types to poll; those of all handlers by default.
+    /// The job types to poll; by default those of all handlers.
     pub fn job_types(mut self, job_types: impl IntoIterator<Item = impl Into<JobType>>) -> Self {
         self.job_types = Some(job_types.into_iter().map(Into::into).collect());
         self
@@ -155,28 +156,28 @@ impl WorkerBuilder {
         self
     }
 
-    /// Where to note what a health check asks for.
+    /// The health state that a health check reads.
     pub fn health(mut self, health: Health) -> Self {
         self.health = Some(health);
         self
     }
 
-    /// Where to count what happens.
+    /// The metrics that events are counted in.
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
     }
 
-    /// Stops the worker, when it fires.
+    /// The token that stops the worker.
     pub fn stop(mut self, stop: CancellationToken) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Makes the worker.
+    /// Builds the worker.
     ///
     /// # Errors
-    /// When a part is missing or does not fit the others.
+    /// If a part is missing or does not fit the others.
     pub fn build(self) -> Result<Worker, BuildError> {
         let Self {
             registry,
@@ -207,7 +208,7 @@ impl WorkerBuilder {
             if facts.isolated && registry.launcher.is_none() {
                 return Err(BuildError::Isolated(job_type.clone()));
             }
-            // What the operator says comes first.
+            // The operator's settings take precedence.
             let of_type = options.types.entry(job_type.clone()).or_default();
             of_type.retry = of_type.retry.or(facts.retry);
             of_type.time_limit = of_type.time_limit.or(facts.time_limit);
@@ -223,7 +224,7 @@ impl WorkerBuilder {
             });
         }
         let scratch = RunFolder::new(&options.scratch);
-        // That the disk is full may pass: until then the worker claims nothing.
+        // A full disk may be temporary: the worker starts, and claims nothing until there is room.
         if let Err(source) = scratch.ensure()
             && !may_pass(&source)
         {
@@ -233,15 +234,16 @@ impl WorkerBuilder {
             });
         }
         let health = health.unwrap_or_else(|| Health::new(options.slots));
-        health.paced(options.poll_interval, options.watch_interval);
+        health.set_intervals(options.poll_interval, options.watch_interval);
         metrics.begin(options.slots, &job_types);
         let records = options.records.clone().map(|folder| {
-            // A call that takes longer would eat up what a shutdown keeps for ending.
+            // A longer call would use up the time that a shutdown reserves for reporting.
             let limit = reserve(options.shutdown_grace) / 2;
             Ledger::new(&storage, folder, limit)
         });
-        // Records are no work of jobs.
-        let storage = storage.with_observers(&metrics.storage_observers());
+        let observer = Observer::new(health, metrics);
+        // Not the records' storage: its requests are not transfers of jobs.
+        let storage = observer.observed(&storage);
         let shared = Arc::new(Shared {
             source,
             storage,
@@ -250,10 +252,8 @@ impl WorkerBuilder {
             registry,
             options,
             scratch,
-            troubles: Troubles::new(&health, job_types.len()),
-            health,
-            metrics,
-            counters: Counters::default(),
+            blockers: Blockers::new(&observer, job_types.len()),
+            observer,
             ended: Notify::new(),
         });
         Ok(Worker {
@@ -264,7 +264,7 @@ impl WorkerBuilder {
     }
 }
 
-/// Whether it is the disk that is in trouble, and not the folder that is wrong.
+/// Whether the problem may be temporary, such as a full disk, rather than a wrong folder.
 fn may_pass(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{
         AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem, Unsupported,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tracing::{Instrument, Span, field};
 
-use super::transfers::told;
+use super::progress::log_progress_while;
 use crate::handler::{Cause, ContextParts, JobContext, JobError, Registry};
 use crate::job::{Assignment, Job};
 use crate::ledger::{Limit, Reached};
@@ -14,16 +14,16 @@ use crate::ledger::{Limit, Reached};
 /// The most time a cancelled handler gets to return before its future is dropped.
 pub(crate) const COOPERATION: Duration = Duration::from_secs(1);
 
-/// Whether a handler has been given up that blocks its thread, which tokio's runtime would wait for at its end.
+/// Whether an abandoned handler still blocks its thread. Dropping tokio's runtime would wait for that thread.
 static THREAD_LOST: AtomicBool = AtomicBool::new(false);
 
-/// Whether the end of the async runtime would wait for a handler that was given up.
+/// Whether dropping the async runtime would wait for a handler that was abandoned.
 pub(crate) fn thread_is_lost() -> bool {
     THREAD_LOST.load(Ordering::Relaxed)
 }
 
-/// What surrounds all log lines of a job, from its claim on; of the highest level, so that it is there for errors
-/// when nothing else is logged.
+/// The span around all log lines of a job, from its claim on. It has the level of errors, so that it exists even if only
+/// errors are logged.
 pub(crate) fn job_span(job: &Job) -> Span {
     tracing::error_span!(
         "job",
@@ -33,14 +33,13 @@ pub(crate) fn job_span(job: &Job) -> Span {
     )
 }
 
-/// Notes in a job's span under which assignment the job runs.
+/// Records in a job's span the assignment under which the job runs.
 pub(crate) fn note_assignment(span: &Span, assignment: &Assignment) {
     span.record("assignment_id", field::display(&assignment.id));
 }
 
-/// Calls the handler of a job once, and logs its transfers while they go on for long. A handler that
-/// panics or reaches its limit has failed for good; at the limit it gets `cooperation` to return, twice
-/// if it blocks its thread.
+/// Calls the handler of a job once, and logs the progress of long transfers. A handler that panics or reaches its limit
+/// has failed permanently; at the limit it gets `cooperation` to return, and twice that if it blocks its thread.
 pub(crate) async fn call(
     registry: &Registry,
     parts: ContextParts,
@@ -50,9 +49,12 @@ pub(crate) async fn call(
     let cancellation = parts.cancellation.clone();
     let transfers = parts.storage.progress().clone();
     let ctx = JobContext::from(parts);
-    // A task of its own, so that a panic ends there.
+    // A separate task, so that a panic ends only that task.
     let mut handling = tokio::spawn(registry.run(ctx).in_current_span());
-    let reached = match limit.run(told(&transfers, &mut handling)).await {
+    let reached = match limit
+        .run(log_progress_while(&transfers, &mut handling))
+        .await
+    {
         Ok(ended) => return ended.unwrap_or_else(|error| Err(crashed(error))),
         Err(reached) => reached,
     };
@@ -72,7 +74,7 @@ pub(crate) async fn call(
 }
 
 impl From<Reached> for Cause {
-    /// What a limit makes of a job that it has cut short.
+    /// The cause of a failure by this limit.
     fn from(reached: Reached) -> Self {
         match reached {
             Reached::Lease | Reached::TimeLimit | Reached::Recovery => Self::Deadline,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,18 +10,17 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span, field};
 
-use super::attempt;
 use super::call::{job_span, note_assignment};
+use super::job;
 use super::scratch::{Prepared, Scratch, ScratchError};
+use super::shared::Shared;
 use super::shutdown::Shutdown;
 use super::stopped::StopReason;
-use super::worker::{Shared, Worker};
 use crate::Chain;
 use crate::job::{Claim, Job, JobType};
 use crate::ledger::ClaimGuard;
-use crate::observe::metrics::{ClaimEnd, Operation, PollEnd};
 use crate::retry::RetryPolicy;
-use crate::source::{self, SourceError};
+use crate::source::{Claimed, SourceError};
 use crate::trace;
 
 /// Between polls that failed.
@@ -30,33 +28,33 @@ const POLL_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_secs(1))
     .cap(Duration::from_secs(30))
     .unlimited();
 
-/// After claims that other workers won, so that a fleet spreads.
+/// After claims that other workers won, so that the polls of a fleet are spread out.
 const CONTENTION: RetryPolicy = RetryPolicy::new(Duration::from_millis(200))
     .cap(Duration::from_secs(5))
     .unlimited();
 
-/// How many of the offered jobs are tried before polling again.
+/// How many of the offered jobs are claimed at most before polling again.
 const CLAIMS_A_POLL: usize = 3;
 
-/// A job to run.
-struct Claimed {
+/// A claimed job, and what it needs to run.
+struct ReadyJob {
     claim: Claim,
     record: ClaimGuard,
     scratch: Option<Scratch>,
-    /// Held while it runs, if the slots of its type are numbered.
+    /// Held while the job runs, if its type has a limit of slots.
     type_slot: Option<OwnedSemaphorePermit>,
     span: Span,
 }
 
 /// What one round of polling brought.
 enum Round {
-    Claimed(Box<Claimed>),
+    Claimed(Box<ReadyJob>),
     /// Others were faster.
     Lost,
     /// There is no job, or none of a type with a free slot.
     Empty,
     Failed(SourceError),
-    /// Nothing could be begun, for so long.
+    /// No job could be started, so none must be claimed for this long.
     NoScratch(ScratchError, Duration),
 }
 
@@ -64,23 +62,25 @@ enum Round {
 pub(super) struct Claiming {
     shared: Arc<Shared>,
     job_types: Vec<JobType>,
-    /// The slots of types that have a number of their own.
+    /// The slots of types that have a limit.
     type_slots: HashMap<JobType, Arc<Semaphore>>,
     shutdown: Shutdown,
     jobs: TaskTracker,
-    /// Types the source does not take; each is complained about once.
+    /// Types that the source refused; each is logged once.
     refused: Vec<JobType>,
-    /// Whether the storage takes records, as far as it is known.
+    /// Whether the storage takes records; `None` before the first.
     recording: Option<bool>,
-    /// What the next job is begun in.
+    /// The folders for the next job.
     prepared: Prepared,
 }
 
 impl Claiming {
-    pub(super) fn new(worker: Worker, shutdown: Shutdown, jobs: TaskTracker) -> Self {
-        let Worker {
-            shared, job_types, ..
-        } = worker;
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        job_types: Vec<JobType>,
+        shutdown: Shutdown,
+        jobs: TaskTracker,
+    ) -> Self {
         let slots_of = |job_type: &JobType| {
             let slots = shared.options.of(job_type).slots?;
             Some((job_type.clone(), Arc::new(Semaphore::new(slots))))
@@ -108,25 +108,31 @@ impl Claiming {
             let Some(slot) = self.free_slot(&slots).await else {
                 return StopReason::Requested;
             };
-            // A job that ended before this round needs no further one.
+            // Consumed here, because this round polls for the freed slot anyway.
             let ended = self.shared.ended.notified().now_or_never().is_some();
             if ended || !self.jobs.is_empty() {
                 idle_since = Instant::now();
             }
-            self.shared.health.polled();
-            let round = match self.prepared.ready(&self.shared) {
+            let Shared {
+                observer,
+                scratch,
+                blockers,
+                ..
+            } = &*self.shared;
+            observer.loop_advanced();
+            let round = match self.prepared.ready(scratch, blockers) {
                 Ok(()) => self.round().await,
                 Err((error, wait)) => Round::NoScratch(error, wait),
             };
-            self.shared.health.polled();
+            self.shared.observer.loop_advanced();
             if !matches!(round, Round::Failed(_)) {
                 failures = POLL_RETRY.delays();
             }
             if !matches!(round, Round::Lost) {
                 losses = CONTENTION.delays();
             }
-            // Why it is no idleness when nothing is claimed.
-            let mut in_trouble = None;
+            // Why nothing could be claimed, if the worker is not just idle.
+            let mut failing = None;
             let wait = match round {
                 Round::Claimed(claim) => {
                     self.start(*claim, slot);
@@ -151,25 +157,24 @@ impl Claiming {
                 }
                 Round::Failed(error) => {
                     let asked = error.retry_after().unwrap_or_default();
-                    self.shared.health.rest(asked);
+                    self.shared.observer.round_failed(asked);
                     let delay = failures.next().unwrap_or_default().max(asked);
-                    self.shared.metrics.retries(Operation::Poll).inc();
                     tracing::warn!(error = %Chain(&error), delay_s = delay.as_secs_f64(), "polling or claiming failed, trying again");
-                    in_trouble = Some(StopReason::Unreachable(error));
+                    failing = Some(StopReason::Unreachable(error));
                     delay
                 }
                 Round::NoScratch(error, wait) => {
-                    in_trouble = Some(StopReason::NoScratch(error));
+                    failing = Some(StopReason::NoScratch(error));
                     wait
                 }
             };
             drop(slot);
-            // Idle is decided here alone, after a round that claimed nothing: it cannot race a claim.
+            // Idleness is decided only here, after a round that claimed nothing, so it cannot race a claim.
             let idle_left = match self.shared.options.idle_timeout {
                 Some(timeout) if self.jobs.is_empty() => {
                     let idle = idle_since.elapsed();
                     if idle >= timeout {
-                        return in_trouble.unwrap_or(StopReason::Idle(idle));
+                        return failing.unwrap_or(StopReason::Idle(idle));
                     }
                     timeout - idle
                 }
@@ -177,8 +182,8 @@ impl Claiming {
             };
             tokio::select! {
                 () = self.shutdown.stop.cancelled() => return StopReason::Requested,
-                // A slot that is free again is a reason to look for work, not to press a source in trouble.
-                () = self.shared.ended.notified(), if !matches!(in_trouble, Some(StopReason::Unreachable(_))) => {
+                // A freed slot is a reason to poll again at once, except while the source is failing.
+                () = self.shared.ended.notified(), if !matches!(failing, Some(StopReason::Unreachable(_))) => {
                     idle_since = Instant::now();
                 }
                 () = tokio::time::sleep(wait.min(idle_left)) => {}
@@ -195,8 +200,7 @@ impl Claiming {
         }
     }
 
-    /// Polls every type that has a free slot once, beginning with another one each time, until a job is
-    /// claimed.
+    /// Polls each type that has a free slot once until a job is claimed. Each round starts with another type.
     async fn round(&mut self) -> Round {
         self.job_types.rotate_left(1);
         let mut round = Round::Empty;
@@ -205,15 +209,14 @@ impl Claiming {
             let Ok(type_slot) = self.type_slot(&job_type) else {
                 continue;
             };
-            if self.shared.troubles.strikes(&job_type) {
+            if self.shared.blockers.affect(&job_type) {
                 continue;
             }
             polled_any = true;
             let Some(polled) = self.poll(&job_type).await else {
                 return Round::Empty;
             };
-            self.shared.health.polled();
-            self.shared.metrics.polled(&job_type, poll_end(&polled));
+            self.shared.observer.polled(&job_type, &polled);
             let mut offers = match polled {
                 Ok(offers) => offers,
                 Err(error @ SourceError::Refused { .. }) => {
@@ -228,11 +231,10 @@ impl Claiming {
                 }
                 Err(error) => return Round::Failed(error),
             };
-            self.shared.health.contact();
-            // A fleet that all picks the first job collides.
+            // If every worker took the first job, they would collide.
             fastrand::shuffle(&mut offers);
             for job in offers.into_iter().take(CLAIMS_A_POLL) {
-                if self.shutdown.stop.is_cancelled() || self.shared.troubles.strikes(&job_type) {
+                if self.shutdown.stop.is_cancelled() || self.shared.blockers.affect(&job_type) {
                     return round;
                 }
                 let span = job_span(&job);
@@ -240,7 +242,7 @@ impl Claiming {
                 match self.claim(&job).instrument(span.clone()).await {
                     Ok(Some((claim, record))) => {
                         note_assignment(&span, &claim.assignment);
-                        return Round::Claimed(Box::new(Claimed {
+                        return Round::Claimed(Box::new(ReadyJob {
                             claim,
                             record,
                             scratch: self.prepared.take(),
@@ -257,14 +259,14 @@ impl Claiming {
             }
         }
         if !polled_any {
-            self.shared.health.anew();
+            self.shared.observer.polls_skipped();
         }
         round
     }
 
     /// Polls one type; `None` when the worker has to stop.
     async fn poll(&self, job_type: &JobType) -> Option<Result<Vec<Job>, SourceError>> {
-        // A trace of its own, of no job that it may find.
+        // A separate trace, which belongs to no job.
         let span = tracing::debug_span!(parent: None, "poll", %job_type, jobs = field::Empty);
         let polling = self.shared.source.poll(job_type).instrument(span.clone());
         let polled = tokio::select! {
@@ -281,7 +283,7 @@ impl Claiming {
         Some(polled)
     }
 
-    /// A free slot of a type, if its slots are numbered; an error if none is free.
+    /// A free slot of a type, if the type has a limit; an error if none is free.
     fn type_slot(
         &self,
         job_type: &JobType,
@@ -290,7 +292,7 @@ impl Claiming {
         slots.map(Semaphore::try_acquire_owned).transpose()
     }
 
-    /// Claims a job, with a record from before it is asked for; `None` when others have it.
+    /// Claims a job, which is recorded before the request is sent; `None` when another worker has it.
     async fn claim(&mut self, job: &Job) -> Result<Option<(Claim, ClaimGuard)>, SourceError> {
         let Some(record) = self.record(job).await? else {
             return Ok(None);
@@ -301,27 +303,22 @@ impl Claiming {
         }
         let span = tracing::debug_span!("claim", won = field::Empty);
         let claiming = self.shared.source.claim(job).instrument(span.clone());
-        // A claim that was sent is seen through, also when the worker is to stop meanwhile.
+        // A claim that was sent is awaited even if the worker is asked to stop meanwhile.
         let claim = tokio::select! {
             claim = claiming => claim,
             () = self.shutdown.give_up.cancelled() => {
                 tracing::error!(job_id = %job.id, job_type = %job.job_type, "gave up on a claim without an answer");
-                self.shared.metrics.claimed(job, ClaimEnd::Unknown);
+                self.shared.observer.claim_unanswered(job);
                 return Ok(None);
             }
         };
-        span.record("won", matches!(claim, Ok(source::Claimed::Won(_))));
+        span.record("won", matches!(claim, Ok(Claimed::Won(_))));
         drop(span);
-        self.shared.health.polled();
-        self.shared.metrics.claimed(job, claim_end(&claim));
+        self.shared.observer.claimed(job, &claim);
         match claim {
-            Ok(source::Claimed::Won(claim)) => return Ok(Some((claim, record))),
-            Ok(source::Claimed::Taken) => record.withdraw().await,
-            Ok(source::Claimed::Fenced) => {
-                self.shared.counters.fenced.fetch_add(1, Ordering::Relaxed);
-                record.withdraw().await;
-            }
-            Ok(source::Claimed::Unknown(error)) => return Err(error),
+            Ok(Claimed::Won(claim)) => return Ok(Some((claim, record))),
+            Ok(Claimed::Taken | Claimed::Fenced) => record.withdraw().await,
+            Ok(Claimed::Unknown(error)) => return Err(error),
             Err(error) => {
                 record.withdraw().await;
                 return Err(error);
@@ -348,7 +345,7 @@ impl Claiming {
                 self.recording = Some(true);
                 Ok(record)
             }
-            // What it took before, it will take again.
+            // A storage that has taken a record before is expected to recover.
             Err(error) if error.is_retryable() || self.recording == Some(true) => {
                 Err(SourceError::Unavailable {
                     retry_after: None,
@@ -365,43 +362,25 @@ impl Claiming {
         }
     }
 
-    fn start(&self, claimed: Claimed, slot: OwnedSemaphorePermit) {
-        let Claimed {
+    fn start(&self, ready: ReadyJob, slot: OwnedSemaphorePermit) {
+        let ReadyJob {
             claim,
             record,
             scratch,
             type_slot,
             span,
-        } = claimed;
+        } = ready;
         let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
         let job = async move {
-            shared.health.job_started();
-            attempt::work(&shared, &shutdown, claim, record, scratch).await;
-            shared.health.job_ended();
+            shared.observer.slot_taken();
+            job::run(&shared, &shutdown, claim, record, scratch).await;
+            shared.observer.slot_freed();
             drop(type_slot);
-            // Before the slot: whoever takes that knows that the job has ended.
+            // Before the slot is freed, so that the round that takes it knows that the job has ended.
             shared.ended.notify_one();
             drop(slot);
         };
         self.jobs.spawn(job.instrument(span));
-    }
-}
-
-fn poll_end(polled: &Result<Vec<Job>, SourceError>) -> PollEnd {
-    match polled {
-        Ok(offers) if offers.is_empty() => PollEnd::Empty,
-        Ok(_) => PollEnd::Offered,
-        Err(_) => PollEnd::Failed,
-    }
-}
-
-fn claim_end(claim: &Result<source::Claimed, SourceError>) -> ClaimEnd {
-    match claim {
-        Ok(source::Claimed::Won(_)) => ClaimEnd::Won,
-        Ok(source::Claimed::Taken) => ClaimEnd::Lost,
-        Ok(source::Claimed::Fenced) => ClaimEnd::Fenced,
-        Ok(source::Claimed::Unknown(_)) => ClaimEnd::Unknown,
-        Err(_) => ClaimEnd::Failed,
     }
 }
 

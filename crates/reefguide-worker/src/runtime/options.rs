@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::job::JobType;
+use crate::observe::job_log::JobLogs;
 use crate::retry::RetryPolicy;
 use crate::storage::StorageUri;
 
@@ -26,71 +27,49 @@ use crate::storage::StorageUri;
 pub struct RunOptions {
     /// How many jobs run at the same time; 1.
     pub slots: usize,
-    /// The wait between polls that found nothing, of which a random half is used as jitter; 2 s.
+    /// The wait between polls that found nothing, of which up to half is random; 2 s.
     pub poll_interval: Duration,
     /// The worker stops after this long without a job; 5 minutes. `None`: never.
     pub idle_timeout: Option<Duration>,
-    /// What a shutdown may take in all; 25 s, since ECS kills after 30.
+    /// How long a shutdown may take in all; 25 s, since ECS kills a task after 30.
     pub shutdown_grace: Duration,
-    /// How long before its lease ends an attempt is ended, so that there is time to report; 30 s.
+    /// How long before the end of its lease an attempt is ended, so that there is time to report; 30 s.
     pub deadline_margin: Duration,
-    /// How often the source is asked whether it still waits for a running job, a quarter more or less; 30 s.
-    /// `None`: never, and a job is run and reported whatever has become of it.
+    /// How often the source is asked whether a running job is still wanted, varied by a quarter; 30 s. `None`: never,
+    /// so a job is run and reported even if it was cancelled.
     pub watch_interval: Option<Duration>,
-    /// How often a handler whose error is retryable is tried within one attempt at the job; 3 times.
+    /// How often a handler is called within one attempt at a job while its error is retryable; 3 times.
     pub handler_retry: RetryPolicy,
-    /// What is different for jobs of one type; nothing.
+    /// Options for jobs of one type, in place of those above; none.
     pub types: BTreeMap<JobType, TypeOptions>,
-    /// The worker stops after so many jobs. `None`: never for this reason.
+    /// The worker stops after this many jobs. `None`: no limit.
     pub max_jobs: Option<usize>,
     /// The worker stops when there is no further job; no.
     pub drain: bool,
-    /// The folder of the records of claims, by which the claims of workers that died are settled. It
-    /// must be outside of what jobs store. `None`: a job whose worker dies is left hanging.
+    /// The folder of the records of claims, from which the claims of dead workers are resolved. It must be outside
+    /// the locations where jobs store outputs. `None`: a job whose worker dies gets no result.
     pub records: Option<StorageUri>,
-    /// How often the record of a claim is renewed, and records of others are looked at; 30 s. After five
-    /// times as long without a renewal a worker counts as dead.
+    /// How often the record of a claim is renewed, and the records of other workers are swept; 30 s. A worker counts
+    /// as dead after five intervals without a renewal.
     pub record_interval: Duration,
-    /// Whether and where the log of each job is stored; it is not.
+    /// Whether and where the log of each job is stored; nowhere.
     pub job_logs: JobLogs,
     /// Where scratch folders are made; the system's folder for temporary files.
     pub scratch: PathBuf,
 }
 
-/// Where the log of each job is stored, by itself: the lines that are logged while it runs, one JSON object a line.
-///
-/// It is stored before the job is reported, whether that has succeeded or failed; never when the claim or the lease
-/// has ended. That it cannot be stored is a warning, and fails no job. The beginning is kept, 10 MiB at the most,
-/// and of the rest the last 256 KiB.
-///
-/// A program that sets up logging itself has to install what
-/// [`telemetry::subscriber`](crate::app::telemetry::subscriber) returns; with another subscriber there are no
-/// such logs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JobLogs {
-    /// Nowhere.
-    #[default]
-    Off,
-    /// As `job-log.jsonl` with the job's outputs, for its users to see; not if an output has that name, or if there
-    /// are as many outputs as users can be shown.
-    Outputs,
-    /// As `{job id}/{assignment id}.jsonl` in this folder.
-    Folder(StorageUri),
-}
-
-/// How jobs of one type run, in place of what is said for all types or by the type's handler.
+/// How jobs of one type run. It takes precedence over the options for all types and over the type's handler.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TypeOptions {
-    /// How many of them run at the same time, at the most; of the total number of slots. `None`: as many as there
-    /// are slots.
+    /// How many of them run at the same time at most, out of the total number of slots. `None`: as many as there are
+    /// slots.
     pub slots: Option<usize>,
-    /// How long one of them may take from its claim to the end of its handler, all tries together. The
-    /// lease limits it as well. `None`: as its [handler](crate::handler::JobHandler::time_limit) says.
+    /// How long one of them may take from its claim to the end of its handler, all calls together. The lease limits it
+    /// as well. `None`: as its [handler](crate::handler::JobHandler::time_limit) says.
     pub time_limit: Option<Duration>,
-    /// How often and how far apart its handler is tried when its error is retryable. `None`: as its
-    /// [handler](crate::handler::JobHandler::retry) says, or else as for all types.
+    /// How often and how far apart its handler is called while its error is retryable. `None`: as its
+    /// [handler](crate::handler::JobHandler::retry) says, or else [`RunOptions::handler_retry`].
     pub retry: Option<RetryPolicy>,
 }
 
@@ -133,7 +112,7 @@ with_options! { TypeOptions:
 }
 
 impl RunOptions {
-    /// Sets what is different for jobs of one type, see [`types`](Self::types).
+    /// Sets the options of one job type, see [`types`](Self::types).
     #[must_use]
     pub fn with_type(mut self, job_type: impl Into<JobType>, options: TypeOptions) -> Self {
         self.types.insert(job_type.into(), options);
@@ -170,7 +149,7 @@ impl Default for RunOptions {
     }
 }
 
-/// The system's folder for temporary files. An empty `TMPDIR` is none, and not the current folder.
+/// The system's folder for temporary files. An empty `TMPDIR` counts as not set, rather than as the current folder.
 pub(crate) fn temporary_folder() -> PathBuf {
     let folder = std::env::temp_dir();
     match folder.as_os_str().is_empty() {

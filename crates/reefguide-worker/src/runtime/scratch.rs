@@ -1,26 +1,25 @@
-//! The folders of an attempt, made and tried before anything depends on them.
+//! The folders of an attempt, made and tested before the job is claimed.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::trouble::WAITS;
-use super::worker::Shared;
+use super::blockers::{Blockers, START_RETRY};
 use crate::Chain;
 use crate::retry::Delays;
 use crate::scratch::{Folder, RunFolder};
 
-/// How many bytes are written to see whether there is room: one that is full has none for a result either.
+/// How many bytes are written to test whether there is room. A disk without room for them has none for a result.
 const PROBE: usize = 64 << 10;
 
-/// No scratch folder can be made, or nothing written into it.
+/// A scratch folder could not be made or written to.
 #[derive(Debug, thiserror::Error)]
 #[error("no scratch folder can be made in {}", .folder.display())]
 pub struct ScratchError {
-    /// Where it was to be.
+    /// Where it was to be made.
     pub folder: PathBuf,
-    /// Why it cannot.
+    /// Why it could not.
     #[source]
     pub source: io::Error,
 }
@@ -32,7 +31,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes empty folders, and tries whether there is room in them.
+    /// Makes empty folders, and tests whether there is room in them.
     fn create(run: &RunFolder) -> io::Result<Self> {
         run.ensure()?;
         let folder = Folder::new_in(run.path(), "job-")?;
@@ -72,10 +71,10 @@ pub(super) fn make(run: &RunFolder) -> Result<Scratch, ScratchError> {
     })
 }
 
-/// The folders for the job that is claimed next, so that no job is claimed that could not be begun.
+/// The folders for the next job, made before its claim, so that no job is claimed that could not be started.
 pub(super) struct Prepared {
     scratch: Option<Scratch>,
-    /// `None`: the last try was good.
+    /// `None`: the last try succeeded.
     waits: Option<Delays>,
 }
 
@@ -87,15 +86,22 @@ impl Prepared {
         }
     }
 
-    /// Makes the folders or tries them again. If that fails, no job must be claimed for as long as is returned.
-    pub(super) fn ready(&mut self, shared: &Shared) -> Result<(), (ScratchError, Duration)> {
+    /// Makes the folders, or tests those that are there.
+    ///
+    /// # Errors
+    /// Why that failed, and for how long no job must be claimed.
+    pub(super) fn ready(
+        &mut self,
+        run: &RunFolder,
+        blockers: &Blockers,
+    ) -> Result<(), (ScratchError, Duration)> {
         let good = |scratch: &Scratch| scratch.is_there() && scratch.probe().is_ok();
         let known = self.scratch.take().filter(good);
-        match known.map_or_else(|| make(&shared.scratch), Ok) {
+        match known.map_or_else(|| make(run), Ok) {
             Ok(scratch) => {
                 self.scratch = Some(scratch);
                 if self.waits.take().is_some() {
-                    shared.troubles.scratch(None);
+                    blockers.set_scratch(None);
                     tracing::info!("scratch folders can be made again, claiming jobs");
                 }
                 Ok(())
@@ -104,8 +110,8 @@ impl Prepared {
                 if self.waits.is_none() {
                     tracing::error!(error = %Chain(&error), "no job is claimed until a scratch folder can be made");
                 }
-                shared.troubles.scratch(Some(Chain(&error).to_string()));
-                let waits = self.waits.get_or_insert_with(|| WAITS.delays());
+                blockers.set_scratch(Some(Chain(&error).to_string()));
+                let waits = self.waits.get_or_insert_with(|| START_RETRY.delays());
                 Err((error, waits.next().unwrap_or_default()))
             }
         }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The part of the grace that is kept for ending what did not end by itself.
+/// The part of the grace that is reserved for jobs that have to be cancelled.
 pub(super) fn reserve(grace: Duration) -> Duration {
     Duration::from_secs(8).min(grace / 2)
 }
 
-/// The stages of a shutdown, each a token that fires when it begins.
+/// The stages of a shutdown, each with a token that fires when the stage begins.
 ///
 /// ```text
 /// stop              cancel_jobs        end_uploads        give_up
@@ -26,21 +26,21 @@ pub(super) struct Shutdown {
     pub(super) stop: CancellationToken,
     /// Handlers are cancelled.
     pub(super) cancel_jobs: CancellationToken,
-    /// Outputs are no longer uploaded.
+    /// Uploads of outputs end.
     pub(super) end_uploads: CancellationToken,
-    /// Nothing is tried any more.
+    /// Deliveries end.
     pub(super) give_up: CancellationToken,
-    asked: Arc<OnceLock<Instant>>,
+    requested: Arc<OnceLock<Instant>>,
 }
 
 /// How long a shutdown spent in each of its stages.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Spent {
-    /// Running jobs could finish.
+    /// Waiting for running jobs to finish.
     pub(super) finish: Duration,
-    /// They were cancelled, and uploads could finish.
+    /// Cancelling jobs and waiting for uploads to finish.
     pub(super) cancel: Duration,
-    /// Failures were delivered.
+    /// Delivering failures.
     pub(super) deliver: Duration,
 }
 
@@ -51,16 +51,16 @@ impl Shutdown {
             cancel_jobs: CancellationToken::new(),
             end_uploads: CancellationToken::new(),
             give_up: CancellationToken::new(),
-            asked: Arc::default(),
+            requested: Arc::default(),
         }
     }
 
-    /// How long it has taken from when the worker was asked to stop until `end`.
+    /// How the time from the request to stop until `end` was spent.
     pub(super) fn spent(&self, end: Instant, grace: Duration) -> Spent {
-        let Some(asked) = self.asked.get() else {
+        let Some(requested) = self.requested.get() else {
             return Spent::default();
         };
-        let all = end.saturating_duration_since(*asked);
+        let all = end.saturating_duration_since(*requested);
         let reserve = reserve(grace);
         let finish = all.min(grace - reserve);
         let cancel = (all - finish).min(reserve / 2);
@@ -74,7 +74,7 @@ impl Shutdown {
     /// Begins each stage at its time, once the first has begun.
     pub(super) async fn drive(self, grace: Duration) {
         self.stop.cancelled().await;
-        let _ = self.asked.set(Instant::now());
+        let _ = self.requested.set(Instant::now());
         let reserve = reserve(grace);
         tracing::info!(
             finish_s = (grace - reserve).as_secs_f64(),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_stage_begins_in_its_time_and_what_it_took_is_told() {
+    async fn each_stage_begins_at_its_time_and_the_time_in_each_is_known() {
         let grace = Duration::from_secs(25);
         let shutdown = Shutdown::new(CancellationToken::new());
         assert_eq!(shutdown.spent(Instant::now(), grace), Spent::default());

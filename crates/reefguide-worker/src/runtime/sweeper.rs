@@ -5,60 +5,59 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::worker::Shared;
+use super::shared::Shared;
 use crate::Chain;
 use crate::ledger::{Ledger, Limit, Recovery, SweepReport};
+use crate::retry::{Growth, RetryPolicy};
 
-/// Between two tries to resolve what a stopping worker leaves.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// Between tries to resolve what a stopping worker leaves.
+const RESOLVE_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
+    .growth(Growth::Constant)
+    .without_jitter()
+    .unlimited();
 
-/// Looks after the claims of dead workers until it is to stop; what it has begun to settle, it settles.
+/// Resolves the claims of dead workers until `stop` fires. A claim that it has begun to resolve is finished.
 pub(super) async fn run_sweeper(shared: Arc<Shared>, records: Ledger, stop: CancellationToken) {
     let mut recovery =
         Recovery::of(shared.source.clone(), shared.storage.clone(), records).until(stop.clone());
     let interval = shared.options.record_interval;
-    let mut complained = false;
+    let mut warned = false;
     while !stop.is_cancelled() {
         match recovery.sweep().await {
             Ok(report) => {
-                shared.metrics.recovered(shared.counters.recovered(&report));
-                complained = false;
+                shared.observer.swept(&report);
+                warned = false;
             }
-            // A role that may not list will not be allowed to from one look to the next.
-            Err(error) if !complained => {
+            // A role without the permission to list will not get it from one sweep to the next.
+            Err(error) if !warned => {
                 tracing::warn!(error = %Chain(&error), "records of claims cannot be listed");
-                complained = true;
+                warned = true;
             }
             Err(_) => {}
         }
-        // At random, so that a fleet does not look at the same moment.
+        // Random, so that the workers of a fleet do not sweep at the same moment.
         let wait = tokio::time::sleep(interval.mul_f64(0.75 + fastrand::f64() / 2.0));
         stop.run_until_cancelled(wait).await;
     }
 }
 
-/// Settles what this worker itself leaves behind, until nothing is left or `limit` is reached.
+/// Resolves the claims that this worker leaves behind, until none is left or `limit` is reached.
 pub(super) async fn resolve_orphans(shared: &Shared, records: &Ledger, limit: Limit<'_>) {
     let (source, storage) = (shared.source.clone(), shared.storage.clone());
     let recovery = Recovery::of(source, storage, records.clone());
-    let resolving = async {
-        loop {
-            let mut left = false;
-            for uri in records.orphans() {
-                let Some((record, resolved)) = recovery.resolve(&uri).await else {
-                    continue;
-                };
-                left |= matches!(&resolved, Err(error) if error.is_retryable());
-                let dead = vec![(record, resolved)];
-                let recovered = shared.counters.recovered(&SweepReport::of_dead(dead));
-                shared.metrics.recovered(recovered);
-            }
-            if !left {
-                break;
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
+    let resolve_all = || async {
+        let mut left = false;
+        for uri in records.orphans() {
+            let Some((record, resolved)) = recovery.resolve(&uri).await else {
+                continue;
+            };
+            left |= matches!(&resolved, Err(error) if error.is_retryable());
+            let dead = vec![(record, resolved)];
+            shared.observer.swept(&SweepReport::of_dead(dead));
         }
+        if left { Err(()) } else { Ok(()) }
     };
+    let resolving = RESOLVE_RETRY.run(resolve_all, |(), delay| Some(delay));
     if let Err(reached) = limit.run(resolving).await {
         tracing::warn!(reason = %reached, left = records.orphans().len(), "claims left to be resolved by their records");
     }

@@ -1,17 +1,17 @@
-//! Watching whether the claim of a running job still stands.
+//! Checking while a job runs whether its outcome is still wanted.
 
 use std::time::Duration;
 
+use super::observer::Observer;
 use crate::Chain;
 use crate::job::Claim;
-use crate::observe::health::Health;
 use crate::source::{ClaimStatus, JobSource};
 
-/// Asks at intervals, and returns why the outcome is no longer wanted. That a job is gone counts only when two answers
-/// in a row say so. Cancel safe.
+/// Asks the source at intervals, and returns why the outcome is no longer wanted. A job counts as gone only when two
+/// answers in a row say so. Cancel safe.
 pub(super) async fn ended(
     source: &dyn JobSource,
-    health: &Health,
+    observer: &Observer,
     claim: &Claim,
     interval: Option<Duration>,
 ) -> String {
@@ -20,22 +20,22 @@ pub(super) async fn ended(
     };
     let mut was_gone = false;
     loop {
-        // At random, so that a fleet's questions spread.
+        // Random, so that the requests of a fleet are spread out.
         let wait = interval.mul_f64(0.75 + fastrand::f64() / 2.0);
         tokio::time::sleep(wait).await;
-        let standing = source.claim_status(claim).await;
-        if standing.is_ok() {
-            health.contact();
+        let status = source.claim_status(claim).await;
+        if status.is_ok() {
+            observer.contact();
         }
-        let is_gone = matches!(standing, Ok(ClaimStatus::Gone));
-        match standing {
+        let is_gone = matches!(status, Ok(ClaimStatus::Gone));
+        match status {
             Ok(ClaimStatus::Held) => {}
             Ok(ClaimStatus::Ended { reason }) => return reason,
             Ok(ClaimStatus::Gone) if was_gone => return "the job is gone".to_owned(),
             Ok(ClaimStatus::Gone) => {
                 tracing::warn!("the job seems to be gone, asking again");
             }
-            // The job goes on: whether it is wanted will be seen next time, or when it is reported.
+            // The job goes on: the next answer decides, or the report.
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "cannot tell whether the claim stands");
             }
@@ -55,9 +55,11 @@ mod tests {
     use tokio::time::Instant;
 
     use crate::job::{Assignment, Job, JobId, JobType, Outcome};
+    use crate::observe::health::Health;
+    use crate::observe::metrics::Metrics;
     use crate::source::{Claimed, Delivery, SourceError};
 
-    /// Says of a claim what is written here, and then that it holds.
+    /// Answers questions about a claim as scripted, and then that it is held.
     struct Scripted(Mutex<VecDeque<Option<ClaimStatus>>>);
 
     #[async_trait]
@@ -92,9 +94,9 @@ mod tests {
         }
     }
 
-    /// After how many answers a job is given up, if it is within a day.
-    async fn given_up_after(said: &[Option<ClaimStatus>]) -> Option<usize> {
-        let source = Scripted(Mutex::new(said.iter().cloned().collect()));
+    /// After how many answers a job is given up; `None` if it is not given up within a day.
+    async fn given_up_after(answers: &[Option<ClaimStatus>]) -> Option<usize> {
+        let source = Scripted(Mutex::new(answers.iter().cloned().collect()));
         let claim = Claim {
             job: Job {
                 id: 1.into(),
@@ -111,24 +113,24 @@ mod tests {
             claimed_at: Instant::now(),
             lease: None,
         };
-        let health = Health::new(1);
+        let observer = Observer::new(Health::new(1), Metrics::new());
         let minute = Some(Duration::from_secs(60));
-        let ended = ended(&source, &health, &claim, minute);
+        let ended = ended(&source, &observer, &claim, minute);
         let day = Duration::from_secs(24 * 60 * 60);
         let reason = tokio::time::timeout(day, ended).await.ok()?;
         assert_eq!(reason, "the job is gone");
-        Some(said.len() - source.0.lock().unwrap().len())
+        Some(answers.len() - source.0.lock().unwrap().len())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_running_job_is_gone_only_if_two_answers_in_a_row_say_so() {
         let (gone, held) = (Some(ClaimStatus::Gone), Some(ClaimStatus::Held));
-        let trouble = None;
-        let said = [&gone, &gone, &held].map(Clone::clone);
-        assert_eq!(given_up_after(&said).await, Some(2));
-        let said = [&gone, &held, &gone, &trouble, &gone, &held].map(Clone::clone);
-        assert_eq!(given_up_after(&said).await, None);
-        let said = [&gone, &trouble, &gone, &gone].map(Clone::clone);
-        assert_eq!(given_up_after(&said).await, Some(4));
+        let error = None;
+        let answers = [&gone, &gone, &held].map(Clone::clone);
+        assert_eq!(given_up_after(&answers).await, Some(2));
+        let answers = [&gone, &held, &gone, &error, &gone, &held].map(Clone::clone);
+        assert_eq!(given_up_after(&answers).await, None);
+        let answers = [&gone, &error, &gone, &gone].map(Clone::clone);
+        assert_eq!(given_up_after(&answers).await, Some(4));
     }
 }

@@ -1,4 +1,4 @@
-//! Folders for temporary files, which are removed whatever a job has made of them.
+//! Folders for temporary files. They are removed even if a job has changed their permissions.
 
 mod run;
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// A new folder in `parent`, which has to be for temporary files itself. Its name begins with `prefix`.
+    /// A new folder in `parent`, which must itself be a folder for temporary files. Its name begins with `prefix`.
     pub(crate) fn new_in(parent: &Path, prefix: &str) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
         Ok(Self(folder.keep()))
@@ -27,7 +27,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // The parent is a folder for temporary files as well.
+        // A job may have changed the parent's permissions, too.
         if let Some(parent) = self.0.parent() {
             let _ = make_writable(parent);
         }
@@ -35,7 +35,7 @@ impl Drop for Folder {
     }
 }
 
-/// Gives this user back the rights to its folder, which a job may have taken away.
+/// Restores this user's permissions for its folder, which a job may have removed.
 fn make_writable(folder: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(folder)?;
     match metadata.is_dir() && metadata.permissions().mode() & 0o700 != 0o700 {
@@ -44,7 +44,7 @@ fn make_writable(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a folder with all that is in it; what cannot be removed is named in a warning.
+/// Removes a folder with everything in it, and logs a warning about files that cannot be removed.
 pub(crate) fn remove(folder: &Path) {
     let mut left = Left::default();
     remove_all(folder, &mut left);
@@ -53,7 +53,7 @@ pub(crate) fn remove(folder: &Path) {
     }
 }
 
-/// What could not be removed.
+/// The files that could not be removed.
 #[derive(Default)]
 struct Left {
     count: usize,
@@ -67,18 +67,18 @@ impl Left {
     }
 }
 
-/// Removes what can be removed. The standard library stops at the first file that cannot, so the folders in which
-/// that happens are gone through one by one.
+/// Removes as much as possible. The standard library stops at the first file that it cannot remove, so a folder in which
+/// that happens is removed entry by entry.
 fn remove_all(folder: &Path, left: &mut Left) {
     use io::ErrorKind::{NotADirectory, NotFound};
 
     match fs::remove_dir_all(folder) {
         Ok(()) => return,
-        // There is none.
+        // There is no such folder.
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return,
         Err(_) => {}
     }
-    // If this process may not change that, what follows fails and is noted.
+    // If this fails, so does the removal below, which notes the error.
     let _ = make_writable(folder);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -86,7 +86,7 @@ fn remove_all(folder: &Path, left: &mut Left) {
     };
     let before = left.count;
     for entry in entries.flatten() {
-        // Of a symbolic link this is false: what it points to stays.
+        // This is false for a symbolic link, so its target is kept.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_all(&entry.path(), left);
         } else if let Err(error) = fs::remove_file(entry.path())
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_symbolic_link_points_to_is_not_removed() {
+    fn the_target_of_a_symbolic_link_is_not_removed() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("kept"), "kept").unwrap();
         let parent = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ mod tests {
         let inside = folder.path().join("inside");
         fs::create_dir(&inside).unwrap();
         std::os::unix::fs::symlink(outside.path(), inside.join("link")).unwrap();
-        // So that the standard library alone does not get through, unless this is root.
+        // So that the standard library alone cannot remove the folder, unless this is root.
         fs::set_permissions(&inside, Permissions::from_mode(0o500)).unwrap();
         drop(folder);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);

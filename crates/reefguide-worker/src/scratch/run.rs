@@ -1,4 +1,4 @@
-//! The folder of one run, and what is left of runs that were killed.
+//! The folder of one run, and the removal of folders that killed runs left behind.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -12,9 +12,9 @@ use rustix::process::geteuid;
 
 use super::{make_writable, remove};
 
-/// What the name begins with; 16 hexadecimal digits follow.
+/// The beginning of the name; 16 hexadecimal digits follow.
 const PREFIX: &str = "reefguide-worker-";
-/// How often the folder is made in a row, should others remove it meanwhile.
+/// How often making the folder is tried in a row, in case another process removes it meanwhile.
 const TRIES: usize = 3;
 
 /// The folder for a run's temporary files. It is locked while the run lasts, so that no other run removes it, and
@@ -28,7 +28,7 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// A folder in `parent`, which [`ensure`](Self::ensure) makes. Folders that killed runs left there are removed.
+    /// A folder in `parent`; [`ensure`](Self::ensure) makes it. Folders that killed runs left in `parent` are removed.
     pub(crate) fn new(parent: &Path) -> Self {
         remove_abandoned(parent);
         let name = format!("{PREFIX}{:016x}", fastrand::u64(..));
@@ -43,7 +43,7 @@ impl RunFolder {
         &self.path
     }
 
-    /// Makes the folder, unless it is there and can be written.
+    /// Makes the folder, unless it exists and can be written to.
     pub(crate) fn ensure(&self) -> io::Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.as_ref().is_some_and(|held| is_at(held, &self.path)) {
@@ -65,7 +65,7 @@ impl RunFolder {
         fs::create_dir_all(&self.parent)?;
         match DirBuilder::new().mode(0o700).create(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // The name belongs to this run. A file or a link of that name is in the way, and nothing else.
+                // The name belongs to this run, so a file or a link of that name can be removed.
                 if !fs::symlink_metadata(&self.path)?.is_dir() {
                     fs::remove_file(&self.path)?;
                     DirBuilder::new().mode(0o700).create(&self.path)?;
@@ -76,9 +76,9 @@ impl RunFolder {
         make_writable(&self.path)?;
         let folder = open(&self.path)?;
         match folder.try_lock() {
-            // Another run takes it for abandoned, as it was not locked a moment ago.
+            // Another run is removing it, because it was not locked yet.
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
-            // On a file system without locks no run can lock it, and so none removes it.
+            // On a file system without locks no run can lock it, so none removes it.
             Err(TryLockError::Error(_)) | Ok(()) => {}
         }
         match is_at(&folder, &self.path) {
@@ -94,13 +94,13 @@ impl Drop for RunFolder {
     }
 }
 
-/// Removes the folders of runs that were killed: those with a name of this library's form that belong to this user
-/// and that no process has locked.
+/// Removes the folders of killed runs: those with this library's form of name that belong to this user and that no
+/// process has locked.
 fn remove_abandoned(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| is_run_folder(&entry.file_name())) {
         let path = entry.path();
-        // Kept open, so that it stays locked.
+        // Kept open so that it stays locked.
         let Some(_locked) = lock_abandoned(&path) else {
             continue;
         };
@@ -118,11 +118,11 @@ fn is_run_folder(name: &OsStr) -> bool {
 fn lock_abandoned(path: &Path) -> Option<File> {
     let folder = open(path).ok()?;
     let own = folder.metadata().ok()?.uid() == geteuid().as_raw();
-    // What a run has made and not locked yet, it makes again.
+    // A run whose folder is removed before it has locked it makes the folder again.
     (own && folder.try_lock().is_ok() && is_at(&folder, path)).then_some(folder)
 }
 
-/// Opens a folder, and nothing that a symbolic link points to.
+/// Opens a folder without following a symbolic link.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     OpenOptions::new()
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_killed_run_has_left_is_removed() {
+    fn only_folders_of_killed_runs_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let parent = parent.path();
         let alive = RunFolder::new(parent);

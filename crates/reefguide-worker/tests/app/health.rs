@@ -71,7 +71,7 @@ async fn health_is_served_and_probed_until_the_shutdown() {
     assert_eq!(unhealthy["status"], "unhealthy");
     let reason = unhealthy["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("the poll loop has not turned for"),
+        reason.starts_with("the poll loop has made no progress for"),
         "{reason}"
     );
     let error = probe(port).await.unwrap_err();
@@ -223,7 +223,7 @@ async fn what_keeps_jobs_from_being_begun_is_said_to_whoever_asks() {
     );
     tokio::spawn(serving);
     health.enter(Phase::Working);
-    health.hindered(Some("the disk is full".to_owned()));
+    health.set_blocked(Some("the disk is full".to_owned()));
     let unready = json!({ "status": "not ready", "reason": "the disk is full" });
     assert_eq!(get(port, "ready").await, (503, unready));
     assert!(
@@ -236,7 +236,7 @@ async fn what_keeps_jobs_from_being_begun_is_said_to_whoever_asks() {
     tokio::time::advance(LIMIT + Duration::from_secs(1)).await;
     tokio::time::resume();
     let (status, body) = get(port, "health").await;
-    let reason = "no job can be begun for 51 s (limit 50 s): the disk is full";
+    let reason = "no job can be started for 51 s (limit 50 s): the disk is full";
     assert_eq!((status, body["reason"].as_str().unwrap()), (503, reason));
     assert!(
         metrics

@@ -1,9 +1,9 @@
-//! A strict reader of Prometheus's text format: whatever the format or the conventions forbid is a panic
-//! that names the line.
+//! A strict reader of Prometheus's text format. It panics with the line at anything that the format or the naming
+//! conventions forbid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is said of one metric.
+/// One metric with its type, help and samples.
 #[derive(Debug)]
 pub(crate) struct Family {
     pub(crate) kind: String,
@@ -135,7 +135,7 @@ impl Family {
     }
 }
 
-/// Small letters, a unit that is a base unit, and `_total` where something is counted and nowhere else.
+/// A name must be in lower case, have a base unit, and end in `_total` exactly if it is a counter.
 fn assert_named(name: &str, kind: &str) {
     let letters = name
         .bytes()
@@ -180,7 +180,7 @@ fn sample(line: &str) -> Sample {
     }
 }
 
-/// Such as `job_type="TEST",outcome="failed"`; none of the values that this worker has is escaped.
+/// Labels such as `job_type="TEST",outcome="failed"`. No value of this worker needs an escape.
 fn labels(text: &str, line: &str) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for pair in text.split(',') {

@@ -1,4 +1,4 @@
-//! The cases, and what of each is drawn at random.
+//! The cases, and the random choices in each.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use reefguide_lab::{Fault, FaultKind, Route};
 use crate::run::{CLIENT_TIMEOUT, S3_TIMEOUT};
 use crate::work::{Does, Work};
 
-/// The calls that fail.
+/// The call that fails.
 const ROUTES: &[(&str, Route)] = &[
     ("login", Route::Login),
     ("refresh", Route::Token),
@@ -22,38 +22,38 @@ const ROUTES: &[(&str, Route)] = &[
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum CallFailure {
     Status(u16),
     LostAnswer,
     TooMany,
     Reset,
     Slow,
     Stale,
-    /// Something in between answers with a page.
+    /// A proxy answers with a page.
     Page(u16),
     /// The same, after the call has done its work.
     Swapped,
     Redirect,
 }
 
-const TROUBLES: &[(&str, Trouble)] = &[
-    ("error-before", Trouble::Status(503)),
-    ("lost-answer", Trouble::LostAnswer),
-    ("401", Trouble::Status(401)),
-    ("400", Trouble::Status(400)),
-    ("429", Trouble::TooMany),
-    ("500", Trouble::Status(500)),
-    ("502", Trouble::Status(502)),
-    ("reset", Trouble::Reset),
-    ("slow", Trouble::Slow),
-    ("stale", Trouble::Stale),
-    ("foreign-200-page", Trouble::Page(200)),
-    ("foreign-404-page", Trouble::Page(404)),
-    ("swapped-200-page", Trouble::Swapped),
-    ("redirect", Trouble::Redirect),
+const FAILURES: &[(&str, CallFailure)] = &[
+    ("error-before", CallFailure::Status(503)),
+    ("lost-answer", CallFailure::LostAnswer),
+    ("401", CallFailure::Status(401)),
+    ("400", CallFailure::Status(400)),
+    ("429", CallFailure::TooMany),
+    ("500", CallFailure::Status(500)),
+    ("502", CallFailure::Status(502)),
+    ("reset", CallFailure::Reset),
+    ("slow", CallFailure::Slow),
+    ("stale", CallFailure::Stale),
+    ("foreign-200-page", CallFailure::Page(200)),
+    ("foreign-404-page", CallFailure::Page(404)),
+    ("swapped-200-page", CallFailure::Swapped),
+    ("redirect", CallFailure::Redirect),
 ];
 
-/// What happens besides.
+/// What else happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Nothing,
@@ -61,7 +61,7 @@ pub(crate) enum Event {
     Sigterm,
     Panic,
     HandlerError,
-    /// The lease is short, and a handler does not end by itself.
+    /// The lease is short, and one handler does not return by itself.
     Lease,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) seed: u64,
     pub(crate) route: Route,
-    pub(crate) trouble: Trouble,
+    pub(crate) failure: CallFailure,
     pub(crate) event: Event,
 }
 
@@ -91,9 +91,9 @@ pub(crate) fn chosen() -> Vec<Case> {
     let mut cases = Vec::new();
     for (route_name, route) in ROUTES {
         let leased = LEASED.contains(route).then_some(&("lease", Event::Lease));
-        for (trouble_name, trouble) in TROUBLES {
+        for (failure_name, failure) in FAILURES {
             for (event_name, event) in EVENTS.iter().chain(leased) {
-                let name = format!("{route_name}/{trouble_name}/{event_name}");
+                let name = format!("{route_name}/{failure_name}/{event_name}");
                 let seed = name.bytes().fold(base, |seed: u64, byte| {
                     seed.wrapping_mul(31).wrapping_add(byte.into())
                 });
@@ -101,7 +101,7 @@ pub(crate) fn chosen() -> Vec<Case> {
                     name,
                     seed,
                     route: *route,
-                    trouble: *trouble,
+                    failure: *failure,
                     event: *event,
                 });
             }
@@ -125,22 +125,22 @@ impl Case {
             CLIENT_TIMEOUT
         };
         let beyond = timeout + timeout / 2;
-        let fault = match self.trouble {
-            Trouble::Status(status) => Fault::status(self.route, status),
-            Trouble::LostAnswer => Fault::lost_answer(self.route),
-            Trouble::TooMany => Fault::too_many_requests(self.route, Duration::from_secs(1)),
-            Trouble::Reset => Fault::reset(self.route),
-            Trouble::Stale => Fault::stale_keep_alive(self.route),
-            Trouble::Page(status) => Fault::page(self.route, status),
-            Trouble::Swapped => Fault::swapped_answer(self.route, 200),
-            Trouble::Redirect => {
+        let fault = match self.failure {
+            CallFailure::Status(status) => Fault::status(self.route, status),
+            CallFailure::LostAnswer => Fault::lost_answer(self.route),
+            CallFailure::TooMany => Fault::too_many_requests(self.route, Duration::from_secs(1)),
+            CallFailure::Reset => Fault::reset(self.route),
+            CallFailure::Stale => Fault::stale_keep_alive(self.route),
+            CallFailure::Page(status) => Fault::page(self.route, status),
+            CallFailure::Swapped => Fault::swapped_answer(self.route, 200),
+            CallFailure::Redirect => {
                 let statuses = [301, 302, 303, 307, 308];
                 let status = statuses[rng.usize(..statuses.len())];
                 Fault::redirect(self.route, status, "https://elsewhere.example/sign-in")
             }
             // Too late to be heard, and it has acted or it has not.
-            Trouble::Slow if rng.bool() => Fault::delay(self.route, beyond),
-            Trouble::Slow => {
+            CallFailure::Slow if rng.bool() => Fault::delay(self.route, beyond),
+            CallFailure::Slow => {
                 let ms = u64::try_from(beyond.as_millis()).unwrap();
                 Fault::new(self.route, FaultKind::SlowBody { ms })
             }
@@ -150,7 +150,7 @@ impl Case {
             _ if self.event == Event::Lease => fault.times(1),
             // There may be no more than one of these, or none more on a connection that has served.
             Route::Login | Route::Token | Route::S3CompleteUpload => fault.times(rng.u64(1..=3)),
-            _ if self.trouble == Trouble::Stale => fault.times(rng.u64(1..=3)),
+            _ if self.failure == CallFailure::Stale => fault.times(rng.u64(1..=3)),
             _ => fault.times(rng.u64(1..=3)).after(rng.u64(0..=1)),
         }
     }

@@ -1,4 +1,4 @@
-//! What must hold after a case, beyond what the lab's own audit sees.
+//! What must hold after a case, beyond the checks of the lab's own audit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use crate::case::{Case, Event, Trouble};
+use crate::case::{CallFailure, Case, Event};
 use crate::run::{Bench, SLOW_REFRESH, WORKERS};
 use crate::work::Work;
 
-/// How long what a worker leaves to the background may take: taking back outputs, closing connections.
+/// How long background work of a worker may take: removing outputs, closing connections.
 const SETTLED_WITHIN: Duration = Duration::from_secs(15);
-/// A request that is on its way when its sender stops may arrive later by this.
+/// How long after its sender stops a request may still arrive.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// Checks everything, now that the workers have stopped.
@@ -30,11 +30,11 @@ pub(crate) async fn after(
 ) {
     let over = Timestamp::now();
     if bench.struck() == 0 {
-        let what = "the fault struck nobody: the case tests nothing";
+        let what = "no call hit the fault: the case tests nothing";
         violations.push(Violation::new("struck", what));
     }
     bench.lab.faults().clear();
-    settled(bench, workers, violations).await;
+    cleaned_up(bench, workers, violations).await;
     let requests = bench.lab.requests();
     run_by_one(bench, violations);
     counts(bench, stopped, violations);
@@ -48,8 +48,8 @@ pub(crate) async fn after(
     }
     recovered(bench, violations).await;
     violations.extend(bench.lab.audit(outputs).unwrap());
-    if (case.route, case.trouble) == (Route::Result, Trouble::Status(400)) {
-        // The outputs of a job whose result was refused are kept, to be looked at.
+    if (case.route, case.failure) == (Route::Result, CallFailure::Status(400)) {
+        // The outputs of a job whose result was refused are kept for inspection.
         let failed: Vec<_> = bench
             .jobs
             .iter()
@@ -63,7 +63,7 @@ pub(crate) async fn after(
     }
 }
 
-/// What the workers left undone, their records say, and whoever comes after them does it.
+/// The records have what the workers left undone, and a recovery resolves it.
 async fn recovered(bench: &Bench, violations: &mut Vec<Violation>) {
     let mut recovery = bench.recovery().await;
     let records = recovery.records().await.unwrap();
@@ -77,9 +77,9 @@ async fn recovered(bench: &Bench, violations: &mut Vec<Violation>) {
             violations.push(Violation::new("recorded", what));
         }
     }
-    for (record, settled) in recovery.sweep().await.unwrap().dead {
-        if let Err(error) = settled {
-            let what = format!("job {} is not settled: {}", record.job_id, Chain(&error));
+    for (record, resolved) in recovery.sweep().await.unwrap().dead {
+        if let Err(error) = resolved {
+            let what = format!("job {} is not resolved: {}", record.job_id, Chain(&error));
             violations.push(Violation::new("recovered", what));
         }
     }
@@ -96,7 +96,7 @@ fn began(request: &RequestRecord) -> Timestamp {
 }
 
 /// Nothing is left in the process or on disk: no task, no connection, no folder.
-async fn settled(bench: &Bench, workers: &Handle, violations: &mut Vec<Violation>) {
+async fn cleaned_up(bench: &Bench, workers: &Handle, violations: &mut Vec<Violation>) {
     let scratch = || std::fs::read_dir(bench.scratch.path()).unwrap().count();
     let left = || {
         [
@@ -152,7 +152,7 @@ fn counts(bench: &Bench, stopped: &[Stopped], violations: &mut Vec<Violation>) {
     }
 }
 
-/// Unless the workers were told to stop, or turned away, every job came to its end.
+/// Every job ended, unless the workers were asked to stop or their account was refused.
 fn progress(case: &Case, bench: &Bench, stopped: &[Stopped], violations: &mut Vec<Violation>) {
     let turned_away = stopped
         .iter()
@@ -163,7 +163,7 @@ fn progress(case: &Case, bench: &Bench, stopped: &[Stopped], violations: &mut Ve
     }
 }
 
-/// A token is replaced once, however many need another, and nobody logs in who could refresh.
+/// A token is replaced once, even if many tasks need another one, and no worker logs in that could refresh.
 fn sessions(case: &Case, requests: &[RequestRecord], violations: &mut Vec<Violation>) {
     let count = |route, is: &dyn Fn(&RequestRecord) -> bool| {
         requests
@@ -178,8 +178,8 @@ fn sessions(case: &Case, requests: &[RequestRecord], violations: &mut Vec<Violat
         .iter()
         .filter(|request| request.fault.is_some() && request.route == case.route)
         .count();
-    // A token that the API turned down is at its end for its holder.
-    let turned_down = if case.trouble == Trouble::Status(401) {
+    // A token that the API refused counts as expired.
+    let turned_down = if case.failure == CallFailure::Status(401) {
         struck
     } else {
         0
@@ -212,7 +212,7 @@ fn sessions(case: &Case, requests: &[RequestRecord], violations: &mut Vec<Violat
     }
 }
 
-/// The processes that this one has started and that still run, but for the shell that would end programs with it.
+/// The child processes that still run, except for the shell that ends programs together with this process.
 pub(crate) fn children() -> Vec<String> {
     let is_guard = |id: &String| {
         let command = std::fs::read_to_string(format!("/proc/{id}/cmdline"));

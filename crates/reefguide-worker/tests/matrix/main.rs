@@ -1,12 +1,12 @@
-//! The fault matrix: every call of a worker × every way it can fail × what else may happen meanwhile, each case in a
-//! lab of its own with workers that race, and the promises of the book checked after it.
+//! The fault matrix: every call of a worker × every way it can fail × what else may happen meanwhile. Each case has its
+//! own lab and several workers that race. After it, the promises of the book are checked.
 //!
-//! A case has a name, such as `result/lost-answer/sigterm`, and a seed made of it:
+//! A case has a name, such as `result/lost-answer/sigterm`, and a seed that is derived from the name:
 //!
 //! | variable | what it does |
 //! | --- | --- |
-//! | `MATRIX_ONLY` | runs the cases whose names contain this, or one of these with commas between |
-//! | `MATRIX_SEED` | a number; another one draws everything that is random anew |
+//! | `MATRIX_ONLY` | runs the cases whose names contain this, or one of several texts, separated by commas |
+//! | `MATRIX_SEED` | a number; a different one changes every random choice |
 //! | `RUST_LOG` | shows the log of the workers, as `RUST_LOG=debug` |
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use crate::report::Report;
 
-/// How many cases are under way at once: most of the time they wait for a delay to pass.
+/// How many cases run at once. Most of the time a case only waits for a delay to pass.
 const AT_ONCE: usize = 12;
 
 #[test]
@@ -41,7 +41,7 @@ fn no_fault_loses_doubles_or_strands_a_job_or_leaks_anything() {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                // A binding, so that the lock is not held while the case runs.
+                // The block ends the lock before the case runs.
                 while let Some(case) = { cases.lock().unwrap().next() } {
                     let ran = run::run(&case, labs.handle());
                     report.lock().unwrap().add(&case, ran);

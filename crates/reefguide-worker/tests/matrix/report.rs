@@ -1,4 +1,4 @@
-//! What all cases came to, together.
+//! The results of all cases.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ impl Report {
         self.longest = self.longest.clone().max((ran.took, case.name.clone()));
     }
 
-    /// Notes processes that are left over when all cases have ended.
+    /// Adds processes that still run when all cases have ended.
     pub(crate) fn process(&mut self, left: Vec<String>) {
         for id in left {
             self.violations
@@ -61,7 +61,7 @@ impl Report {
             self.violations.len(),
             longest.as_secs_f64()
         );
-        // Past the harness, which shows what is printed only if the test fails.
+        // Bypasses the test harness, which shows printed text only if the test fails.
         let shown = format!("{text}\n");
         std::io::stderr().write_all(shown.as_bytes()).unwrap();
         assert!(

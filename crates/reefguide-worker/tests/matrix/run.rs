@@ -1,4 +1,4 @@
-//! One case: a lab, workers that race, a fault, and what is left when all is over.
+//! One case: a lab, workers that race, a fault, and the state afterwards.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,12 +33,12 @@ pub(crate) const S3_TIMEOUT: Duration = Duration::from_millis(1500);
 pub(crate) const SLOW_REFRESH: Duration = Duration::from_millis(150);
 /// How many workers race.
 pub(crate) const WORKERS: usize = 2;
-/// No case waits longer for anything; it says so instead of hanging.
+/// The longest that a case waits for anything. It fails then instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A lease that is over soon, and how long before its end a handler is cancelled.
+/// A short lease, and how long before its end a handler is cancelled.
 const SHORT_LEASE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
 
-/// What a case came to.
+/// The result of a case.
 pub(crate) struct Ran {
     pub(crate) jobs: Vec<Value>,
     pub(crate) faults: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Ran {
     pub(crate) violations: Vec<Violation>,
 }
 
-/// Runs a case. Its workers have a runtime of their own, where a task that is left over shows.
+/// Runs a case. Its workers have their own runtime, in which leftover tasks can be found.
 pub(crate) fn run(case: &Case, labs: &Handle) -> Ran {
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -62,7 +62,7 @@ pub(crate) fn run(case: &Case, labs: &Handle) -> Ran {
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
     pub(crate) scratch: TempDir,
-    /// Which worker ran which job.
+    /// Which worker ran each job.
     pub(crate) runs: Arc<Mutex<Vec<(JobId, usize)>>>,
     pub(crate) jobs: Vec<i64>,
 }
@@ -83,7 +83,7 @@ impl Bench {
         let mut faults = 0;
         let done = timeout(PATIENCE, async {
             tokio::select! {
-                // Workers that the API turned away stop by themselves.
+                // Workers whose account the API refused stop by themselves.
                 ended = &mut stopped => return ended,
                 () = bench.until_it_is_time(case, &mut rng) => {}
             }
@@ -131,7 +131,7 @@ impl Bench {
         lab.faults().add(case.fault(rng));
         let expiry = Fault::expire_tokens(Route::Job).times(1);
         if case.route == Route::Token {
-            // While jobs run and are watched, and for so long that all of them miss the next token.
+            // While jobs run and are watched, and slow enough that all of them need the next token meanwhile.
             lab.faults().add(expiry.after(8));
             lab.faults().add(Fault::delay(Route::Token, SLOW_REFRESH));
         } else if rng.bool() {
@@ -172,7 +172,7 @@ impl Bench {
             .unwrap();
         let bucket = self.lab.bucket().to_owned();
         workers.spawn(async move {
-            // Connections that have served are there for whatever comes first.
+            // A used connection is in the pool for the first request.
             join_all((0..4).map(|_| client.health())).await;
             join_all((0..4).map(|_| storage.probe(&bucket))).await;
             drop((client, storage));
@@ -197,13 +197,13 @@ impl Bench {
         options
     }
 
-    /// Where claims are recorded.
+    /// The folder of the records of claims.
     fn records(&self) -> StorageUri {
         let folder = format!("s3://{}/reefguide-worker/records", self.lab.bucket());
         folder.parse().unwrap()
     }
 
-    /// What settles the claims of workers that have ended.
+    /// Resolves the claims of workers that have ended.
     pub(crate) async fn recovery(&self) -> Recovery {
         let source = ReefGuide::builder(self.client()).build();
         Recovery::new(source, self.storage(), self.records()).dead_after(Duration::ZERO)
@@ -221,7 +221,7 @@ impl Bench {
         Storage::s3(options)
     }
 
-    /// When the workers are to stop: in the middle of it, or when all jobs have ended.
+    /// Waits until the workers have to stop: in the middle of the case, or when all jobs have ended.
     async fn until_it_is_time(&self, case: &Case, rng: &mut Rng) {
         if case.event != Event::Sigterm {
             return self.lab.wait_until(|_| self.all_ended()).await;
@@ -237,7 +237,7 @@ impl Bench {
         self.jobs.iter().all(ended)
     }
 
-    /// How often the fault that the case is about has struck.
+    /// How often the case's fault was triggered.
     pub(crate) fn struck(&self) -> u64 {
         self.lab.faults().all()[0].fired
     }

@@ -1,4 +1,4 @@
-//! Handlers that compute: what they read and write by plain calls.
+//! Blocking handlers read and write without async.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl BlockingJobHandler for Copy {
 const SOURCE: &str = "s3://bucket/reef.txt";
 
 #[tokio::test]
-async fn a_handler_that_computes_fetches_inputs_and_writes_outputs_by_plain_calls() {
+async fn a_blocking_handler_fetches_inputs_and_writes_outputs_without_async() {
     let harness = Harness::blocking(Copy).object(SOURCE, "-4\n-8\n");
     let finished = harness.run(json!({ "source": SOURCE })).await.unwrap();
     assert_eq!(finished.result(), &json!({ "bytes": 6, "read": 6 }));
@@ -53,13 +53,13 @@ async fn a_handler_that_computes_fetches_inputs_and_writes_outputs_by_plain_call
 }
 
 #[tokio::test]
-async fn an_input_that_is_not_there_fails_the_job_with_its_name() {
+async fn a_missing_input_fails_the_job_with_its_name() {
     let payload = json!({ "source": SOURCE });
     let error = Harness::blocking(Copy).run(payload).await.unwrap_err();
     assert!(error.to_string().contains(SOURCE), "{error}");
 }
 
-/// Waits for what never comes, and says how that ended; then tries to write.
+/// Waits for an input that never arrives, and sends how the wait ended; then tries to write.
 struct Wait {
     said: mpsc::Sender<String>,
 }
@@ -81,7 +81,7 @@ impl BlockingJobHandler for Wait {
 }
 
 #[tokio::test]
-async fn a_handler_that_waits_on_its_thread_is_woken_when_its_job_is_cancelled() {
+async fn a_blocking_handler_that_waits_is_woken_when_its_job_is_cancelled() {
     let (said, heard) = mpsc::channel();
     let stop = CancellationToken::new();
     let harness = Harness::blocking(Wait { said }).cancellation(stop.clone());

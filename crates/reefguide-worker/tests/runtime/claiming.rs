@@ -1,4 +1,4 @@
-//! One worker only runs a job, whatever the server says.
+//! Only one worker runs a job, even if the server assigns it to several.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use reefguide_worker::prelude::*;
 use reefguide_worker::runtime::WorkerBuilder;
 use reefguide_worker::source::{Claimed, JobSource, SourceError};
 
-use crate::rig::{Rig, Running, in_time};
+use crate::fixture::{Fixture, Running, in_time};
 
 /// How often each job was run.
 type Runs = Arc<Mutex<HashMap<JobId, usize>>>;
@@ -27,15 +27,15 @@ fn counting(worker: WorkerBuilder, runs: &Runs) -> WorkerBuilder {
     })
 }
 
-/// Lets `workers` race for `jobs` and returns how often each was run.
+/// Lets `workers` race for `jobs`, and returns how often each job was run.
 async fn race(workers: usize, jobs: i64, fenced: bool) -> HashMap<JobId, usize> {
-    let rig = Rig::with(Lab::builder().assign_race(Duration::from_millis(20))).await;
-    let submitted: Vec<_> = (0..jobs).map(|id| rig.submit_test(id)).collect();
+    let fixture = Fixture::with(Lab::builder().assign_race(Duration::from_millis(20))).await;
+    let submitted: Vec<_> = (0..jobs).map(|id| fixture.submit_test(id)).collect();
     let runs = Runs::default();
-    let storage = rig.storage();
+    let storage = fixture.storage();
     let running: Vec<_> = (0..workers)
         .map(|_| {
-            let source = rig.source().settle(Duration::from_millis(250));
+            let source = fixture.source().settle(Duration::from_millis(250));
             let source = if fenced {
                 source
             } else {
@@ -44,12 +44,12 @@ async fn race(workers: usize, jobs: i64, fenced: bool) -> HashMap<JobId, usize> 
             let worker = Worker::builder()
                 .source(source.build())
                 .storage(storage.clone())
-                .options(rig.options());
+                .options(fixture.options());
             Running::start(counting(worker, &runs))
         })
         .collect();
     for job in submitted {
-        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     }
     for worker in &running {
         worker.ask();
@@ -80,18 +80,19 @@ async fn without_the_fence_jobs_are_run_more_than_once() {
 
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_is_found_again() {
-    let rig = Rig::start().await;
-    rig.lab
+    let fixture = Fixture::start().await;
+    fixture
+        .lab
         .faults()
         .add(Fault::lost_answer(Route::Assign).times(1));
-    let job = rig.submit_test(1);
+    let job = fixture.submit_test(1);
     let runs = Runs::default();
-    let worker = Running::start(counting(rig.worker().await, &runs));
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let worker = Running::start(counting(fixture.worker().await, &runs));
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.lab.faults().fired(), 1);
+    assert_eq!(fixture.lab.faults().fired(), 1);
     assert_eq!(
-        rig.lab.job(job).unwrap()["assignments"]
+        fixture.lab.job(job).unwrap()["assignments"]
             .as_array()
             .unwrap()
             .len(),
@@ -100,31 +101,31 @@ async fn a_claim_whose_answer_was_lost_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_claim_is_seen_through_when_reading_it_back_fails() {
+async fn a_claim_succeeds_although_reading_it_back_fails_at_first() {
     for status in [500, 400] {
-        let rig = Rig::start().await;
+        let fixture = Fixture::start().await;
         let fault = Fault::status(Route::Job, status).times(2);
-        rig.lab.faults().add(fault);
-        let job = rig.submit_test(1);
+        fixture.lab.faults().add(fault);
+        let job = fixture.submit_test(1);
         let runs = Runs::default();
-        let worker = Running::start(counting(rig.worker().await, &runs));
-        assert_eq!(rig.ended(job).await, "SUCCEEDED", "after {status}");
+        let worker = Running::start(counting(fixture.worker().await, &runs));
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED", "after {status}");
         worker.stop().await;
         assert_eq!(runs.lock().unwrap().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_loser_of_the_race_stays_silent() {
-    let rig = Rig::with(Lab::builder().assign_race(Duration::from_millis(200))).await;
-    let job = rig.submit_test(1);
+async fn a_worker_that_lost_the_race_reports_nothing() {
+    let fixture = Fixture::with(Lab::builder().assign_race(Duration::from_millis(200))).await;
+    let job = fixture.submit_test(1);
     let (first, second) = (Runs::default(), Runs::default());
     let workers = [
-        Running::start(counting(rig.worker().await, &first)),
-        Running::start(counting(rig.worker().await, &second)),
+        Running::start(counting(fixture.worker().await, &first)),
+        Running::start(counting(fixture.worker().await, &second)),
     ];
-    rig.ended(job).await;
-    in_time(rig.lab.wait_until(|lab| {
+    fixture.ended(job).await;
+    in_time(fixture.lab.wait_until(|lab| {
         let answered = |route| {
             lab.requests()
                 .iter()
@@ -138,12 +139,12 @@ async fn a_loser_of_the_race_stays_silent() {
     for worker in workers {
         wasted += worker.stop().await.jobs.fenced;
     }
-    assert_eq!((wasted, rig.unsettled().await), (1, 0));
+    assert_eq!((wasted, fixture.unresolved().await), (1, 0));
     let winners = [&first, &second]
         .into_iter()
         .filter(|runs| !runs.lock().unwrap().is_empty());
     assert_eq!(winners.count(), 1);
-    let results = rig
+    let results = fixture
         .lab
         .requests()
         .iter()
@@ -152,40 +153,43 @@ async fn a_loser_of_the_race_stays_silent() {
     assert_eq!(results, 1);
 }
 
-/// What comes of a claim while the API answers every one with `status`.
-async fn claimed_despite(rig: &Rig, status: u16) -> Result<Claimed, SourceError> {
-    let source = rig.source().build();
+/// The result of a claim while the API answers every claim with `status`.
+async fn claimed_despite(fixture: &Fixture, status: u16) -> Result<Claimed, SourceError> {
+    let source = fixture.source().build();
     let offered = source.poll(&"TEST".into()).await.unwrap();
-    rig.lab.faults().add(Fault::status(Route::Assign, status));
+    fixture
+        .lab
+        .faults()
+        .add(Fault::status(Route::Assign, status));
     source.claim(&offered[0]).await
 }
 
 #[tokio::test]
-async fn a_claim_that_may_still_be_made_stays_open_while_its_job_does() {
-    let rig = Rig::start().await;
-    rig.submit_test(1);
-    let claimed = claimed_despite(&rig, 500).await;
+async fn a_claim_that_may_still_take_effect_stays_open_as_long_as_its_job() {
+    let fixture = Fixture::start().await;
+    fixture.submit_test(1);
+    let claimed = claimed_despite(&fixture, 500).await;
     assert!(matches!(claimed, Ok(Claimed::Unknown(_))), "{claimed:?}");
 }
 
 #[tokio::test]
 async fn a_claim_on_a_job_that_has_ended_is_not_waited_for() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let source = rig.source().build();
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let source = fixture.source().build();
     let offered = source.poll(&"TEST".into()).await.unwrap();
-    rig.lab.faults().add(Fault::status(Route::Assign, 500));
-    let client = rig.client_of("worker@email.com");
+    fixture.lab.faults().add(Fault::status(Route::Assign, 500));
+    let client = fixture.client_of("worker@email.com");
     client.cancel(&job.into()).await.unwrap();
     let claimed = source.claim(&offered[0]).await;
     assert!(matches!(claimed, Ok(Claimed::Taken)), "{claimed:?}");
 }
 
 #[tokio::test]
-async fn a_claim_that_was_denied_for_sure_is_not_looked_for() {
-    let rig = Rig::start().await;
-    rig.submit_test(1);
-    let claimed = claimed_despite(&rig, 403).await;
+async fn a_claim_that_was_certainly_denied_is_not_read_back() {
+    let fixture = Fixture::start().await;
+    fixture.submit_test(1);
+    let claimed = claimed_despite(&fixture, 403).await;
     assert!(
         matches!(claimed, Err(SourceError::Denied { .. })),
         "{claimed:?}"

@@ -1,5 +1,4 @@
-//! Whether a worker says of itself that it is healthy when it is, and only then, on a clock that the
-//! tests move.
+//! That a worker reports itself as healthy exactly when it is, on a clock that the tests move.
 
 use std::future::pending;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Copy)]
 enum Answer {
     After(Duration),
-    /// Each call fails, after this long.
+    /// Each call fails after this long.
     Fails(Duration),
     Never,
 }
@@ -27,7 +26,7 @@ const AT_ONCE: Answer = Answer::After(Duration::ZERO);
 /// The longest that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A source with one job for those who may claim, which answers each call in its own way.
+/// A source with one job, which answers each kind of call as configured.
 #[derive(Clone, Copy)]
 struct Source {
     poll: Answer,
@@ -109,8 +108,8 @@ impl JobSource for Source {
     }
 }
 
-/// Runs a worker whose jobs take `job` until it is unhealthy, for an hour at most, and returns when that
-/// was and what it said.
+/// Runs a worker whose jobs take `job` until it is unhealthy, for an hour at most, and returns when that was and the
+/// reason.
 async fn unhealthy_after(
     source: Source,
     job: Duration,
@@ -137,8 +136,8 @@ async fn unhealthy_after(
     let mut unhealthy = None;
     while unhealthy.is_none() && started.elapsed() < Duration::from_secs(3600) {
         sleep(Duration::from_millis(500)).await;
-        let ailment = health.report().ailment;
-        unhealthy = ailment.map(|ailment| (started.elapsed(), ailment.to_string()));
+        let reason = health.report().unhealthy_reason;
+        unhealthy = reason.map(|reason| (started.elapsed(), reason.to_string()));
     }
     stop.cancel();
     running.await.unwrap();
@@ -147,17 +146,17 @@ async fn unhealthy_after(
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn assert_within_a_minute(unhealthy: Option<(Duration, String)>, says: &str) {
+fn assert_within_a_minute(unhealthy: Option<(Duration, String)>, expected: &str) {
     let (after, reason) = unhealthy.unwrap();
     assert!(
         after <= Duration::from_secs(60),
         "after {after:?}: {reason}"
     );
-    assert!(reason.starts_with(says), "{reason}");
+    assert!(reason.starts_with(expected), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_is_away_or_silent_makes_a_worker_unhealthy_within_a_minute() {
+async fn an_api_that_fails_or_does_not_answer_makes_a_worker_unhealthy_within_a_minute() {
     for poll in [
         Answer::Fails(Duration::ZERO),
         Answer::Fails(TIMEOUT),
@@ -170,7 +169,7 @@ async fn an_api_that_is_away_or_silent_makes_a_worker_unhealthy_within_a_minute(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_worker_that_hears_nothing_of_its_jobs_is_unhealthy_within_a_minute() {
+async fn a_busy_worker_without_answers_about_its_jobs_is_unhealthy_within_a_minute() {
     for standing in [Answer::Fails(Duration::ZERO), Answer::Never] {
         let source = Source {
             standing,
@@ -198,7 +197,7 @@ async fn a_worker_that_cannot_deliver_is_unhealthy_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_does_what_it_should_is_healthy_all_along() {
+async fn a_worker_that_polls_and_delivers_is_always_healthy() {
     let slow = Source {
         poll: Answer::After(TIMEOUT),
         ..USUAL
@@ -223,7 +222,7 @@ async fn a_worker_that_does_what_it_should_is_healthy_all_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_to_ask_seldom_is_healthy_between_its_questions() {
+async fn a_worker_with_long_intervals_is_healthy_between_its_requests() {
     let busy = Source {
         has_job: true,
         ..USUAL
@@ -253,7 +252,7 @@ async fn an_assignment_whose_storage_uri_cannot_be_read_does_not_empty_the_queue
     let mut options = RunOptions::default();
     options.scratch = scratch.path().to_owned();
     options.slots = 2;
-    // So that the test has an end if it does.
+    // So that the test ends even if it does.
     options.max_jobs = Some(50);
     let (health, stop) = (Health::new(2), CancellationToken::new());
     let worker = Worker::builder()
@@ -273,6 +272,6 @@ async fn an_assignment_whose_storage_uri_cannot_be_read_does_not_empty_the_queue
     sleep(HOUR).await;
     stop.cancel();
     let jobs = running.await.unwrap().jobs;
-    // Those that it had claimed before it knew.
+    // The jobs that it had claimed before it noticed.
     assert!(jobs.failed <= 2, "{jobs:?}");
 }

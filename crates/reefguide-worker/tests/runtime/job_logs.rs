@@ -1,4 +1,4 @@
-//! The logs of jobs, where they are stored by themselves.
+//! The logs of single jobs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use reefguide_worker::runtime::{JobLogs, RunOptions, WorkerBuilder};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::rig::{Log, Rig, Running, in_time};
+use crate::fixture::{Fixture, Log, Running, in_time};
 
-/// A worker whose handler says what is in the payload and writes as many outputs.
-async fn worker(rig: &Rig, job_logs: JobLogs) -> WorkerBuilder {
-    let mut options = rig.options();
+/// A worker whose handler logs the payload's message and writes the payload's number of outputs.
+async fn worker(fixture: &Fixture, job_logs: JobLogs) -> WorkerBuilder {
+    let mut options = fixture.options();
     options.job_logs = job_logs;
     let handler = |input: Value, ctx: JobContext| async move {
         let id = input["id"].as_u64().unwrap();
@@ -30,15 +30,15 @@ async fn worker(rig: &Rig, job_logs: JobLogs) -> WorkerBuilder {
         }
         Ok(())
     };
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     worker.handler_fn("TEST", handler)
 }
 
-/// A worker whose handler says when it has begun, and returns when it is cancelled.
-async fn waiting(rig: &Rig, options: RunOptions) -> (WorkerBuilder, Arc<Semaphore>) {
-    let begun = Arc::new(Semaphore::new(0));
-    let begins = begun.clone();
-    let worker = rig.worker().await.options(options);
+/// A worker whose handler signals its start, and returns when it is cancelled.
+async fn waiting(fixture: &Fixture, options: RunOptions) -> (WorkerBuilder, Arc<Semaphore>) {
+    let started = Arc::new(Semaphore::new(0));
+    let begins = started.clone();
+    let worker = fixture.worker().await.options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         begins.add_permits(1);
         async move {
@@ -46,22 +46,22 @@ async fn waiting(rig: &Rig, options: RunOptions) -> (WorkerBuilder, Arc<Semaphor
             Ok(())
         }
     });
-    (worker, begun)
+    (worker, started)
 }
 
-fn folder(rig: &Rig) -> StorageUri {
-    format!("s3://{}/job-logs", rig.lab.bucket())
+fn folder(fixture: &Fixture) -> StorageUri {
+    format!("s3://{}/job-logs", fixture.lab.bucket())
         .parse()
         .unwrap()
 }
 
-/// The messages of the log that a job has left in the folder.
-async fn stored(rig: &Rig, job: i64) -> Option<Vec<String>> {
-    let assignment = &rig.lab.job(job).unwrap()["assignments"][0]["id"];
-    let uri = folder(rig)
+/// The messages of a job's log in the folder.
+async fn stored(fixture: &Fixture, job: i64) -> Option<Vec<String>> {
+    let assignment = &fixture.lab.job(job).unwrap()["assignments"][0]["id"];
+    let uri = folder(fixture)
         .join(&format!("{job}/{assignment}.jsonl"))
         .unwrap();
-    let log = rig.storage().read(&uri, 1 << 20).await.ok()?;
+    let log = fixture.storage().read(&uri, 1 << 20).await.ok()?;
     let line = |line: &[u8]| {
         let line: Value = serde_json::from_slice(line).unwrap();
         assert_eq!(line["job_id"], job.to_string(), "{line}");
@@ -75,10 +75,10 @@ async fn stored(rig: &Rig, job: i64) -> Option<Vec<String>> {
 
 #[tokio::test]
 async fn the_log_of_every_job_is_stored_before_the_job_is_reported() {
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let _log = Log::with_job_logs();
-    let (well, badly) = (rig.submit_test(1), rig.submit_test(13));
-    let worker = Running::start(worker(&rig, JobLogs::Folder(folder(&rig))).await);
+    let (well, badly) = (fixture.submit_test(1), fixture.submit_test(13));
+    let worker = Running::start(worker(&fixture, JobLogs::Folder(folder(&fixture))).await);
     let story = |end: &[&str]| {
         let begin = [
             "job claimed",
@@ -93,26 +93,26 @@ async fn the_log_of_every_job_is_stored_before_the_job_is_reported() {
                 .collect::<Vec<_>>(),
         )
     };
-    assert_eq!(rig.ended(badly).await, "FAILED");
+    assert_eq!(fixture.ended(badly).await, "FAILED");
     let end = ["attempt failed, reporting the job as failed"];
-    assert_eq!(stored(&rig, badly).await, story(&end));
-    assert_eq!(rig.ended(well).await, "SUCCEEDED");
+    assert_eq!(stored(&fixture, badly).await, story(&end));
+    assert_eq!(fixture.ended(well).await, "SUCCEEDED");
     let end = ["handler returned", "outputs stored"];
-    assert_eq!(stored(&rig, well).await, story(&end));
+    assert_eq!(stored(&fixture, well).await, story(&end));
     worker.stop().await;
-    assert!(rig.scratch_is_empty());
+    assert!(fixture.scratch_is_empty());
 }
 
 #[tokio::test]
-async fn a_log_may_be_with_the_outputs_where_it_keeps_nobody_from_them() {
-    let rig = Rig::start().await;
+async fn a_log_is_stored_with_the_outputs_if_users_can_still_be_shown_all_of_them() {
+    let fixture = Fixture::start().await;
     let log = Log::with_job_logs();
-    let jobs = [1, 13, 24, 25].map(|id| rig.submit_test(id));
-    let worker = Running::start(worker(&rig, JobLogs::Outputs).await);
+    let jobs = [1, 13, 24, 25].map(|id| fixture.submit_test(id));
+    let worker = Running::start(worker(&fixture, JobLogs::Outputs).await);
     let mut outputs = Vec::new();
     for job in jobs {
-        rig.ended(job).await;
-        outputs.push(rig.outputs(job).await);
+        fixture.ended(job).await;
+        outputs.push(fixture.outputs(job).await);
     }
     worker.stop().await;
     let name = "job-log.jsonl".to_owned();
@@ -127,33 +127,36 @@ async fn a_log_may_be_with_the_outputs_where_it_keeps_nobody_from_them() {
 
 #[tokio::test]
 async fn an_output_of_the_same_name_is_not_replaced() {
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let _log = Log::with_job_logs();
-    let job = rig.submit_test(1);
-    let mut options = rig.options();
+    let job = fixture.submit_test(1);
+    let mut options = fixture.options();
     options.job_logs = JobLogs::Outputs;
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("job-log.jsonl", "its own").await?;
         Ok(())
     });
     let worker = Running::start(worker);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    let location = rig.lab.job(job).unwrap()["assignments"][0]["storage_uri"].take();
+    let location = fixture.lab.job(job).unwrap()["assignments"][0]["storage_uri"].take();
     let location: StorageUri = location.as_str().unwrap().parse().unwrap();
     let output = location.join("job-log.jsonl").unwrap();
-    assert_eq!(rig.storage().read(&output, 100).await.unwrap(), "its own");
+    assert_eq!(
+        fixture.storage().read(&output, 100).await.unwrap(),
+        "its own"
+    );
 }
 
 #[tokio::test]
 async fn a_log_that_cannot_be_stored_fails_no_job() {
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let log = Log::with_job_logs();
-    let job = rig.submit_test(1);
+    let job = fixture.submit_test(1);
     let nowhere = "s3://no-such-bucket/job-logs".parse().unwrap();
-    let worker = Running::start(worker(&rig, JobLogs::Folder(nowhere)).await);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let worker = Running::start(worker(&fixture, JobLogs::Folder(nowhere)).await);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
     let warnings = log.lines("job log not stored");
     assert_eq!(warnings.len(), 1);
@@ -166,48 +169,48 @@ async fn a_log_that_cannot_be_stored_fails_no_job() {
 
 #[tokio::test]
 async fn the_log_of_a_job_that_is_given_up_is_not_stored() {
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let _log = Log::with_job_logs();
-    let mut options = rig.options();
-    options.job_logs = JobLogs::Folder(folder(&rig));
+    let mut options = fixture.options();
+    options.job_logs = JobLogs::Folder(folder(&fixture));
     options.watch_interval = Some(Duration::from_millis(50));
-    let (worker, begun) = waiting(&rig, options).await;
-    let job = rig.submit_test(1);
+    let (worker, started) = waiting(&fixture, options).await;
+    let job = fixture.submit_test(1);
     let running = Running::start(worker);
-    in_time(begun.acquire()).await.unwrap().forget();
-    let administrator = rig.client_of("worker@email.com");
+    in_time(started.acquire()).await.unwrap().forget();
+    let administrator = fixture.client_of("worker@email.com");
     administrator
         .timeout_jobs(Duration::from_nanos(1), &[])
         .await
         .unwrap();
     assert_eq!(running.stop().await.jobs.given_up, 1);
-    assert_eq!(stored(&rig, job).await, None);
+    assert_eq!(stored(&fixture, job).await, None);
 }
 
 #[tokio::test]
 async fn the_log_of_a_job_whose_lease_has_run_out_is_not_stored() {
     let brief = JobTypeSpec::new("TEST").expiry(Duration::from_secs(1));
-    let rig = Rig::with(Lab::builder().job_type(brief)).await;
+    let fixture = Fixture::with(Lab::builder().job_type(brief)).await;
     let log = Log::with_job_logs();
-    let mut options = rig.options();
-    options.job_logs = JobLogs::Folder(folder(&rig));
+    let mut options = fixture.options();
+    options.job_logs = JobLogs::Folder(folder(&fixture));
     options.deadline_margin = Duration::ZERO;
-    let (worker, begun) = waiting(&rig, options).await;
-    let job = rig.submit_test(1);
+    let (worker, started) = waiting(&fixture, options).await;
+    let job = fixture.submit_test(1);
     let running = Running::start(worker);
-    in_time(begun.acquire()).await.unwrap().forget();
+    in_time(started.acquire()).await.unwrap().forget();
     running.stop().await;
     assert_eq!(log.lines("job left without a result").len(), 1);
-    assert_eq!(stored(&rig, job).await, None);
+    assert_eq!(stored(&fixture, job).await, None);
 }
 
 #[tokio::test]
 async fn without_the_option_no_log_is_stored() {
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let _log = Log::with_job_logs();
-    let job = rig.submit_test(1);
-    let worker = Running::start(worker(&rig, JobLogs::Off).await);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let job = fixture.submit_test(1);
+    let worker = Running::start(worker(&fixture, JobLogs::Off).await);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.outputs(job).await, ["0.txt"]);
+    assert_eq!(fixture.outputs(job).await, ["0.txt"]);
 }

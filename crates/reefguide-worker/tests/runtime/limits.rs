@@ -1,4 +1,4 @@
-//! What single job types may take, and how many jobs a worker does.
+//! Limits of single job types, and of the number of jobs that a worker claims.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,30 +12,30 @@ use reefguide_worker::runtime::{RunOptions, StopReason, TypeOptions};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::rig::{Rig, Running, in_time};
+use crate::fixture::{Fixture, Running, in_time};
 
-fn with_type(rig: &Rig, job_type: &str, set: impl FnOnce(&mut TypeOptions)) -> RunOptions {
+fn with_type(fixture: &Fixture, job_type: &str, set: impl FnOnce(&mut TypeOptions)) -> RunOptions {
     let mut of_type = TypeOptions::default();
     set(&mut of_type);
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.types = BTreeMap::from([(job_type.into(), of_type)]);
     options
 }
 
 #[tokio::test]
 async fn a_type_at_its_limit_is_not_polled_and_leaves_the_other_slots_to_other_types() {
-    let rig = Rig::with(Lab::builder().any_job_type()).await;
+    let fixture = Fixture::with(Lab::builder().any_job_type()).await;
     for id in 0..4 {
-        rig.submit("GREEDY", json!({ "id": id }));
+        fixture.submit("GREEDY", json!({ "id": id }));
     }
-    let begun = Arc::new(Mutex::new(Vec::new()));
+    let started = Arc::new(Mutex::new(Vec::new()));
     let let_go = Arc::new(Semaphore::new(0));
-    let mut options = with_type(&rig, "GREEDY", |greedy| greedy.slots = Some(1));
+    let mut options = with_type(&fixture, "GREEDY", |greedy| greedy.slots = Some(1));
     options.slots = 3;
     let holding = |name: &'static str| {
-        let (begun, let_go) = (begun.clone(), let_go.clone());
+        let (started, let_go) = (started.clone(), let_go.clone());
         move |_: Value, _: JobContext| {
-            begun.lock().unwrap().push(name);
+            started.lock().unwrap().push(name);
             let let_go = let_go.clone();
             async move {
                 let_go.acquire().await?.forget();
@@ -43,42 +43,46 @@ async fn a_type_at_its_limit_is_not_polled_and_leaves_the_other_slots_to_other_t
             }
         }
     };
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker
         .handler_fn("GREEDY", holding("greedy"))
         .handler_fn("MODEST", holding("modest"));
     let worker = Running::start(worker);
-    // One that is turned away shows itself by polls without a claim.
+    // A type without a free slot would show in polls without a claim.
     let polled = |name: &'static str, times: usize| {
         let poll = move |request: &&RequestRecord| request.path.contains(name);
-        rig.lab
+        fixture
+            .lab
             .wait_until(move |lab| lab.requests().iter().filter(poll).count() >= times)
     };
     in_time(polled("MODEST", 5)).await;
     let greedy = |request: &&RequestRecord| request.path.contains("jobType=GREEDY");
-    assert_eq!(rig.lab.requests().iter().filter(greedy).count(), 1);
-    let modest = [1, 2].map(|id| rig.submit("MODEST", json!({ "id": id })));
+    assert_eq!(fixture.lab.requests().iter().filter(greedy).count(), 1);
+    let modest = [1, 2].map(|id| fixture.submit("MODEST", json!({ "id": id })));
     for job in modest {
         let running = |job: &Value| job["status"] == "IN_PROGRESS";
-        in_time(rig.lab.wait_for(job, running)).await.unwrap();
+        in_time(fixture.lab.wait_for(job, running)).await.unwrap();
     }
     let_go.add_permits(100);
-    for job in rig.lab.jobs().unwrap() {
-        assert_eq!(rig.ended(job["id"].as_i64().unwrap()).await, "SUCCEEDED");
+    for job in fixture.lab.jobs().unwrap() {
+        assert_eq!(
+            fixture.ended(job["id"].as_i64().unwrap()).await,
+            "SUCCEEDED"
+        );
     }
     worker.stop().await;
-    let begun = begun.lock().unwrap();
-    let greedy = begun.iter().filter(|name| **name == "greedy").count();
-    assert_eq!((begun.len(), greedy), (6, 4));
+    let started = started.lock().unwrap();
+    let greedy = started.iter().filter(|name| **name == "greedy").count();
+    assert_eq!((started.len(), greedy), (6, 4));
 }
 
 #[tokio::test]
 async fn a_long_queue_of_one_type_does_not_hold_up_another() {
-    let rig = Rig::with(Lab::builder().any_job_type()).await;
+    let fixture = Fixture::with(Lab::builder().any_job_type()).await;
     for id in 0..20 {
-        rig.submit("MANY", json!({ "id": id }));
+        fixture.submit("MANY", json!({ "id": id }));
     }
-    let few = rig.submit("FEW", json!({}));
+    let few = fixture.submit("FEW", json!({}));
     let done = Arc::new(Mutex::new(Vec::new()));
     let noting = |name: &'static str| {
         let done = done.clone();
@@ -87,12 +91,12 @@ async fn a_long_queue_of_one_type_does_not_hold_up_another() {
             async { Ok(()) }
         }
     };
-    let worker = rig.worker().await;
+    let worker = fixture.worker().await;
     let worker = worker
         .handler_fn("MANY", noting("many"))
         .handler_fn("FEW", noting("few"));
     let worker = Running::start(worker);
-    assert_eq!(rig.ended(few).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(few).await, "SUCCEEDED");
     worker.stop().await;
     let done = done.lock().unwrap();
     let before = done.iter().position(|name| *name == "few").unwrap();
@@ -100,25 +104,25 @@ async fn a_long_queue_of_one_type_does_not_hold_up_another() {
 }
 
 #[tokio::test]
-async fn a_job_that_takes_longer_than_its_type_may_has_failed() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
+async fn a_job_that_exceeds_the_time_limit_of_its_type_fails() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
     let limit = Duration::from_millis(300);
-    let options = with_type(&rig, "TEST", |test| test.time_limit = Some(limit));
+    let options = with_type(&fixture, "TEST", |test| test.time_limit = Some(limit));
     let left = Arc::new(Mutex::new(None));
     let seen = left.clone();
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         *seen.lock().unwrap() = ctx.remaining();
         std::future::pending::<Result<(), JobError>>()
     });
     let worker = Running::start(worker);
-    assert_eq!(rig.ended(job).await, "FAILED");
+    assert_eq!(fixture.ended(job).await, "FAILED");
     assert_eq!(worker.stop().await.jobs.failed, 1);
     assert!(left.lock().unwrap().unwrap() <= limit);
 }
 
-/// Fails for now, as several job types, and notes how often it was called.
+/// Fails with a retryable error, as several job types, and counts its calls.
 struct Failing {
     job_type: &'static str,
     retry: Option<RetryPolicy>,
@@ -145,7 +149,7 @@ impl JobHandler for Failing {
     }
 }
 
-/// Never ends, and notes how long it may take.
+/// Never ends, and records its deadline.
 struct Endless {
     left: Arc<Mutex<Option<Duration>>>,
 }
@@ -166,16 +170,16 @@ impl JobHandler for Endless {
 }
 
 #[tokio::test]
-async fn a_handlers_own_time_limit_holds_unless_the_operator_sets_one() {
+async fn a_handlers_time_limit_applies_unless_the_operator_sets_one() {
     for operators in [None, Some(Duration::from_millis(100))] {
-        let rig = Rig::start().await;
-        let job = rig.submit_test(1);
-        let options = with_type(&rig, "TEST", |test| test.time_limit = operators);
+        let fixture = Fixture::start().await;
+        let job = fixture.submit_test(1);
+        let options = with_type(&fixture, "TEST", |test| test.time_limit = operators);
         let left = Arc::new(Mutex::new(None));
         let handler = Endless { left: left.clone() };
-        let worker = rig.worker().await.options(options).handler(handler);
+        let worker = fixture.worker().await.options(options).handler(handler);
         let worker = Running::start(worker);
-        assert_eq!(rig.ended(job).await, "FAILED");
+        assert_eq!(fixture.ended(job).await, "FAILED");
         assert_eq!(worker.stop().await.jobs.failed, 1);
         let limit = operators.unwrap_or(Duration::from_millis(300));
         assert!(left.lock().unwrap().unwrap() <= limit);
@@ -183,11 +187,11 @@ async fn a_handlers_own_time_limit_holds_unless_the_operator_sets_one() {
 }
 
 #[tokio::test]
-async fn a_handler_is_tried_as_often_as_the_policy_of_its_type_says() {
-    let rig = Rig::with(Lab::builder().any_job_type()).await;
+async fn a_handler_is_called_as_often_as_the_retry_policy_of_its_type_allows() {
+    let fixture = Fixture::with(Lab::builder().any_job_type()).await;
     let policy = |tries| RetryPolicy::new(Duration::from_millis(1)).tries(tries);
-    // The author's word for two types, the operator's for one of them.
-    let mut options = with_type(&rig, "OPERATOR", |own| own.retry = Some(policy(2)));
+    // The handler sets it for two types, the operator for one of them.
+    let mut options = with_type(&fixture, "OPERATOR", |own| own.retry = Some(policy(2)));
     options.handler_retry = policy(1);
     let tries = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));
     let failing = |job_type, retry| Failing {
@@ -195,15 +199,15 @@ async fn a_handler_is_tried_as_often_as_the_policy_of_its_type_says() {
         retry,
         tries: tries.clone(),
     };
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker
         .handler(failing("AUTHOR", Some(policy(4))))
         .handler(failing("OPERATOR", Some(policy(9))))
         .handler(failing("NOBODY", None));
     let worker = Running::start(worker);
     for job_type in ["AUTHOR", "OPERATOR", "NOBODY"] {
-        let job = rig.submit(job_type, json!({}));
-        assert_eq!(rig.ended(job).await, "FAILED");
+        let job = fixture.submit(job_type, json!({}));
+        assert_eq!(fixture.ended(job).await, "FAILED");
     }
     worker.stop().await;
     let tries: Vec<_> = tries.lock().unwrap().clone().into_iter().collect();
@@ -215,14 +219,14 @@ async fn a_handler_is_tried_as_often_as_the_policy_of_its_type_says() {
 }
 
 #[tokio::test]
-async fn a_draining_worker_leaves_when_its_last_job_has_ended_and_there_is_no_other() {
-    let rig = Rig::start().await;
-    let jobs: Vec<_> = (0..5).map(|id| rig.submit_test(id)).collect();
-    let mut options = rig.options();
+async fn a_draining_worker_stops_when_its_last_job_has_ended_and_there_is_no_other() {
+    let fixture = Fixture::start().await;
+    let jobs: Vec<_> = (0..5).map(|id| fixture.submit_test(id)).collect();
+    let mut options = fixture.options();
     options.drain = true;
     options.slots = 2;
     options.idle_timeout = None;
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker.handler_fn("TEST", |_: Value, _| async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(())
@@ -235,22 +239,22 @@ async fn a_draining_worker_leaves_when_its_last_job_has_ended_and_there_is_no_ot
     );
     assert_eq!(stopped.jobs.succeeded, 5);
     for job in jobs {
-        assert_eq!(rig.status(job), "SUCCEEDED");
+        assert_eq!(fixture.status(job), "SUCCEEDED");
     }
 }
 
 #[tokio::test]
-async fn a_worker_claims_no_more_jobs_than_it_was_given_and_finishes_them() {
-    let rig = Rig::start().await;
+async fn a_worker_claims_no_more_than_its_maximum_of_jobs_and_finishes_them() {
+    let fixture = Fixture::start().await;
     for id in 0..5 {
-        rig.submit_test(id);
+        fixture.submit_test(id);
     }
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.max_jobs = Some(3);
     options.slots = 2;
     let runs = Arc::new(AtomicUsize::new(0));
     let count = runs.clone();
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, _| {
         count.fetch_add(1, Ordering::Relaxed);
         async {
@@ -268,49 +272,56 @@ async fn a_worker_claims_no_more_jobs_than_it_was_given_and_finishes_them() {
         (stopped.jobs.succeeded, runs.load(Ordering::Relaxed)),
         (3, 3)
     );
-    let jobs = rig.lab.jobs().unwrap();
+    let jobs = fixture.lab.jobs().unwrap();
     let pending = jobs.iter().filter(|job| job["status"] == "PENDING");
     assert_eq!(pending.count(), 2);
 }
 
 #[tokio::test]
 async fn outputs_that_were_stored_before_a_shutdown_cut_their_publication_short_are_removed() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let mut options = rig.options();
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let mut options = fixture.options();
     options.shutdown_grace = Duration::from_secs(2);
-    let worker = rig.worker().await.options(options);
+    let worker = fixture.worker().await.options(options);
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("small", "a").await?;
         ctx.outputs().write("large", vec![0; 17 << 20]).await?;
         Ok(())
     });
-    rig.lab
+    fixture
+        .lab
         .faults()
         .add(Fault::delay(Route::S3UploadPart, Duration::from_secs(600)));
     let worker = Running::start(worker);
     let began = |request: &RequestRecord| request.route == Route::S3CreateUpload;
-    in_time(rig.lab.wait_until(|lab| lab.requests().iter().any(began))).await;
     in_time(
-        rig.lab
+        fixture
+            .lab
+            .wait_until(|lab| lab.requests().iter().any(began)),
+    )
+    .await;
+    in_time(
+        fixture
+            .lab
             .wait_until(|lab| lab.requests().iter().any(|r| r.path.contains("/small"))),
     )
     .await;
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.failed, stopped.jobs.undelivered), (1, 0));
-    assert_eq!(rig.status(job), "FAILED");
-    assert!(rig.outputs(job).await.is_empty());
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.status(job), "FAILED");
+    assert!(fixture.outputs(job).await.is_empty());
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
 async fn a_worker_without_slots_is_not_built() {
-    let rig = Rig::start().await;
-    let mut none = rig.options();
+    let fixture = Fixture::start().await;
+    let mut none = fixture.options();
     none.slots = 0;
-    let none_of_a_type = with_type(&rig, "TEST", |of_type| of_type.slots = Some(0));
+    let none_of_a_type = with_type(&fixture, "TEST", |of_type| of_type.slots = Some(0));
     for options in [none, none_of_a_type] {
-        let worker = rig.worker().await.options(options);
+        let worker = fixture.worker().await.options(options);
         let worker = worker.handler_fn("TEST", |_: Value, _| async { Ok(()) });
         let error = worker.build().unwrap_err().to_string();
         assert!(error.contains("slots"), "{error}");

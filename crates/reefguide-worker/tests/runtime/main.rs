@@ -9,6 +9,9 @@ mod claiming;
 mod delivering;
 #[path = "../exposition/mod.rs"]
 mod exposition;
+#[path = "../../../process-tests/tests/process/fifo_probe.rs"]
+mod fifo_probe;
+mod fixture;
 mod healthy;
 mod job_logs;
 #[path = "../../../reefguide-storage/tests/lab_storage/mod.rs"]
@@ -17,12 +20,9 @@ mod limits;
 mod metrics;
 mod pacing;
 mod recovering;
-mod rig;
 mod scratch;
 #[path = "../../../reefguide-storage/tests/small_disk/mod.rs"]
 mod small_disk;
 mod stopping;
 mod unanswered;
 mod watching;
-#[path = "../witness/mod.rs"]
-mod witness;

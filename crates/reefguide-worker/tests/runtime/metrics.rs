@@ -1,4 +1,4 @@
-//! What is counted, as a scrape shows it.
+//! The metrics, as a scrape shows them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,14 +15,14 @@ use reefguide_worker::source::reefguide::ReefGuideBuilder;
 use serde_json::Value;
 
 use crate::exposition::Scrape;
-use crate::rig::{Rig, Running, in_time};
+use crate::fixture::{Fixture, Running, in_time};
 
 const PAGE: &str = include_str!("../../../../docs/src/reference/metrics.md");
 const TROUBLESHOOTING: &str = include_str!("../../../../docs/src/how-to/troubleshooting.md");
 
 /// A worker whose metrics are served.
 struct Served {
-    rig: Rig,
+    fixture: Fixture,
     url: String,
     health: Health,
     metrics: Metrics,
@@ -31,13 +31,13 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        let rig = Rig::with(Lab::builder().any_job_type()).await;
+        let fixture = Fixture::with(Lab::builder().any_job_type()).await;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/metrics", listener.local_addr().unwrap());
         let (health, metrics) = (Health::new(3), Metrics::new());
         let monitor = Monitor::start(Some(listener), health.clone(), metrics.clone()).unwrap();
         Self {
-            rig,
+            fixture,
             url,
             health,
             metrics,
@@ -46,10 +46,10 @@ impl Served {
     }
 
     async fn worker(&self) -> WorkerBuilder {
-        let mut options = self.rig.options();
+        let mut options = self.fixture.options();
         options.slots = 3;
         options.handler_retry = RetryPolicy::new(Duration::from_millis(1));
-        let worker = self.rig.worker().await;
+        let worker = self.fixture.worker().await;
         worker
             .source(self.source().build())
             .options(options)
@@ -58,7 +58,9 @@ impl Served {
     }
 
     fn source(&self) -> ReefGuideBuilder {
-        self.rig.source().retry_observer(self.metrics.read_backs())
+        self.fixture
+            .source()
+            .retry_observer(self.metrics.read_backs())
     }
 
     async fn scrape(&self) -> Scrape {
@@ -79,9 +81,9 @@ impl Served {
 }
 
 #[tokio::test]
-async fn a_scrape_tells_of_jobs_retries_and_transfers() {
+async fn a_scrape_counts_jobs_retries_and_transfers() {
     let served = Served::start().await;
-    let faults = served.rig.lab.faults();
+    let faults = served.fixture.lab.faults();
     faults.add(Fault::status(Route::Poll, 500).times(1));
     faults.add(Fault::status(Route::Job, 500).times(1));
     // The record of the claim is stored first.
@@ -105,7 +107,7 @@ async fn a_scrape_tells_of_jobs_retries_and_transfers() {
         .handler_fn("BAD", |_: Value, _| async {
             Err::<(), _>(JobError::permanent("no"))
         });
-    let good = served.rig.submit("GOOD", json!({}));
+    let good = served.fixture.submit("GOOD", json!({}));
     let worker = Running::start(worker);
 
     served.until("worker_deliveries_pending", 1.0).await;
@@ -114,9 +116,9 @@ async fn a_scrape_tells_of_jobs_retries_and_transfers() {
     assert_eq!(scrape.value("worker_slots_taken", &[]), 1.0);
     assert_eq!(scrape.value("worker_ready", &[]), 1.0);
     faults.remove(not_delivered);
-    assert_eq!(served.rig.ended(good).await, "SUCCEEDED");
-    let bad = served.rig.submit("BAD", json!({}));
-    assert_eq!(served.rig.ended(bad).await, "FAILED");
+    assert_eq!(served.fixture.ended(good).await, "SUCCEEDED");
+    let bad = served.fixture.submit("BAD", json!({}));
+    assert_eq!(served.fixture.ended(bad).await, "FAILED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.succeeded, stopped.jobs.failed), (1, 1));
 
@@ -165,21 +167,21 @@ async fn a_scrape_tells_of_jobs_retries_and_transfers() {
 }
 
 #[tokio::test]
-async fn a_scrape_tells_of_claims_that_others_won() {
+async fn a_scrape_counts_claims_that_other_workers_won() {
     let served = Served::start().await;
-    let job = served.rig.submit("GOOD", json!({}));
+    let job = served.fixture.submit("GOOD", json!({}));
     let handler = |_: Value, _| async { Ok(json!({})) };
-    // Both claim within the time that a claim settles in.
+    // Both claim within the settle delay.
     let settle = Duration::from_millis(500);
     let polled = Fault::delay(Route::Assign, Duration::from_millis(300)).times(2);
-    served.rig.lab.faults().add(polled);
+    served.fixture.lab.faults().add(polled);
     let workers = [(), ()].map(|()| served.source().settle(settle).build());
     let mut running = Vec::new();
     for source in workers {
         let worker = served.worker().await.source(source);
         running.push(Running::start(worker.handler_fn("GOOD", handler)));
     }
-    assert_eq!(served.rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(served.fixture.ended(job).await, "SUCCEEDED");
     let mut fenced = 0;
     for worker in running {
         fenced += worker.stop().await.jobs.fenced;
@@ -211,7 +213,7 @@ fn table_of_metrics(scrape: &Scrape) -> String {
 }
 
 #[tokio::test]
-async fn the_page_about_metrics_names_those_that_there_are() {
+async fn the_page_about_metrics_lists_exactly_the_metrics_that_exist() {
     let served = Served::start().await;
     let worker = served.worker().await;
     let worker = worker.handler_fn("GOOD", |_: Value, _| async { Ok(json!({})) });
@@ -252,7 +254,7 @@ async fn the_page_about_metrics_names_those_that_there_are() {
 }
 
 #[tokio::test]
-async fn a_scrape_tells_of_the_process() {
+async fn a_scrape_has_the_metrics_of_the_process() {
     let served = Served::start().await;
     let scrape = served.scrape().await;
     let now = std::time::SystemTime::now()

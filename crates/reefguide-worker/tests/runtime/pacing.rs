@@ -1,4 +1,4 @@
-//! How often a source is asked, on a clock that the tests move.
+//! How often a source is polled, on a clock that the tests move.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use reefguide_worker::storage::Storage;
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// What a poll for a type is answered, by how many polls for it went before.
+/// The answer to a poll for a type, by the number of earlier polls for it.
 type Script = fn(&str, usize) -> Result<Vec<Job>, SourceError>;
 
-/// A source whose every claim somebody else won.
+/// A source whose claims other workers always win.
 struct Scripted {
     script: Script,
     polls: Arc<Mutex<Vec<(String, Instant)>>>,
@@ -47,7 +47,7 @@ impl JobSource for Scripted {
     }
 }
 
-/// Runs a worker for two types until it has been idle for `idle`; also when it polled.
+/// Runs a worker for two types until it has been idle for `idle`; also returns when it polled.
 async fn run(script: Script, idle: Duration) -> (Stopped, Vec<Duration>) {
     let scratch = tempfile::tempdir().unwrap();
     let mut options = RunOptions::default();
@@ -99,7 +99,7 @@ fn refused() -> SourceError {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_source_in_trouble_is_asked_less_and_less_until_it_answers_again() {
+async fn a_failing_source_is_polled_less_and_less_until_it_answers_again() {
     let script: Script = |_, before| match before {
         // Failures in a row, a good answer, another failure.
         0..=11 | 13 => Err(unavailable()),
@@ -112,19 +112,19 @@ async fn a_source_in_trouble_is_asked_less_and_less_until_it_answers_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_loses_every_claim_makes_room_for_the_others() {
+async fn a_worker_that_loses_every_claim_polls_less_and_less() {
     let script: Script = |job_type, before| match (job_type, before) {
         ("B", 0..20) => Ok(vec![job()]),
         _ => Ok(Vec::new()),
     };
     let (_, waits) = run(script, 100 * SECOND).await;
     let lost: Duration = waits[..20].iter().sum();
-    // Twenty of the first delay would be 4 s at the most.
+    // Twenty of the first delay would be at most 4 s.
     assert!(lost > 8 * SECOND, "{waits:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_without_jobs_asks_in_its_interval_and_leaves_when_its_time_is_up() {
+async fn a_worker_without_jobs_polls_at_its_interval_and_stops_after_the_idle_time() {
     let began = Instant::now();
     let (stopped, waits) = run(|_, _| Ok(Vec::new()), 60 * SECOND).await;
     assert!(matches!(stopped.reason, StopReason::Idle(_)), "{stopped:?}");
@@ -134,12 +134,12 @@ async fn a_worker_without_jobs_asks_in_its_interval_and_leaves_when_its_time_is_
     for wait in others {
         assert!((SECOND..=2 * SECOND).contains(wait), "{waits:?}");
     }
-    // With jitter no two workers stay in step.
+    // Jitter keeps workers from polling in step.
     assert!(others.iter().any(|wait| *wait != others[0]), "{waits:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_that_the_source_refuses_does_not_keep_the_worker_from_the_other() {
+async fn a_type_that_the_source_refuses_does_not_keep_the_worker_from_other_types() {
     let script: Script = |job_type, _| match job_type {
         "A" => Err(refused()),
         _ => Ok(Vec::new()),
@@ -150,7 +150,7 @@ async fn a_type_that_the_source_refuses_does_not_keep_the_worker_from_the_other(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_whose_every_type_is_refused_says_so_in_the_end() {
+async fn a_worker_whose_types_are_all_refused_stops_with_that_reason() {
     let (stopped, _) = run(|_, _| Err(refused()), 60 * SECOND).await;
     assert!(
         matches!(stopped.reason, StopReason::Unreachable(_)),

@@ -1,4 +1,4 @@
-//! The claims of workers that died are settled, from their records.
+//! The claims of dead workers are resolved from their records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,34 +11,38 @@ use reefguide_worker::runtime::{RunOptions, WorkerBuilder};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::rig::{Doomed, Rig, Running, in_time};
+use crate::fixture::{Doomed, Fixture, Running, in_time};
 
-/// Short enough for a test to see five of them pass.
+/// Short enough for a test to wait for five of them.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-fn options(rig: &Rig) -> RunOptions {
-    let mut options = rig.options();
+fn options(fixture: &Fixture) -> RunOptions {
+    let mut options = fixture.options();
     options.record_interval = INTERVAL;
     options
 }
 
 /// A worker whose jobs store a file.
-async fn storing(rig: &Rig) -> WorkerBuilder {
-    let worker = rig.worker().await.options(options(rig));
+async fn storing(fixture: &Fixture) -> WorkerBuilder {
+    let worker = fixture.worker().await.options(options(fixture));
     worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("a.txt", "a").await?;
         Ok(())
     })
 }
 
-/// A worker whose jobs say that they have begun, and end when they are let go.
-async fn waiting(rig: &Rig, begun: &Arc<Semaphore>, let_go: &Arc<Semaphore>) -> WorkerBuilder {
-    let (begun, let_go) = (begun.clone(), let_go.clone());
-    let worker = rig.worker().await.options(options(rig));
+/// A worker whose jobs signal their start, and end when they are released.
+async fn waiting(
+    fixture: &Fixture,
+    started: &Arc<Semaphore>,
+    let_go: &Arc<Semaphore>,
+) -> WorkerBuilder {
+    let (started, let_go) = (started.clone(), let_go.clone());
+    let worker = fixture.worker().await.options(options(fixture));
     worker.handler_fn("TEST", move |_: Value, _| {
-        let (begun, let_go) = (begun.clone(), let_go.clone());
+        let (started, let_go) = (started.clone(), let_go.clone());
         async move {
-            begun.add_permits(1);
+            started.add_permits(1);
             let_go.acquire().await?.forget();
             Ok(())
         }
@@ -53,71 +57,75 @@ async fn taken(semaphore: &Semaphore) {
     in_time(semaphore.acquire()).await.unwrap().forget();
 }
 
-fn looks_so_far(rig: &Rig) -> usize {
-    let requests = rig.lab.requests();
-    let looks = requests.iter().filter(|r| r.route == Route::S3List);
-    looks.count()
+fn sweeps_so_far(fixture: &Fixture) -> usize {
+    let requests = fixture.lab.requests();
+    let sweeps = requests.iter().filter(|r| r.route == Route::S3List);
+    sweeps.count()
 }
 
-async fn answered(rig: &Rig, times: usize, which: impl Fn(&RequestRecord) -> bool) {
+async fn answered(fixture: &Fixture, times: usize, which: impl Fn(&RequestRecord) -> bool) {
     let enough = |lab: &Lab| lab.requests().iter().filter(|r| which(r)).count() >= times;
-    in_time(rig.lab.wait_until(enough)).await;
+    in_time(fixture.lab.wait_until(enough)).await;
 }
 
 #[tokio::test]
 async fn a_job_whose_worker_died_is_reported_as_failed_by_another() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let begun = semaphore();
-    let doomed = Doomed::start(waiting(&rig, &begun, &semaphore()).await);
-    taken(&begun).await;
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let started = semaphore();
+    let doomed = Doomed::start(waiting(&fixture, &started, &semaphore()).await);
+    taken(&started).await;
     doomed.kill();
     assert_eq!(
-        (rig.status(job).as_str(), rig.unsettled().await),
+        (fixture.status(job).as_str(), fixture.unresolved().await),
         ("IN_PROGRESS", 1)
     );
 
-    let worker = Running::start(storing(&rig).await);
-    assert_eq!(rig.ended(job).await, "FAILED");
+    let worker = Running::start(storing(&fixture).await);
+    assert_eq!(fixture.ended(job).await, "FAILED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.recovered, stopped.jobs.failed), (1, 0));
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
 async fn a_success_whose_worker_died_before_it_could_report_it_is_delivered_by_another() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let outage = rig.lab.faults().add(Fault::status(Route::Result, 503));
-    let doomed = Doomed::start(storing(&rig).await);
-    answered(&rig, 1, |request| request.route == Route::Result).await;
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let outage = fixture.lab.faults().add(Fault::status(Route::Result, 503));
+    let doomed = Doomed::start(storing(&fixture).await);
+    answered(&fixture, 1, |request| request.route == Route::Result).await;
     doomed.kill();
-    rig.lab.faults().remove(outage);
+    fixture.lab.faults().remove(outage);
 
-    let worker = Running::start(storing(&rig).await);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let worker = Running::start(storing(&fixture).await);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.outputs(job).await, ["a.txt"]);
+    assert_eq!(fixture.outputs(job).await, ["a.txt"]);
     assert_eq!(
-        rig.lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"],
+        fixture.lab.job(job).unwrap()["assignments"][0]["result"]["result_payload"],
         json!({})
     );
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
 async fn a_failure_that_cannot_be_reported_is_in_the_record_with_its_reason() {
-    let rig = Rig::start().await;
-    rig.submit_test(1);
-    rig.lab.faults().add(Fault::status(Route::Result, 503));
-    let worker = rig.worker().await.options(options(&rig));
+    let fixture = Fixture::start().await;
+    fixture.submit_test(1);
+    fixture.lab.faults().add(Fault::status(Route::Result, 503));
+    let worker = fixture.worker().await.options(options(&fixture));
     let doomed = Doomed::start(worker.handler_fn("TEST", |_: Value, _| async {
         Err::<(), _>(JobError::permanent("the reef is gone"))
     }));
-    // What is noted after the first try is there before the second.
-    answered(&rig, 2, |request| request.route == Route::Result).await;
+    // The note of the first try is stored before the second.
+    answered(&fixture, 2, |request| request.route == Route::Result).await;
     doomed.kill();
-    let recovery = Recovery::new(rig.source().build(), rig.storage(), rig.records());
+    let recovery = Recovery::new(
+        fixture.source().build(),
+        fixture.storage(),
+        fixture.records(),
+    );
     let records = recovery.records().await.unwrap();
     let outcomes = records
         .into_iter()
@@ -131,255 +139,277 @@ async fn a_failure_that_cannot_be_reported_is_in_the_record_with_its_reason() {
 
 #[tokio::test]
 async fn a_success_that_a_stopping_worker_could_not_report_is_delivered_by_the_next() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let outage = rig.lab.faults().add(Fault::status(Route::Result, 503));
-    let mut short = options(&rig);
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let outage = fixture.lab.faults().add(Fault::status(Route::Result, 503));
+    let mut short = options(&fixture);
     short.shutdown_grace = Duration::from_secs(1);
-    let worker = Running::start(storing(&rig).await.options(short));
-    answered(&rig, 1, |request| request.route == Route::Result).await;
+    let worker = Running::start(storing(&fixture).await.options(short));
+    answered(&fixture, 1, |request| request.route == Route::Result).await;
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.undelivered, stopped.jobs.recovered), (1, 0));
-    rig.lab.faults().remove(outage);
+    fixture.lab.faults().remove(outage);
 
-    let worker = Running::start(storing(&rig).await);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let worker = Running::start(storing(&fixture).await);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     assert_eq!(worker.stop().await.jobs.recovered, 1);
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn what_a_worker_had_stored_when_it_died_is_removed() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let worker = rig.worker().await.options(options(&rig));
+async fn outputs_that_a_worker_had_stored_when_it_died_are_removed() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let worker = fixture.worker().await.options(options(&fixture));
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("small", "a").await?;
         ctx.outputs().write("large", vec![0; 17 << 20]).await?;
         Ok(())
     });
-    // The second of two files never gets through.
+    // The upload of the second file never ends.
     let stuck = Fault::delay(Route::S3UploadPart, Duration::from_secs(600));
-    let stuck = rig.lab.faults().add(stuck);
+    let stuck = fixture.lab.faults().add(stuck);
     let doomed = Doomed::start(worker);
-    answered(&rig, 1, |request| request.path.contains("/small")).await;
-    answered(&rig, 1, |request| request.route == Route::S3CreateUpload).await;
+    answered(&fixture, 1, |request| request.path.contains("/small")).await;
+    answered(&fixture, 1, |request| {
+        request.route == Route::S3CreateUpload
+    })
+    .await;
     doomed.kill();
-    rig.lab.faults().remove(stuck);
-    assert_eq!(rig.outputs(job).await, ["small"]);
+    fixture.lab.faults().remove(stuck);
+    assert_eq!(fixture.outputs(job).await, ["small"]);
 
-    let worker = Running::start(storing(&rig).await);
-    assert_eq!(rig.ended(job).await, "FAILED");
+    let worker = Running::start(storing(&fixture).await);
+    assert_eq!(fixture.ended(job).await, "FAILED");
     worker.stop().await;
-    assert!(rig.outputs(job).await.is_empty());
-    assert_eq!(rig.unsettled().await, 0);
+    assert!(fixture.outputs(job).await.is_empty());
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn the_claim_of_a_worker_that_lives_is_left_alone() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let (begun, let_go) = (semaphore(), semaphore());
-    let working = Running::start(waiting(&rig, &begun, &let_go).await);
-    taken(&begun).await;
-    let looking = Running::start(storing(&rig).await);
-    // Long enough for a dead worker to be seen as dead, twice.
-    let looks = |request: &RequestRecord| request.route == Route::S3List;
-    answered(&rig, 20, looks).await;
-    let mut recovery = Recovery::new(rig.source().build(), rig.storage(), rig.records());
-    let look = recovery.sweep().await.unwrap();
-    assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 0, 1));
-    answered(&rig, looks_so_far(&rig) + 5, looks).await;
-    let look = recovery.sweep().await.unwrap();
-    assert_eq!((look.dead.len(), look.alive, look.undecided), (0, 1, 0));
-    assert_eq!(rig.status(job), "IN_PROGRESS");
+async fn the_claim_of_a_live_worker_is_left_alone() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let (started, let_go) = (semaphore(), semaphore());
+    let working = Running::start(waiting(&fixture, &started, &let_go).await);
+    taken(&started).await;
+    let sweeping = Running::start(storing(&fixture).await);
+    // Twice as long as it takes for a dead worker to be recognised.
+    let sweeps = |request: &RequestRecord| request.route == Route::S3List;
+    answered(&fixture, 20, sweeps).await;
+    let mut recovery = Recovery::new(
+        fixture.source().build(),
+        fixture.storage(),
+        fixture.records(),
+    );
+    let report = recovery.sweep().await.unwrap();
+    assert_eq!(
+        (report.dead.len(), report.alive, report.undecided),
+        (0, 0, 1)
+    );
+    answered(&fixture, sweeps_so_far(&fixture) + 5, sweeps).await;
+    let report = recovery.sweep().await.unwrap();
+    assert_eq!(
+        (report.dead.len(), report.alive, report.undecided),
+        (0, 1, 0)
+    );
+    assert_eq!(fixture.status(job), "IN_PROGRESS");
     let_go.add_permits(1);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
-    assert_eq!(looking.stop().await.jobs.recovered, 0);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
+    assert_eq!(sweeping.stop().await.jobs.recovered, 0);
     assert_eq!(working.stop().await.jobs.succeeded, 1);
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn a_claim_that_could_not_be_confirmed_is_settled_by_the_worker_that_made_it() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    rig.lab
+async fn a_claim_that_could_not_be_confirmed_is_resolved_by_the_worker_that_made_it() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    fixture
+        .lab
         .faults()
         .add(Fault::status(Route::Job, 400).times(5));
-    let worker = Running::start(storing(&rig).await);
-    assert_eq!(rig.ended(job).await, "FAILED");
+    let worker = Running::start(storing(&fixture).await);
+    assert_eq!(fixture.ended(job).await, "FAILED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.recovered, stopped.jobs.succeeded), (1, 0));
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
 async fn a_job_that_is_claimed_again_after_a_claim_without_an_answer_runs_undisturbed() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    rig.lab.faults().add(Fault::reset(Route::Assign).times(1));
-    let (begun, let_go) = (semaphore(), semaphore());
-    let worker = Running::start(waiting(&rig, &begun, &let_go).await);
-    taken(&begun).await;
-    answered(&rig, looks_so_far(&rig) + 10, |request| {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    fixture
+        .lab
+        .faults()
+        .add(Fault::reset(Route::Assign).times(1));
+    let (started, let_go) = (semaphore(), semaphore());
+    let worker = Running::start(waiting(&fixture, &started, &let_go).await);
+    taken(&started).await;
+    answered(&fixture, sweeps_so_far(&fixture) + 10, |request| {
         request.route == Route::S3List
     })
     .await;
     assert_eq!(
-        (rig.status(job).as_str(), rig.unsettled().await),
+        (fixture.status(job).as_str(), fixture.unresolved().await),
         ("IN_PROGRESS", 1)
     );
     let_go.add_permits(1);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.recovered, stopped.jobs.succeeded), (0, 1));
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn a_worker_that_stops_settles_what_it_could_not_confirm() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    rig.lab
+async fn a_stopping_worker_resolves_claims_that_it_could_not_confirm() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    fixture
+        .lab
         .faults()
         .add(Fault::status(Route::Job, 400).times(5));
-    // And the first tries to settle it meet an outage.
-    rig.lab
+    // And the first tries to resolve it meet an outage.
+    fixture
+        .lab
         .faults()
         .add(Fault::status(Route::Job, 503).times(2));
-    let mut slow = options(&rig);
+    let mut slow = options(&fixture);
     slow.record_interval = Duration::from_secs(3600);
-    let worker = Running::start(storing(&rig).await.options(slow));
-    answered(&rig, 5, |request| request.route == Route::Job).await;
+    let worker = Running::start(storing(&fixture).await.options(slow));
+    answered(&fixture, 5, |request| request.route == Route::Job).await;
     assert_eq!(worker.stop().await.jobs.recovered, 1);
-    assert_eq!(rig.status(job), "FAILED");
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.status(job), "FAILED");
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn a_worker_claims_nothing_while_its_storage_is_away() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let outage = rig.lab.faults().add(Fault::status(Route::S3Put, 503));
-    let worker = Running::start(storing(&rig).await);
-    // More than are tried for one record.
-    answered(&rig, 6, |request| request.route == Route::S3Put).await;
-    assert_eq!(rig.status(job), "PENDING");
-    rig.lab.faults().remove(outage);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+async fn a_worker_claims_nothing_during_an_outage_of_its_storage() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let outage = fixture.lab.faults().add(Fault::status(Route::S3Put, 503));
+    let worker = Running::start(storing(&fixture).await);
+    // More than the tries for one record.
+    answered(&fixture, 6, |request| request.route == Route::S3Put).await;
+    assert_eq!(fixture.status(job), "PENDING");
+    fixture.lab.faults().remove(outage);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn a_page_in_place_of_the_storage_is_no_written_record_and_no_refusal() {
+async fn a_page_of_a_proxy_in_place_of_the_storage_is_neither_a_written_record_nor_a_refusal() {
     for status in [200, 403] {
-        let rig = Rig::start().await;
-        let job = rig.submit_test(1);
-        let page = rig.lab.faults().add(Fault::page(Route::S3Put, status));
-        let worker = Running::start(storing(&rig).await);
-        // More than are tried for one record.
-        answered(&rig, 6, |request| request.route == Route::S3Put).await;
-        assert_eq!(rig.status(job), "PENDING");
-        rig.lab.faults().remove(page);
-        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        let fixture = Fixture::start().await;
+        let job = fixture.submit_test(1);
+        let page = fixture.lab.faults().add(Fault::page(Route::S3Put, status));
+        let worker = Running::start(storing(&fixture).await);
+        // More than the tries for one record.
+        answered(&fixture, 6, |request| request.route == Route::S3Put).await;
+        assert_eq!(fixture.status(job), "PENDING");
+        fixture.lab.faults().remove(page);
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED");
         worker.stop().await;
-        assert_eq!(rig.unsettled().await, 0);
+        assert_eq!(fixture.unresolved().await, 0);
     }
 }
 
 #[tokio::test]
-async fn a_page_that_says_not_found_does_not_drop_the_record_of_a_success() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let outage = rig.lab.faults().add(Fault::status(Route::Result, 503));
-    let doomed = Doomed::start(storing(&rig).await);
-    answered(&rig, 1, |request| request.route == Route::Result).await;
+async fn a_page_of_a_proxy_that_says_not_found_does_not_drop_the_record_of_a_success() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let outage = fixture.lab.faults().add(Fault::status(Route::Result, 503));
+    let doomed = Doomed::start(storing(&fixture).await);
+    answered(&fixture, 1, |request| request.route == Route::Result).await;
     doomed.kill();
-    rig.lab.faults().remove(outage);
+    fixture.lab.faults().remove(outage);
 
-    let page = rig.lab.faults().add(Fault::page(Route::S3Get, 404));
-    let worker = Running::start(storing(&rig).await);
-    answered(&rig, 6, |request| request.route == Route::S3Get).await;
+    let page = fixture.lab.faults().add(Fault::page(Route::S3Get, 404));
+    let worker = Running::start(storing(&fixture).await);
+    answered(&fixture, 6, |request| request.route == Route::S3Get).await;
     assert_eq!(
-        (rig.status(job).as_str(), rig.unsettled().await),
+        (fixture.status(job).as_str(), fixture.unresolved().await),
         ("IN_PROGRESS", 1)
     );
-    rig.lab.faults().remove(page);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    fixture.lab.faults().remove(page);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.outputs(job).await, ["a.txt"]);
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.outputs(job).await, ["a.txt"]);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
 async fn a_worker_that_may_not_write_records_works_without_them() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    rig.lab
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    fixture
+        .lab
         .faults()
         .add(Fault::status(Route::S3Put, 403).times(1));
-    let worker = Running::start(storing(&rig).await);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let worker = Running::start(storing(&fixture).await);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn a_worker_whose_records_were_taken_claims_nothing_while_they_are_refused() {
-    let rig = Rig::start().await;
-    let worker = Running::start(storing(&rig).await);
-    let first = rig.submit_test(1);
-    assert_eq!(rig.ended(first).await, "SUCCEEDED");
-    let refusal = rig.lab.faults().add(Fault::status(Route::S3Put, 403));
-    let second = rig.submit_test(2);
-    answered(&rig, 2, |request| request.status == Some(403)).await;
-    assert_eq!(rig.status(second), "PENDING");
-    rig.lab.faults().remove(refusal);
-    assert_eq!(rig.ended(second).await, "SUCCEEDED");
+async fn a_worker_that_has_written_records_claims_nothing_while_they_are_refused() {
+    let fixture = Fixture::start().await;
+    let worker = Running::start(storing(&fixture).await);
+    let first = fixture.submit_test(1);
+    assert_eq!(fixture.ended(first).await, "SUCCEEDED");
+    let refusal = fixture.lab.faults().add(Fault::status(Route::S3Put, 403));
+    let second = fixture.submit_test(2);
+    answered(&fixture, 2, |request| request.status == Some(403)).await;
+    assert_eq!(fixture.status(second), "PENDING");
+    fixture.lab.faults().remove(refusal);
+    assert_eq!(fixture.ended(second).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.unsettled().await, 0);
+    assert_eq!(fixture.unresolved().await, 0);
 }
 
 #[tokio::test]
-async fn whoever_knows_that_all_workers_are_dead_settles_their_claims_at_once_and_only_once() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
-    let begun = semaphore();
-    let doomed = Doomed::start(waiting(&rig, &begun, &semaphore()).await);
-    taken(&begun).await;
+async fn a_recovery_that_knows_all_workers_to_be_dead_resolves_their_claims_at_once_and_only_once()
+{
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
+    let started = semaphore();
+    let doomed = Doomed::start(waiting(&fixture, &started, &semaphore()).await);
+    taken(&started).await;
     doomed.kill();
-    let storage = rig.storage();
-    let recovery = || Recovery::new(rig.source().build(), storage.clone(), rig.records());
+    let storage = fixture.storage();
+    let recovery = || Recovery::new(fixture.source().build(), storage.clone(), fixture.records());
 
     let records = recovery().records().await.unwrap();
     let recorded = records
         .into_iter()
         .map(|(_, record)| record.unwrap().job_id);
     assert_eq!(recorded.collect::<Vec<_>>(), [JobId::from(job)]);
-    let look = recovery().sweep().await.unwrap();
-    assert_eq!((look.dead.len(), look.undecided), (0, 1));
+    let report = recovery().sweep().await.unwrap();
+    assert_eq!((report.dead.len(), report.undecided), (0, 1));
     let (mut first, mut second) = (
         recovery().dead_after(Duration::ZERO),
         recovery().dead_after(Duration::ZERO),
     );
     let (first, second) = tokio::join!(first.sweep(), second.sweep());
-    let settled = |look: SweepReport| {
-        look.dead
+    let resolved = |report: SweepReport| {
+        report
+            .dead
             .into_iter()
-            .map(|(_, settled)| settled.unwrap())
+            .map(|(_, resolved)| resolved.unwrap())
             .collect::<Vec<_>>()
     };
-    let settled = [settled(first.unwrap()), settled(second.unwrap())].concat();
+    let resolved = [resolved(first.unwrap()), resolved(second.unwrap())].concat();
     assert!(
-        settled
+        resolved
             .iter()
-            .any(|settled| matches!(settled, Resolution::Delivered(_))),
-        "{settled:?}"
+            .any(|resolved| matches!(resolved, Resolution::Delivered(_))),
+        "{resolved:?}"
     );
-    assert_eq!(rig.status(job), "FAILED");
-    assert_eq!(rig.unsettled().await, 0);
-    let results = rig.lab.requests();
+    assert_eq!(fixture.status(job), "FAILED");
+    assert_eq!(fixture.unresolved().await, 0);
+    let results = fixture.lab.requests();
     let accepted = results
         .iter()
         .filter(|r| r.route == Route::Result && r.status == Some(200));

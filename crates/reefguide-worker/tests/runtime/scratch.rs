@@ -1,4 +1,4 @@
-//! A scratch folder that is gone, full or in the way is the worker's trouble, and fails no job.
+//! A scratch folder that is missing, full or blocked by a file is the worker's problem, and fails no job.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,21 +11,25 @@ use reefguide_worker::runtime::{RunOptions, StopReason, WorkerBuilder};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Log, Rig, Running, in_time};
+use crate::fixture::{Fixture, Log, Running, in_time};
 use crate::small_disk;
 
-/// Several polls of a worker of the rig's.
+/// Several polls of a worker of the fixture's.
 const POLLS: Duration = Duration::from_millis(500);
 
-/// A worker whose scratch is in `folder`, and which writes an output for each job.
-async fn worker(rig: &Rig, folder: &Path, health: &Health) -> WorkerBuilder {
-    let mut options = rig.options();
+/// A worker with its scratch files in `folder`, which writes an output for each job.
+async fn worker(fixture: &Fixture, folder: &Path, health: &Health) -> WorkerBuilder {
+    let mut options = fixture.options();
     options.scratch = folder.to_owned();
-    worker_with(rig, options, health).await
+    worker_with(fixture, options, health).await
 }
 
-async fn worker_with(rig: &Rig, options: RunOptions, health: &Health) -> WorkerBuilder {
-    let worker = rig.worker().await.options(options).health(health.clone());
+async fn worker_with(fixture: &Fixture, options: RunOptions, health: &Health) -> WorkerBuilder {
+    let worker = fixture
+        .worker()
+        .await
+        .options(options)
+        .health(health.clone());
     worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         fs::write(ctx.scratch().join("file"), "scratch")?;
         ctx.outputs().write("output", "output").await?;
@@ -33,7 +37,7 @@ async fn worker_with(rig: &Rig, options: RunOptions, health: &Health) -> WorkerB
     })
 }
 
-/// Waits until the worker has started and says that it is not ready, and returns why; or until it is.
+/// Waits until a started worker is not ready, and returns the reason; or until it is ready.
 async fn unready(health: &Health, wanted: bool) -> String {
     in_time(async {
         loop {
@@ -49,18 +53,18 @@ async fn unready(health: &Health, wanted: bool) -> String {
 }
 
 #[tokio::test]
-async fn a_scratch_folder_that_is_removed_under_a_worker_is_made_again_for_the_next_job() {
-    let rig = Rig::start().await;
-    let folder = rig.scratch.path().join("scratch");
+async fn a_scratch_folder_that_disappears_is_made_again_for_the_next_job() {
+    let fixture = Fixture::start().await;
+    let folder = fixture.scratch.path().join("scratch");
     let health = Health::new(1);
     let stop = CancellationToken::new();
-    let worker = worker(&rig, &folder, &health).await.stop(stop.clone());
+    let worker = worker(&fixture, &folder, &health).await.stop(stop.clone());
     let worker = worker.build().unwrap();
     let run = worker.scratch().to_owned();
     let ways: [&dyn Fn(); 4] = [
         &|| fs::remove_dir_all(&folder).unwrap(),
         &|| fs::remove_dir_all(&run).unwrap(),
-        // Only what was prepared for the next job.
+        // Only the folders that were prepared for the next job.
         &|| {
             for entry in fs::read_dir(&run).unwrap() {
                 fs::remove_dir_all(entry.unwrap().path()).unwrap();
@@ -73,14 +77,14 @@ async fn a_scratch_folder_that_is_removed_under_a_worker_is_made_again_for_the_n
     ];
     let running = tokio::spawn(worker.run());
     for (id, way) in (0..).zip(ways) {
-        let job = rig.submit_test(id);
-        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        let job = fixture.submit_test(id);
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED");
         // It waits for a job, with folders prepared.
         tokio::time::sleep(POLLS).await;
         way();
     }
-    let job = rig.submit_test(4);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let job = fixture.submit_test(4);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     stop.cancel();
     assert_eq!(in_time(running).await.unwrap().jobs.failed, 0);
     let left: Vec<_> = fs::read_dir(&folder).unwrap().collect();
@@ -89,42 +93,42 @@ async fn a_scratch_folder_that_is_removed_under_a_worker_is_made_again_for_the_n
 
 #[tokio::test]
 async fn while_no_scratch_folder_can_be_made_nothing_is_claimed_and_the_worker_is_not_ready() {
-    let rig = Rig::start().await;
-    let folder = rig.scratch.path().join("scratch");
+    let fixture = Fixture::start().await;
+    let folder = fixture.scratch.path().join("scratch");
     let (health, log) = (Health::new(1), Log::new());
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.scratch.clone_from(&folder);
     options.idle_timeout = None;
-    let worker = Running::start(worker_with(&rig, options, &health).await);
+    let worker = Running::start(worker_with(&fixture, options, &health).await);
     unready(&health, false).await;
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "a file").unwrap();
     let reason = unready(&health, true).await;
-    let says = format!("no scratch folder can be made in {}: ", folder.display());
-    assert!(reason.starts_with(&says), "{reason}");
-    let jobs = [rig.submit_test(1), rig.submit_test(2)];
+    let expected = format!("no scratch folder can be made in {}: ", folder.display());
+    assert!(reason.starts_with(&expected), "{reason}");
+    let jobs = [fixture.submit_test(1), fixture.submit_test(2)];
     tokio::time::sleep(POLLS).await;
-    assert_eq!(jobs.map(|job| rig.status(job)), ["PENDING", "PENDING"]);
+    assert_eq!(jobs.map(|job| fixture.status(job)), ["PENDING", "PENDING"]);
     fs::remove_file(&folder).unwrap();
     for job in jobs {
-        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     }
     assert_eq!(health.report().unready(), None);
     worker.stop().await;
-    let said = log.lines("no job is claimed until a scratch folder can be made");
-    assert_eq!(said.len(), 1, "{said:?}");
+    let lines = log.lines("no job is claimed until a scratch folder can be made");
+    assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(log.lines("scratch folders can be made again").len(), 1);
 }
 
 #[tokio::test]
-async fn a_worker_that_has_no_scratch_folder_does_not_leave_as_idle() {
-    let rig = Rig::start().await;
-    let folder = rig.scratch.path().join("scratch");
+async fn a_worker_without_a_scratch_folder_does_not_stop_as_idle() {
+    let fixture = Fixture::start().await;
+    let folder = fixture.scratch.path().join("scratch");
     let health = Health::new(1);
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.scratch.clone_from(&folder);
     options.idle_timeout = Some(Duration::from_secs(2));
-    let worker = Running::start(worker_with(&rig, options, &health).await);
+    let worker = Running::start(worker_with(&fixture, options, &health).await);
     unready(&health, false).await;
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "a file").unwrap();
@@ -138,13 +142,17 @@ async fn a_worker_that_has_no_scratch_folder_does_not_leave_as_idle() {
 
 #[tokio::test]
 async fn a_second_attempt_waits_for_a_scratch_folder_and_its_job_does_not_fail() {
-    let rig = Rig::start().await;
-    let folder = rig.scratch.path().join("scratch");
+    let fixture = Fixture::start().await;
+    let folder = fixture.scratch.path().join("scratch");
     let health = Health::new(1);
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.scratch.clone_from(&folder);
     let spoilt = folder.clone();
-    let worker = rig.worker().await.options(options).health(health.clone());
+    let worker = fixture
+        .worker()
+        .await
+        .options(options)
+        .health(health.clone());
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         let folder = spoilt.clone();
         async move {
@@ -157,36 +165,36 @@ async fn a_second_attempt_waits_for_a_scratch_folder_and_its_job_does_not_fail()
         }
     });
     let worker = Running::start(worker);
-    let job = rig.submit_test(1);
+    let job = fixture.submit_test(1);
     unready(&health, true).await;
-    let other = rig.submit_test(2);
+    let other = fixture.submit_test(2);
     tokio::time::sleep(POLLS).await;
     assert_eq!(
-        [rig.status(job), rig.status(other)],
+        [fixture.status(job), fixture.status(other)],
         ["IN_PROGRESS", "PENDING"]
     );
     fs::remove_file(&folder).unwrap();
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn what_could_not_begin_until_the_worker_stops_has_failed_with_the_reason() {
-    let rig = Rig::start().await;
+async fn an_attempt_that_could_not_start_before_the_worker_stops_fails_with_the_reason() {
+    let fixture = Fixture::start().await;
     let (health, log) = (Health::new(1), Log::new());
-    let worker = rig.worker().await.health(health.clone());
+    let worker = fixture.worker().await.health(health.clone());
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         let program = Program::new("/nowhere/model");
         program.run::<_, Value>(&(), &ctx).await
     });
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.shutdown_grace = Duration::from_secs(2);
     let worker = Running::start(worker.options(options));
-    let job = rig.submit_test(1);
+    let job = fixture.submit_test(1);
     unready(&health, true).await;
     let stopped = worker.stop().await;
     assert_eq!(
-        (rig.status(job).as_str(), stopped.jobs.failed),
+        (fixture.status(job).as_str(), stopped.jobs.failed),
         ("FAILED", 1)
     );
     let failed = log.lines("job failed");
@@ -201,14 +209,18 @@ async fn what_could_not_begin_until_the_worker_stops_has_failed_with_the_reason(
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_keeps_its_jobs_in_the_queue_until_it_is() {
-    let rig = Rig::with(reefguide_lab::Lab::builder().any_job_type()).await;
-    let program = rig.scratch.path().join("model.sh");
+async fn jobs_of_a_missing_program_stay_in_the_queue_until_it_is_there() {
+    let fixture = Fixture::with(reefguide_lab::Lab::builder().any_job_type()).await;
+    let program = fixture.scratch.path().join("model.sh");
     let health = Health::new(4);
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.slots = 4;
     let path = program.clone();
-    let worker = rig.worker().await.options(options).health(health.clone());
+    let worker = fixture
+        .worker()
+        .await
+        .options(options)
+        .health(health.clone());
     let worker = worker
         .handler_fn("MODEL", move |_: Value, ctx: JobContext| {
             let program = Program::new(&path);
@@ -217,19 +229,23 @@ async fn a_program_that_is_not_there_keeps_its_jobs_in_the_queue_until_it_is() {
         .handler_fn("OTHER", |_: Value, _| async { Ok(()) });
     let log = Log::new();
     let worker = Running::start(worker);
-    let first = rig.submit("MODEL", json!({}));
+    let first = fixture.submit("MODEL", json!({}));
     in_time(async {
-        while log.lines("attempt cannot begin").is_empty() {
+        while log.lines("attempt cannot start").is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
-    let next = rig.submit("MODEL", json!({ "next": true }));
-    let other = rig.submit("OTHER", json!({}));
-    assert_eq!(rig.ended(other).await, "SUCCEEDED", "it needs no program");
+    let next = fixture.submit("MODEL", json!({ "next": true }));
+    let other = fixture.submit("OTHER", json!({}));
+    assert_eq!(
+        fixture.ended(other).await,
+        "SUCCEEDED",
+        "it needs no program"
+    );
     tokio::time::sleep(POLLS).await;
     assert_eq!(
-        [rig.status(first), rig.status(next)],
+        [fixture.status(first), fixture.status(next)],
         ["IN_PROGRESS", "PENDING"],
         "{:#?}",
         log.lines("")
@@ -238,15 +254,15 @@ async fn a_program_that_is_not_there_keeps_its_jobs_in_the_queue_until_it_is() {
     fs::write(&program, "#!/bin/sh\n").unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&program, executable).unwrap();
-    assert_eq!(rig.ended(first).await, "SUCCEEDED");
-    assert_eq!(rig.ended(next).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(first).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(next).await, "SUCCEEDED");
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn a_job_whose_outputs_were_removed_while_it_ran_is_not_taken_for_done() {
-    let rig = Rig::start().await;
-    let worker = rig.worker().await;
+async fn a_job_whose_outputs_were_removed_while_it_ran_does_not_succeed() {
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker().await;
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("output", "output").await?;
         if ctx.attempt() == 1 {
@@ -256,32 +272,32 @@ async fn a_job_whose_outputs_were_removed_while_it_ran_is_not_taken_for_done() {
         Ok(())
     });
     let worker = Running::start(worker);
-    let job = rig.submit_test(1);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let job = fixture.submit_test(1);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.outputs(job).await, ["output"]);
+    assert_eq!(fixture.outputs(job).await, ["output"]);
 }
 
 #[tokio::test]
 async fn a_handler_may_remove_its_own_scratch_files() {
-    let rig = Rig::start().await;
-    let worker = rig.worker().await;
+    let fixture = Fixture::start().await;
+    let worker = fixture.worker().await;
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         assert_eq!(ctx.attempt(), 1);
         fs::remove_dir_all(ctx.scratch())?;
         Ok(())
     });
     let worker = Running::start(worker);
-    let job = rig.submit_test(1);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    let job = fixture.submit_test(1);
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert!(rig.scratch_is_empty());
+    assert!(fixture.scratch_is_empty());
 }
 
-/// The folder that is a small file system, and what fills it.
+/// The mount point of a small file system, and the file that fills it.
 const SMALL: &str = "RUNTIME_SCRATCH_SMALL";
 
-/// What runs where the disk, or the number of files on it, is small.
+/// Runs in a process with a small disk, or one with few inodes.
 #[tokio::test]
 async fn child_on_a_small_disk() {
     let Ok(given) = std::env::var(SMALL) else {
@@ -289,29 +305,29 @@ async fn child_on_a_small_disk() {
     };
     let (fill, folder) = given.split_once(' ').unwrap();
     let folder = PathBuf::from(folder);
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let health = Health::new(1);
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.scratch = folder.join("scratch");
     options.idle_timeout = None;
-    // At the start already, where that is no matter of a setting.
+    // A full disk at the start is not a wrong setting.
     if fill != "nothing" {
         spoil(fill, &folder);
     }
-    let worker = Running::start(worker_with(&rig, options, &health).await);
-    let says = match fill {
+    let worker = Running::start(worker_with(&fixture, options, &health).await);
+    let expected = match fill {
         "nothing" => "Read-only file system",
         _ => "No space left on device",
     };
     for round in 0..2 {
         spoil(fill, &folder);
         let reason = unready(&health, true).await;
-        let job = rig.submit_test(round);
-        assert!(reason.contains(says), "{reason}");
+        let job = fixture.submit_test(round);
+        assert!(reason.contains(expected), "{reason}");
         tokio::time::sleep(POLLS).await;
-        assert_eq!(rig.status(job), "PENDING");
+        assert_eq!(fixture.status(job), "PENDING");
         mend(fill, &folder);
-        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED");
         unready(&health, false).await;
     }
     worker.stop().await;
@@ -330,7 +346,7 @@ fn mend(with: &str, folder: &Path) {
     }
 }
 
-/// Takes the room on a disk, or makes it read-only.
+/// Fills a disk, or makes it read-only.
 fn spoil(with: &str, folder: &Path) {
     if with == "nothing" {
         return mount("remount,ro", folder);
@@ -350,7 +366,7 @@ fn spoil(with: &str, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_or_has_no_inodes_or_is_read_only_is_waited_out() {
+async fn jobs_run_once_a_full_or_read_only_disk_or_one_without_inodes_is_usable_again() {
     for (fill, size) in [
         ("bytes", "2m"),
         ("files", "2m,nr_inodes=40"),
@@ -366,10 +382,10 @@ async fn a_disk_that_is_full_or_has_no_inodes_or_is_read_only_is_waited_out() {
     }
 }
 
-/// Set for the process that may have few files open.
+/// Set for the process with a low limit of open files.
 const FEW_FILES: &str = "RUNTIME_SCRATCH_FEW_FILES";
 
-/// What runs where few files can be open, and a program is to be started when they are.
+/// Runs in a process that can open few files, and starts a program when they are all open.
 #[tokio::test]
 async fn child_with_few_files() {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -382,10 +398,10 @@ async fn child_with_few_files() {
         maximum: Some(100),
     };
     setrlimit(Resource::Nofile, few).unwrap();
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
     let again = std::sync::atomic::AtomicBool::new(false);
-    let worker = rig.worker().await;
+    let worker = fixture.worker().await;
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         let first = !again.swap(true, std::sync::atomic::Ordering::Relaxed);
         async move {
@@ -399,14 +415,14 @@ async fn child_with_few_files() {
     });
     let log = Log::new();
     let worker = Running::start(worker);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    let said = log.lines("attempt cannot begin");
-    assert!(said[0].contains("Too many open files"), "{said:?}");
+    let lines = log.lines("attempt cannot start");
+    assert!(lines[0].contains("Too many open files"), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_for_which_there_is_no_room_is_started_later() {
+async fn a_program_is_started_once_files_can_be_opened_again() {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child
         .args(["--exact", "scratch::child_with_few_files"])
@@ -415,20 +431,24 @@ async fn a_program_for_which_there_is_no_room_is_started_later() {
     assert!(ended.status.success(), "{ended:?}");
 }
 
-/// The folder that the scratch of a worker without rights is in.
+/// The folder for the scratch files of an unprivileged worker.
 const UNPRIVILEGED: &str = "RUNTIME_SCRATCH_UNPRIVILEGED";
 
-/// What runs as a user to whom permissions matter.
+/// Runs as an unprivileged user, to whom permissions matter.
 #[tokio::test]
 async fn child_without_rights() {
     let Ok(folder) = std::env::var(UNPRIVILEGED) else {
         return;
     };
-    let rig = Rig::start().await;
+    let fixture = Fixture::start().await;
     let (health, log) = (Health::new(1), Log::new());
-    let mut options = rig.options();
+    let mut options = fixture.options();
     options.scratch = PathBuf::from(folder);
-    let worker = rig.worker().await.options(options).health(health.clone());
+    let worker = fixture
+        .worker()
+        .await
+        .options(options)
+        .health(health.clone());
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         let script = "mkdir -p $JOB_SCRATCH/a/b $JOB_OUTPUT_DIR/c; touch $JOB_SCRATCH/a/b/file $JOB_OUTPUT_DIR/c/file; \
                       chmod 0 $JOB_SCRATCH/a/b; chmod 555 $JOB_SCRATCH/a $JOB_OUTPUT_DIR/c $JOB_SCRATCH/..; \
@@ -438,8 +458,8 @@ async fn child_without_rights() {
     });
     let worker = Running::start(worker);
     for id in 0..2 {
-        let job = rig.submit_test(id);
-        assert_eq!(rig.ended(job).await, "SUCCEEDED");
+        let job = fixture.submit_test(id);
+        assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     }
     worker.stop().await;
     assert_eq!(log.lines("scratch files not removed"), [""; 0]);
@@ -465,7 +485,7 @@ async fn folders_that_a_job_made_read_only_are_removed_by_a_user_without_rights(
         .env(UNPRIVILEGED, &scratch)
         .env("TMPDIR", folder.path())
         .current_dir(folder.path());
-    // Root may do everything; everybody else is without rights already.
+    // Permissions do not apply to root; other users are unprivileged already.
     if rustix::process::geteuid().is_root() {
         child.uid(NOBODY).gid(NOBODY);
     }

@@ -1,4 +1,4 @@
-//! A source that does not say what became of a claim.
+//! A source that does not answer a claim.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -14,20 +14,20 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::rig::{Running, in_time};
+use crate::fixture::{Running, in_time};
 
-/// Offers one job, leaves the claim on it unanswered, and says later what became of it.
+/// Offers one job, leaves the claim on it unanswered, and answers later questions about it.
 #[derive(Clone, Default)]
 struct Mute {
     offers: Arc<Mutex<VecDeque<Job>>>,
-    /// After so many questions the claim is there.
+    /// After this many questions the claim has taken effect.
     late: Option<usize>,
     asked: Arc<Mutex<Vec<Instant>>>,
     delivered: Arc<Mutex<Vec<Outcome>>>,
     news: Arc<Notice>,
 }
 
-/// Tells of every question and every outcome.
+/// Notifies of every question and every outcome.
 struct Notice(Semaphore);
 
 impl Default for Notice {
@@ -132,13 +132,13 @@ fn worker(source: &Mute, folder: &TempDir) -> WorkerBuilder {
         .handler_fn("TEST", |_: Value, _| async { Ok(()) })
 }
 
-async fn unsettled(folder: &TempDir) -> usize {
+async fn unresolved(folder: &TempDir) -> usize {
     let storage = Storage::folder(folder.path().join("storage"));
     storage.list(&records()).await.unwrap().len()
 }
 
 #[tokio::test]
-async fn a_claim_that_is_answered_late_is_reported_as_failed() {
+async fn a_claim_that_took_effect_late_is_reported_as_failed() {
     let folder = tempfile::tempdir().unwrap();
     let source = Mute::new(Some(2));
     let running = Running::start(worker(&source, &folder));
@@ -151,20 +151,20 @@ async fn a_claim_that_is_answered_late_is_reported_as_failed() {
         matches!(delivered[..], [Outcome::Failed { .. }]),
         "{delivered:?}"
     );
-    assert_eq!(unsettled(&folder).await, 0);
+    assert_eq!(unresolved(&folder).await, 0);
 }
 
 #[tokio::test]
-async fn a_claim_that_is_never_answered_is_forgotten_after_a_while_and_not_before() {
+async fn a_claim_that_never_took_effect_is_dropped_after_its_time_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
     let source = Mute::new(None);
     let running = Running::start(worker(&source, &folder));
     source
         .until(|mute| mute.asked.lock().unwrap().len() >= 3)
         .await;
-    assert_eq!(unsettled(&folder).await, 1);
+    assert_eq!(unresolved(&folder).await, 1);
     in_time(async {
-        while unsettled(&folder).await > 0 {
+        while unresolved(&folder).await > 0 {
             tokio::time::sleep(INTERVAL / 4).await;
         }
     })

@@ -10,11 +10,11 @@ use reefguide_worker::runtime::WorkerBuilder;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::rig::{Rig, Running, in_time};
+use crate::fixture::{Fixture, Running, in_time};
 
-/// A worker that asks often, whose handler says when it has begun and waits to be cancelled or to be let go.
+/// A worker with a short watch interval, whose handler signals its start and waits to be cancelled or released.
 struct Watched {
-    begun: Arc<Semaphore>,
+    started: Arc<Semaphore>,
     cancelled: Arc<Semaphore>,
     let_go: Arc<Semaphore>,
 }
@@ -23,23 +23,23 @@ impl Watched {
     fn new() -> Self {
         let none = || Arc::new(Semaphore::new(0));
         Self {
-            begun: none(),
+            started: none(),
             cancelled: none(),
             let_go: none(),
         }
     }
 
-    async fn worker(&self, rig: &Rig) -> WorkerBuilder {
-        let mut options = rig.options();
+    async fn worker(&self, fixture: &Fixture) -> WorkerBuilder {
+        let mut options = fixture.options();
         options.watch_interval = Some(Duration::from_millis(50));
-        let worker = rig.worker().await.options(options);
-        let (begun, cancelled) = (self.begun.clone(), self.cancelled.clone());
+        let worker = fixture.worker().await.options(options);
+        let (started, cancelled) = (self.started.clone(), self.cancelled.clone());
         let let_go = self.let_go.clone();
         worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
-            let (begun, cancelled) = (begun.clone(), cancelled.clone());
+            let (started, cancelled) = (started.clone(), cancelled.clone());
             let let_go = let_go.clone();
             async move {
-                begun.add_permits(1);
+                started.add_permits(1);
                 tokio::select! {
                     () = ctx.cancellation().cancelled() => cancelled.add_permits(1),
                     let_go = let_go.acquire() => let_go?.forget(),
@@ -51,8 +51,8 @@ impl Watched {
         })
     }
 
-    async fn has_begun(&self) {
-        in_time(self.begun.acquire()).await.unwrap().forget();
+    async fn has_started(&self) {
+        in_time(self.started.acquire()).await.unwrap().forget();
     }
 
     async fn is_cancelled(&self) {
@@ -62,65 +62,65 @@ impl Watched {
 
 #[tokio::test]
 async fn a_job_that_timed_out_is_given_up_and_the_next_one_done() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
     let watched = Watched::new();
-    let worker = Running::start(watched.worker(&rig).await);
-    watched.has_begun().await;
-    let administrator = rig.client_of("worker@email.com");
+    let worker = Running::start(watched.worker(&fixture).await);
+    watched.has_started().await;
+    let administrator = fixture.client_of("worker@email.com");
     let timed_out = administrator.timeout_jobs(Duration::from_nanos(1), &[]);
     timed_out.await.unwrap();
     watched.is_cancelled().await;
 
-    let next = rig.submit_test(2);
-    watched.has_begun().await;
+    let next = fixture.submit_test(2);
+    watched.has_started().await;
     watched.let_go.add_permits(1);
-    assert_eq!(rig.ended(next).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(next).await, "SUCCEEDED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.given_up, stopped.jobs.succeeded), (1, 1));
     assert_eq!((stopped.jobs.failed, stopped.jobs.undelivered), (0, 0));
-    assert_eq!(rig.status(job), "TIMED_OUT");
-    let assignment = &rig.lab.job(job).unwrap()["assignments"][0];
+    assert_eq!(fixture.status(job), "TIMED_OUT");
+    let assignment = &fixture.lab.job(job).unwrap()["assignments"][0];
     assert_eq!(assignment["completed_at"], Value::Null, "{assignment:#}");
-    assert!(rig.outputs(job).await.is_empty());
-    assert!(rig.scratch_is_empty());
+    assert!(fixture.outputs(job).await.is_empty());
+    assert!(fixture.scratch_is_empty());
 }
 
 #[tokio::test]
-async fn a_job_that_somebody_else_reported_is_given_up() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
+async fn a_job_that_another_worker_reported_is_given_up() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
     let watched = Watched::new();
-    let worker = Running::start(watched.worker(&rig).await);
-    watched.has_begun().await;
-    let assignment = rig.lab.job(job).unwrap()["assignments"][0]["id"].as_i64();
+    let worker = Running::start(watched.worker(&fixture).await);
+    watched.has_started().await;
+    let assignment = fixture.lab.job(job).unwrap()["assignments"][0]["id"].as_i64();
     let assignment = AssignmentId::from(assignment.unwrap());
-    let other = rig.client_of("worker@email.com");
+    let other = fixture.client_of("worker@email.com");
     let failed = other.post_result(&assignment, &JobStatus::Failed, None);
     failed.await.unwrap();
     watched.is_cancelled().await;
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.given_up, stopped.jobs.succeeded), (1, 0));
-    assert_eq!(rig.status(job), "FAILED");
-    assert!(rig.outputs(job).await.is_empty());
+    assert_eq!(fixture.status(job), "FAILED");
+    assert!(fixture.outputs(job).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_job_goes_on_while_nobody_can_tell_whether_it_is_wanted() {
-    let rig = Rig::start().await;
-    let job = rig.submit_test(1);
+async fn a_job_goes_on_while_its_status_cannot_be_read() {
+    let fixture = Fixture::start().await;
+    let job = fixture.submit_test(1);
     let watched = Watched::new();
-    let worker = Running::start(watched.worker(&rig).await);
-    watched.has_begun().await;
-    rig.lab.faults().add(Fault::status(Route::Job, 500));
-    let asked = rig.lab.wait_until(|lab| {
+    let worker = Running::start(watched.worker(&fixture).await);
+    watched.has_started().await;
+    fixture.lab.faults().add(Fault::status(Route::Job, 500));
+    let asked = fixture.lab.wait_until(|lab| {
         let requests = lab.requests();
         let refused = |request: &&reefguide_lab::RequestRecord| request.fault.is_some();
         requests.iter().filter(refused).count() >= 3
     });
     in_time(asked).await;
     watched.let_go.add_permits(1);
-    assert_eq!(rig.ended(job).await, "SUCCEEDED");
+    assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
-    assert_eq!(rig.outputs(job).await, ["late.txt"]);
+    assert_eq!(fixture.outputs(job).await, ["late.txt"]);
 }

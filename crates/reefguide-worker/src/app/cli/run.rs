@@ -184,7 +184,7 @@ async fn ready(
         }
         // An API that asks for a pause has answered.
         let asked = error.retry_after().unwrap_or_default();
-        health.rest(asked);
+        health.excuse_pause(asked);
         retries.inc();
         let delay = delay.max(asked);
         tracing::warn!(error = %Chain(error), delay_s = delay.as_secs_f64(), "API not ready yet, trying again");

@@ -185,8 +185,8 @@ mod tests {
         let stalled = || {
             let report = health.report();
             report
-                .ailment
-                .is_some_and(|ailment| ailment.to_string().contains("async threads"))
+                .unhealthy_reason
+                .is_some_and(|reason| reason.to_string().contains("async threads"))
         };
         let moments = async {
             // The first look sees the first beat.

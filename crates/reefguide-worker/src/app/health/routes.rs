@@ -95,7 +95,7 @@ fn code(good: bool) -> StatusCode {
 
 async fn healthy(State(Told { health, .. }): State<Told>) -> impl IntoResponse {
     let report = health.report();
-    let status = match report.ailment {
+    let status = match report.unhealthy_reason {
         None => HealthStatus::Healthy,
         Some(_) => HealthStatus::Unhealthy,
     };
@@ -115,7 +115,7 @@ async fn healthy(State(Told { health, .. }): State<Told>) -> impl IntoResponse {
             token_left_seconds: report.token.map(|token| token.left.as_secs()),
         }),
     };
-    (code(report.ailment.is_none()), Json(body))
+    (code(report.unhealthy_reason.is_none()), Json(body))
 }
 
 async fn ready(State(Told { health, .. }): State<Told>) -> impl IntoResponse {

@@ -1,11 +1,16 @@
-//! What is said about a worker's health.
+//! What is reported about a worker's health.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::STALL_LIMIT;
+/// How long the poll loop may make no progress, or the API may not answer, before the worker counts as unhealthy. The
+/// limit is longer only if the worker is configured to ask less often.
+pub const LIMIT: Duration = Duration::from_secs(50);
 
-/// What a worker is about.
+/// How long nothing may run on the async threads before the worker counts as unhealthy.
+pub const STALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// The phase that a worker is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
@@ -31,7 +36,7 @@ impl Phase {
     }
 }
 
-/// How the worker stands.
+/// A worker's health at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -41,40 +46,40 @@ pub struct Report {
     pub max_jobs: usize,
     /// Jobs that are done and not reported yet.
     pub deliveries: usize,
-    /// What the worker is about.
+    /// The phase that the worker is in.
     pub phase: Phase,
-    /// How long it has been there.
+    /// How long the worker has run.
     pub uptime: Duration,
-    /// How long ago the poll loop went on; `None` before the first poll.
+    /// How long ago the poll loop made progress; `None` before the first poll.
     pub since_poll: Option<Duration>,
-    /// How long ago the API answered as it should; `None` before it has.
+    /// How long ago the API answered as it should; `None` before the first answer.
     pub since_contact: Option<Duration>,
-    /// The access token; `None` before there is one, or if its life is not known.
+    /// The access token; `None` before there is one, or if its end is not known.
     pub token: Option<Token>,
-    /// What is wrong; `None` when the worker is healthy.
-    pub ailment: Option<Ailment>,
-    /// Why no job can be begun, whatever the API offers; `None` when one can.
-    pub hindrance: Option<String>,
+    /// Why the worker is not healthy; `None` if it is.
+    pub unhealthy_reason: Option<UnhealthyReason>,
+    /// Why the worker cannot start jobs; `None` if it can.
+    pub blocked: Option<String>,
 }
 
 impl Report {
-    /// Why the worker claims no job, whether a slot is free or not; `None` when it is ready.
+    /// Why the worker would not claim a job even with a free slot; `None` if it is ready.
     pub fn unready(&self) -> Option<String> {
-        match (self.phase, self.ailment) {
+        match (self.phase, self.unhealthy_reason) {
             (_, Some(_)) => self.unhealthy(),
             (Phase::LoggingIn, None) => Some("starting: the API has not answered yet".into()),
             (Phase::FindingBucket, None) => Some("starting: the bucket is being looked for".into()),
-            (Phase::Working, None) => self.hindrance.clone(),
+            (Phase::Working, None) => self.blocked.clone(),
             (Phase::Stopping, None) => Some("stopping: no further job is claimed".into()),
         }
     }
 
-    /// Why the worker is not healthy; `None` when it is.
+    /// Why the worker is not healthy, with details; `None` if it is.
     pub fn unhealthy(&self) -> Option<String> {
-        let ailment = self.ailment?;
-        Some(match (&self.hindrance, ailment) {
-            (Some(reason), Ailment::Hindered { .. }) => format!("{ailment}: {reason}"),
-            _ => ailment.to_string(),
+        let unhealthy = self.unhealthy_reason?;
+        Some(match (&self.blocked, unhealthy) {
+            (Some(reason), UnhealthyReason::Blocked { .. }) => format!("{unhealthy}: {reason}"),
+            _ => unhealthy.to_string(),
         })
     }
 }
@@ -83,21 +88,21 @@ impl Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Token {
-    /// How long ago it was gotten.
+    /// How long ago it was obtained.
     pub age: Duration,
-    /// How long it lasts yet.
+    /// How long it is still valid.
     pub left: Duration,
-    /// How long ago it ended; `None` while it lasts.
+    /// How long ago it expired; `None` while it is valid.
     pub ended: Option<Duration>,
 }
 
 /// Why a worker is not healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ailment {
-    /// Nothing has run on the async threads for this long.
+pub enum UnhealthyReason {
+    /// The async threads have been blocked for this long.
     Stalled(Duration),
-    /// The poll loop has not turned.
+    /// The poll loop has made no progress.
     Stuck {
         /// For how long.
         time: Duration,
@@ -111,30 +116,30 @@ pub enum Ailment {
         /// How long it may.
         limit: Duration,
     },
-    /// The bucket has not answered at the start.
+    /// The bucket has not answered during the start.
     NoBucket {
         /// For how long.
         time: Duration,
         /// How long it may.
         limit: Duration,
     },
-    /// No job can be begun, and none runs; [`Report::hindrance`] says why.
-    Hindered {
+    /// The worker cannot start jobs, and none runs; [`Report::blocked`] says why.
+    Blocked {
         /// For how long.
         time: Duration,
         /// How long it may.
         limit: Duration,
     },
-    /// The access token has ended, and there is no new one.
+    /// The access token has expired and was not renewed.
     TokenEnded {
         /// How long ago.
         time: Duration,
-        /// How long a new one may take.
+        /// How long renewing it may take.
         limit: Duration,
     },
 }
 
-impl fmt::Display for Ailment {
+impl fmt::Display for UnhealthyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, time, limit) = match self {
             Self::Stalled(time) => (
@@ -142,12 +147,12 @@ impl fmt::Display for Ailment {
                 time,
                 &STALL_LIMIT,
             ),
-            Self::Stuck { time, limit } => ("the poll loop has not turned", time, limit),
+            Self::Stuck { time, limit } => ("the poll loop has made no progress", time, limit),
             Self::NoContact { time, limit } => {
                 ("the API has not answered as it should", time, limit)
             }
             Self::NoBucket { time, limit } => ("the bucket has not answered", time, limit),
-            Self::Hindered { time, limit } => ("no job can be begun", time, limit),
+            Self::Blocked { time, limit } => ("no job can be started", time, limit),
             Self::TokenEnded { time, limit } => (
                 "the access token has ended and was not renewed",
                 time,

@@ -1,4 +1,4 @@
-//! The values that labels may have: a bounded number, all of them known from the start.
+//! The values of labels: a fixed set, all known from the start.
 
 /// An enum whose variants are the values of a label.
 macro_rules! label {
@@ -32,7 +32,7 @@ label! {
 }
 
 label! {
-    /// What came of asking for jobs of one type.
+    /// The result of a poll for jobs of one type.
     PollEnd {
         Offered = "offered",
         Empty = "empty",
@@ -41,12 +41,12 @@ label! {
 }
 
 label! {
-    /// What came of claiming a job.
+    /// The result of a claim.
     ClaimEnd {
         Won = "won",
         /// Another worker was faster.
         Lost = "lost",
-        /// Assigned to this worker and to one that goes first.
+        /// Assigned to this worker, and to another one with a lower assignment.
         Fenced = "fenced",
         Unknown = "unknown",
         Failed = "failed",
@@ -54,7 +54,7 @@ label! {
 }
 
 label! {
-    /// What is tried again.
+    /// An operation that is tried again.
     Operation {
         /// Reaching the API and the bucket before the first poll.
         Start = "start",
@@ -62,7 +62,7 @@ label! {
         Poll = "poll",
         /// Reading a claimed job back.
         ReadBack = "read_back",
-        /// A handler.
+        /// A call of a handler.
         Handler = "handler",
         /// A request to the storage.
         Storage = "storage",
@@ -74,7 +74,7 @@ label! {
 }
 
 label! {
-    /// Which way files go.
+    /// The direction of a transfer.
     Direction {
         Upload = "upload",
         Download = "download",

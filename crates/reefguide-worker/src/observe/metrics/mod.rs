@@ -1,7 +1,7 @@
-//! What the worker counts, for Prometheus.
+//! The worker's metrics, for Prometheus.
 //!
-//! Runtime, storage and source count; the health server answers `/metrics` with it. The names and
-//! what they mean are in the book's chapter "Metrics".
+//! The runtime, the storage and the source count events; the health server serves the metrics at `/metrics`. The book's
+//! page "Metrics" lists their names and meanings.
 
 mod labels;
 mod process;
@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 use reefguide_storage::StorageObservers;
 use reefguide_transport::TransferObserver;
 use reefguide_transport::retry::RetryObserver;
@@ -28,7 +28,7 @@ use crate::observe::health::Report;
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// From jobs of a moment to those that use up the longest lease.
+/// In seconds: from the shortest jobs to those that last as long as the longest lease.
 const BUCKETS: [f64; 15] = [
     0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0,
 ];
@@ -37,8 +37,7 @@ type Labels<const N: usize> = [(&'static str, String); N];
 type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// A handle on what a worker counts; clones share it. Counting costs some atomic additions, whether
-/// anybody reads or not.
+/// A handle on a worker's metrics; clones share them. To count an event costs a few atomic additions.
 ///
 /// ```
 /// use reefguide_worker::observe::health::Health;
@@ -51,186 +50,107 @@ type Seconds = Gauge<f64, AtomicU64>;
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
-#[derive(Debug)]
-struct Inner {
-    registry: Registry,
-    jobs: Family<Labels<2>, Counter>,
-    job_duration: Histograms,
-    job_queue: Histograms,
-    polls: Family<Labels<2>, Counter>,
-    claims: Family<Labels<2>, Counter>,
-    recovered: Counter,
-    retries: Family<Labels<1>, Counter>,
-    transferred: Vec<Transferred>,
-    slots: Gauge,
-    slots_taken: Gauge,
-    deliveries_pending: Gauge,
-    stalls: Counter,
-    healthy: Gauge,
-    ready: Gauge,
-    last_contact: Seconds,
-    token_expiry: Seconds,
+/// The metrics: for each its field, type and first value, and then its name and help.
+macro_rules! metrics {
+    ($($field:ident: $Metric:ty = $value:expr, $name:literal, $help:literal;)+) => {
+        #[derive(Debug)]
+        struct Inner {
+            registry: Registry,
+            $($field: $Metric,)+
+        }
+
+        impl Inner {
+            fn new() -> Self {
+                let mut registry = Registry::default();
+                $(
+                    let $field: $Metric = $value;
+                    registry.register($name, $help, $field.clone());
+                )+
+                registry.register_collector(Box::new(process::Process));
+                Self { registry, $($field,)+ }
+            }
+        }
+    };
 }
 
-/// What was moved in one direction.
+metrics! {
+    build: Family<Labels<1>, Gauge> = Family::default(), "worker_build_info",
+        "Version of the library reefguide-worker; always 1";
+    jobs: Family<Labels<2>, Counter> = Family::default(), "worker_jobs",
+        "Claimed jobs that ended, by outcome";
+    job_duration: Histograms = histograms(), "worker_job_duration_seconds",
+        "Time from a job's claim to its end, the report included, in seconds";
+    job_queue: Histograms = histograms(), "worker_job_queue_seconds",
+        "Time from a job's submission to its claim, by the clocks of the API and of the worker, in seconds";
+    polls: Family<Labels<2>, Counter> = Family::default(), "worker_polls",
+        "Polls: jobs were offered, there were none, or there was no answer";
+    claims: Family<Labels<2>, Counter> = Family::default(), "worker_claims",
+        "Claims: won, lost to a faster worker, fenced (wasted, because another worker has a lower assignment), unknown or failed";
+    recovered: Counter = Counter::default(), "worker_claims_recovered",
+        "Claims of dead workers, or left over by this one, that were resolved";
+    retries: Family<Labels<1>, Counter> = Family::default(), "worker_retries",
+        "Tries after the first, by operation";
+    bytes: Family<Labels<1>, Counter> = Family::default(), "worker_transfer_bytes",
+        "Bytes moved to and from the storage; those of isolated handlers are not counted";
+    files: Family<Labels<1>, Counter> = Family::default(), "worker_transfer_files",
+        "Files moved to and from the storage; those of isolated handlers are not counted";
+    slots: Gauge = Gauge::default(), "worker_slots",
+        "All slots";
+    slots_taken: Gauge = Gauge::default(), "worker_slots_taken",
+        "Slots with a job";
+    deliveries_pending: Gauge = Gauge::default(), "worker_deliveries_pending",
+        "Jobs that have ended and are not reported yet";
+    stalls: Counter = Counter::default(), "worker_async_stalls",
+        "Times that the async threads were blocked for 10 s";
+    healthy: Gauge = Gauge::default(), "worker_healthy",
+        "1 if /health answers that the worker is healthy, otherwise 0";
+    ready: Gauge = Gauge::default(), "worker_ready",
+        "1 if /ready answers that the worker is ready, otherwise 0";
+    last_contact: Seconds = Seconds::default(), "worker_last_contact_timestamp_seconds",
+        "Last successful answer of the API, in seconds since 1970; 0 before the first";
+    token_expiry: Seconds = Seconds::default(), "worker_token_expiry_timestamp_seconds",
+        "End of the access token, in seconds since 1970; 0 while there is none";
+}
+
+/// The transfers in one direction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transferred {
     pub(crate) bytes: Counter,
     pub(crate) files: Counter,
 }
 
-impl Metrics {
-    /// Nothing counted yet.
-    pub fn new() -> Self {
-        let mut registry = Registry::default();
-        let all = &mut registry;
-        let build: Family<Labels<1>, Gauge> = register(
-            all,
-            "worker_build_info",
-            "Version of the library reefguide-worker; always 1",
-            Family::default(),
-        );
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        build.get_or_create(&[("version", version)]).set(1);
-        let histograms = || Histograms::new_with_constructor(|| Histogram::new(BUCKETS));
-        let jobs = register(
-            all,
-            "worker_jobs",
-            "Claimed jobs that ended, by how",
-            Family::default(),
-        );
-        let job_duration = register(
-            all,
-            "worker_job_duration_seconds",
-            "Time from a job's claim to its end, the report included, in seconds",
-            histograms(),
-        );
-        let job_queue = register(
-            all,
-            "worker_job_queue_seconds",
-            "Time from a job's submission to its claim, by the clocks of the API and of the worker, in seconds",
-            histograms(),
-        );
-        let polls = register(
-            all,
-            "worker_polls",
-            "Polls: jobs were offered, there was none, or no answer",
-            Family::default(),
-        );
-        let claims = register(
-            all,
-            "worker_claims",
-            "Claims: won, lost to a faster worker, fenced (wasted, as another goes first), unknown or failed",
-            Family::default(),
-        );
-        let recovered = register(
-            all,
-            "worker_claims_recovered",
-            "Claims of dead workers, or left over by this one, that were settled",
-            Counter::default(),
-        );
-        let retries: Family<Labels<1>, Counter> = register(
-            all,
-            "worker_retries",
-            "Tries after the first, by what was tried",
-            Family::default(),
-        );
-        let bytes: Family<Labels<1>, Counter> = register(
-            all,
-            "worker_transfer_bytes",
-            "Bytes moved to and from the storage; those of isolated handlers are not counted",
-            Family::default(),
-        );
-        let files: Family<Labels<1>, Counter> = register(
-            all,
-            "worker_transfer_files",
-            "Files moved to and from the storage; those of isolated handlers are not counted",
-            Family::default(),
-        );
-        let slots = register(all, "worker_slots", "Slots in all", Gauge::default());
-        let slots_taken = register(
-            all,
-            "worker_slots_taken",
-            "Slots with a job",
-            Gauge::default(),
-        );
-        let deliveries_pending = register(
-            all,
-            "worker_deliveries_pending",
-            "Jobs that are done and not reported yet",
-            Gauge::default(),
-        );
-        let stalls = register(
-            all,
-            "worker_async_stalls",
-            "Times that nothing ran on the async threads for 10 s",
-            Counter::default(),
-        );
-        let healthy = register(
-            all,
-            "worker_healthy",
-            "Whether /health says so, 1 or 0",
-            Gauge::default(),
-        );
-        let ready = register(
-            all,
-            "worker_ready",
-            "Whether /ready says so, 1 or 0",
-            Gauge::default(),
-        );
-        let last_contact = register(
-            all,
-            "worker_last_contact_timestamp_seconds",
-            "Last successful answer of the API, in seconds since 1970; 0 before the first",
-            Seconds::default(),
-        );
-        let token_expiry = register(
-            all,
-            "worker_token_expiry_timestamp_seconds",
-            "End of the access token, in seconds since 1970; 0 while there is none",
-            Seconds::default(),
-        );
-        registry.register_collector(Box::new(process::Process));
-
-        for operation in Operation::ALL {
-            let _ = retries.get_or_create(&[("operation", operation.as_str().to_owned())]);
+impl Inner {
+    fn transferred(&self, direction: Direction) -> Transferred {
+        let labels = [("direction", direction.as_str().to_owned())];
+        Transferred {
+            bytes: self.bytes.get_or_create_owned(&labels),
+            files: self.files.get_or_create_owned(&labels),
         }
-        let transferred = Direction::ALL.iter().map(|direction| {
-            let labels = [("direction", direction.as_str().to_owned())];
-            Transferred {
-                bytes: bytes.get_or_create_owned(&labels),
-                files: files.get_or_create_owned(&labels),
-            }
-        });
-        let transferred = transferred.collect();
-        Self(Arc::new(Inner {
-            registry,
-            jobs,
-            job_duration,
-            job_queue,
-            polls,
-            claims,
-            recovered,
-            retries,
-            transferred,
-            slots,
-            slots_taken,
-            deliveries_pending,
-            stalls,
-            healthy,
-            ready,
-            last_contact,
-            token_expiry,
-        }))
+    }
+}
+
+impl Metrics {
+    /// Metrics without a count yet.
+    pub fn new() -> Self {
+        let inner = Inner::new();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        inner.build.get_or_create(&[("version", version)]).set(1);
+        for operation in Operation::ALL {
+            let _ = inner.retries.get_or_create(&of_operation(*operation));
+        }
+        for direction in Direction::ALL {
+            let _ = inner.transferred(*direction);
+        }
+        Self(Arc::new(inner))
     }
 
-    /// Everything in Prometheus's text format, version 0.0.4, together with what `report` says.
+    /// All metrics in Prometheus's text format, version 0.0.4, including those from `report`.
     pub fn text(&self, report: &Report) -> String {
         let inner = &*self.0;
         let count = |number| i64::try_from(number).unwrap_or(i64::MAX);
         inner.slots_taken.set(count(report.active_jobs));
         inner.deliveries_pending.set(count(report.deliveries));
-        inner.healthy.set(report.ailment.is_none().into());
+        inner.healthy.set(report.unhealthy_reason.is_none().into());
         inner.ready.set(report.unready().is_none().into());
         let now = SystemTime::now();
         let now = now.duration_since(SystemTime::UNIX_EPOCH);
@@ -245,13 +165,13 @@ impl Metrics {
         });
         inner.token_expiry.set(end.unwrap_or_default());
         let mut text = String::new();
-        // Writing into a string does not fail.
+        // Writing to a string cannot fail.
         let _ = prometheus_text::encode(&mut text, &inner.registry);
         text
     }
 
-    /// A worker with so many slots for these job types begins: their series are there from the start,
-    /// at 0, so that the first failure is an increase.
+    /// Sets the number of slots and creates the series of these job types at 0, so that the first failure shows as an
+    /// increase.
     pub(crate) fn begin(&self, slots: usize, job_types: &[JobType]) {
         let inner = &*self.0;
         inner.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
@@ -282,7 +202,7 @@ impl Metrics {
         if let (ClaimEnd::Won, Some(created)) = (end, job.created_at) {
             let waited = Timestamp::now().duration_since(created).as_secs_f64();
             let queue = inner.job_queue.get_or_create(&of_type(&job.job_type));
-            // The clocks may differ.
+            // Negative if the clocks differ.
             queue.observe(waited.max(0.0));
         }
     }
@@ -301,20 +221,19 @@ impl Metrics {
         self.0.recovered.inc_by(claims);
     }
 
-    /// The counter of what is tried again.
+    /// The counter of an operation's retries.
     pub(crate) fn retries(&self, operation: Operation) -> Counter {
-        let labels = [("operation", operation.as_str().to_owned())];
-        self.0.retries.get_or_create_owned(&labels)
+        self.0.retries.get_or_create_owned(&of_operation(operation))
     }
 
-    /// What counts jobs that are read back again.
+    /// Counts the retries of reading a claimed job back.
     pub fn read_backs(&self) -> impl RetryObserver + use<> {
         Retries(self.retries(Operation::ReadBack))
     }
 
-    /// What counts what a storage does.
+    /// Count the transfers and retries of a storage.
     pub fn storage_observers(&self) -> StorageObservers {
-        let transferred = |direction| Arc::new(self.0.transferred[direction as usize].clone());
+        let transferred = |direction| Arc::new(self.0.transferred(direction));
         StorageObservers {
             uploads: transferred(Direction::Upload),
             downloads: transferred(Direction::Download),
@@ -327,7 +246,7 @@ impl Metrics {
     }
 }
 
-/// Counts retries of one operation.
+/// Counts the retries of one operation.
 #[derive(Debug)]
 struct Retries(Counter);
 
@@ -353,9 +272,12 @@ impl Default for Metrics {
     }
 }
 
-fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
-    registry.register(name, help, metric.clone());
-    metric
+fn histograms() -> Histograms {
+    Histograms::new_with_constructor(|| Histogram::new(BUCKETS))
+}
+
+fn of_operation(operation: Operation) -> Labels<1> {
+    [("operation", operation.as_str().to_owned())]
 }
 
 fn of_type(job_type: &JobType) -> Labels<1> {

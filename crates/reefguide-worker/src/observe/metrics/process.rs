@@ -1,4 +1,4 @@
-//! What is known of this process: by the kernel, under the names that all Prometheus clients use, and of its log.
+//! Metrics of this process: those of the kernel, under the names that all Prometheus clients use, and those of its log.
 
 use std::fs;
 
@@ -16,20 +16,20 @@ pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut tell = |name, help: &str, metric: &dyn EncodeMetric| {
+        let mut encode = |name, help: &str, metric: &dyn EncodeMetric| {
             // The library ends the help of registered metrics with a full stop.
             let help = format!("{help}.");
             let encoder = encoder.encode_descriptor(name, &help, None, metric.metric_type())?;
             metric.encode(encoder)
         };
         if let Some(Times { cpu, start }) = times() {
-            tell(
+            encode(
                 "process_cpu_seconds",
                 "CPU time, user and system, in seconds",
                 &ConstCounter::new(cpu),
             )?;
             if let Some(start) = start {
-                tell(
+                encode(
                     "process_start_time_seconds",
                     "Start of the process, in seconds since 1970",
                     &ConstGauge::new(start),
@@ -37,29 +37,29 @@ impl Collector for Process {
             }
         }
         if let Some(resident) = resident() {
-            tell(
+            encode(
                 "process_resident_memory_bytes",
                 "Memory that is resident, in bytes",
                 &ConstGauge::new(resident),
             )?;
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
-            tell(
+            encode(
                 "process_open_fds",
                 "Open file descriptors",
                 &ConstGauge::new(open.count() as u64),
             )?;
         }
         if let Some(most) = getrlimit(Resource::Nofile).current {
-            tell(
+            encode(
                 "process_max_fds",
                 "File descriptors that may be open",
                 &ConstGauge::new(most),
             )?;
         }
-        tell(
+        encode(
             "worker_log_lines_dropped",
-            "Log lines that were dropped, as stderr was not read in time",
+            "Log lines that were dropped, because stderr was not read in time",
             &ConstCounter::new(log_queue::dropped()),
         )
     }
@@ -72,7 +72,7 @@ struct Times {
 
 fn times() -> Option<Times> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, which may have any character.
+    // The second field is the program's name in parentheses, which may contain any character.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     let mut ticks = |skipped| fields.nth(skipped)?.parse::<f64>().ok();
     let (user, system, start) = (ticks(0)?, ticks(0)?, ticks(6)?);

@@ -17,21 +17,21 @@ use tracing::Dispatch;
 
 use crate::lab_storage;
 
-/// No test waits longer than this for anything; it says so instead of hanging.
+/// The longest that a test waits for anything. It fails then instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Rig {
+pub(crate) struct Fixture {
     pub(crate) lab: Lab,
     pub(crate) scratch: TempDir,
 }
 
-/// A worker at work.
+/// A worker that runs.
 pub(crate) struct Running {
     stop: CancellationToken,
     task: JoinHandle<Stopped>,
 }
 
-impl Rig {
+impl Fixture {
     pub(crate) async fn start() -> Self {
         Self::with(Lab::builder()).await
     }
@@ -67,14 +67,14 @@ impl Rig {
         options
     }
 
-    /// Where workers keep the records of their claims.
+    /// The folder of the records of claims.
     pub(crate) fn records(&self) -> StorageUri {
         let folder = format!("s3://{}/reefguide-worker/records", self.lab.bucket());
         folder.parse().unwrap()
     }
 
-    /// How many claims are not settled.
-    pub(crate) async fn unsettled(&self) -> usize {
+    /// How many claims are not resolved.
+    pub(crate) async fn unresolved(&self) -> usize {
         let records = self.storage().list(&self.records()).await;
         records.unwrap().len()
     }
@@ -151,7 +151,7 @@ impl Running {
         self.stop.cancel();
     }
 
-    /// Waits for the worker to stop of itself.
+    /// Waits until the worker stops by itself.
     pub(crate) async fn stopped(self) -> Stopped {
         in_time(self.task).await.unwrap()
     }
@@ -168,7 +168,7 @@ impl Running {
     }
 }
 
-/// A worker that will die: on a runtime of its own, which takes everything with it.
+/// A worker that will be killed. It has its own runtime, which ends together with all its tasks.
 pub(crate) struct Doomed(Runtime);
 
 impl Doomed {
@@ -182,13 +182,13 @@ impl Doomed {
         Self(runtime)
     }
 
-    /// Ends it as SIGKILL would: nothing is awaited any more.
+    /// Ends it as SIGKILL would: its tasks are not awaited.
     pub(crate) fn kill(self) {
         self.0.shutdown_background();
     }
 }
 
-/// What is logged on this thread, for as long as it is kept.
+/// The log of this thread, until it is dropped.
 pub(crate) struct Log {
     text: Arc<Mutex<Vec<u8>>>,
     _default: tracing::subscriber::DefaultGuard,
@@ -199,14 +199,14 @@ impl Log {
         Self::with(false)
     }
 
-    /// The same, and where the logs of jobs are kept, lines go there, too.
+    /// The same, with lines also going to the logs of jobs.
     pub(crate) fn with_job_logs() -> Self {
         Self::with(true)
     }
 
     fn with(job_logs: bool) -> Self {
-        // While there is one subscriber only, the first thread to come by a line decides for all whether
-        // it is wanted, and that of another test has none.
+        // While there is only one subscriber, the first thread that reaches a log line decides for all threads whether
+        // the line is enabled, and the thread of another test may have no subscriber.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let text = Arc::<Mutex<Vec<u8>>>::default();
@@ -223,7 +223,7 @@ impl Log {
         }
     }
 
-    /// The lines that have a text in them.
+    /// The lines that contain a text.
     pub(crate) fn lines(&self, with: &str) -> Vec<String> {
         let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
         let lines = text.lines().filter(|line| line.contains(with));

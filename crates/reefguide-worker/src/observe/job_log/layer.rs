@@ -1,4 +1,4 @@
-//! Logging into the logs of single jobs.
+//! The tracing layer that writes into job logs.
 
 use std::fmt;
 use std::io;
@@ -9,11 +9,11 @@ use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::telemetry::JsonLines;
-use crate::observe::job_log::Lines;
+use super::lines::Lines;
+use crate::observe::json_lines::JsonLines;
 
-/// A layer that adds each line of a job whose log is kept to that log, as JSON.
-pub(super) fn layer<S>() -> impl Layer<S> + Send + Sync
+/// A layer that adds the lines of each job to the job's log, as JSON, if that log is kept.
+pub(crate) fn layer<S>() -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {

@@ -1,15 +1,11 @@
-//! The log of a single job: the lines of its span, in a file until they are stored.
-//!
-//! The runtime [begins](JobLog::begin) it and hands the file on; [`service`](crate::app) has the layer that
-//! [adds](Lines::add) what is logged. A line waits in memory until a task has written it, so that logging blocks
-//! nobody.
+//! Keeping the lines of a job. A line waits in memory until a task has written it to the file, so that logging never
+//! blocks.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempPath;
 use tokio::fs::File;
@@ -20,14 +16,16 @@ use tracing::{Dispatch, Id, Span};
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The size of the file, in bytes. Of what is said after that, the last lines are kept.
+use crate::observe::json_lines::timestamp;
+
+/// How many bytes of the beginning are kept.
 const HEAD: usize = 10 << 20;
-/// How many bytes of them.
+/// How many bytes of the end are kept, if the log is longer.
 const TAIL: usize = 256 << 10;
-/// How many bytes wait to be written, at the most.
+/// How many bytes wait to be written at most.
 const WAITING: usize = 1 << 20;
 
-/// The log of a job that runs. Dropped, it is gone.
+/// The log of a running job. It is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct JobLog {
     lines: Lines,
@@ -36,8 +34,8 @@ pub(crate) struct JobLog {
 }
 
 impl JobLog {
-    /// Keeps what is logged from now on in the current span, in a file in `folder`. `None` if nothing is logged
-    /// there, or logging is not what this library sets up.
+    /// Keeps what is logged in the current span from here on, in a file in `folder`. `None` if the span is disabled, or
+    /// if the subscriber is not one that this library sets up.
     pub(crate) fn begin(folder: &Path) -> io::Result<Option<Self>> {
         let lines = Lines::default();
         let within = |registry: &Registry, id: &Id| {
@@ -67,7 +65,7 @@ impl JobLog {
         state.head == 0 && state.tail.is_empty()
     }
 
-    /// The file with all lines so far. What is logged later is not kept.
+    /// The file with all lines. Later ones are not kept.
     pub(crate) async fn finish(self) -> io::Result<TempPath> {
         self.lines.state().closed = true;
         self.lines.0.added.notify_one();
@@ -76,7 +74,7 @@ impl JobLog {
     }
 }
 
-/// Where the lines of a job go; an extension of its span.
+/// The lines of a job; an extension of its span.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines(Arc<Shared>);
 
@@ -89,9 +87,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Bytes taken for the beginning so far.
+    /// How many bytes the beginning has so far.
     head: usize,
-    /// What is said once the beginning has ended.
+    /// The last lines, once the beginning is full.
     tail: VecDeque<Vec<u8>>,
     tail_size: usize,
     /// How many lines are missing between the two.
@@ -100,7 +98,7 @@ struct State {
 }
 
 impl Lines {
-    /// Those of the job in whose span this is called, if they are kept.
+    /// The lines of the job in whose span this is called, if they are kept.
     pub(crate) fn current() -> Option<Self> {
         current(|registry, id| {
             let mut spans = registry.span(id)?.scope();
@@ -138,24 +136,27 @@ impl Lines {
         }
     }
 
-    /// Adds lines that another process of the job has logged.
+    /// Adds lines that another process logged for the job.
     pub(crate) fn add_foreign(&self, lines: &str) {
         for line in lines.lines() {
             match serde_json::from_str(line) {
                 Ok(Value::Object(_)) => self.add(format!("{line}\n").as_bytes()),
-                _ => self.add(&said(line, json!({}))),
+                _ => self.add(&message(line, json!({}))),
             }
         }
     }
 
-    /// What is to be written next, and whether it is the last.
+    /// What is to be written next, and whether that is the rest.
     fn take(&self) -> (Vec<u8>, bool) {
         let mut state = self.state();
         let mut lines = std::mem::take(&mut state.waiting);
         if state.closed {
             if state.cut > 0 {
                 let missing = json!({ "lines": state.cut });
-                lines.extend(said("the log is too long, lines are missing here", missing));
+                lines.extend(message(
+                    "the log is too long, lines are missing here",
+                    missing,
+                ));
             }
             lines.extend(state.tail.drain(..).flatten());
         }
@@ -167,10 +168,10 @@ impl Lines {
     }
 }
 
-/// A line that no logger has made.
-fn said(message: &str, mut fields: Value) -> Vec<u8> {
-    fields["timestamp"] = format!("{:.3}", Timestamp::now()).into();
-    fields["message"] = message.into();
+/// A line that was not logged as an event.
+fn message(text: &str, mut fields: Value) -> Vec<u8> {
+    fields["timestamp"] = timestamp().into();
+    fields["message"] = text.into();
     format!("{fields}\n").into_bytes()
 }
 
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use tracing_subscriber::layer::SubscriberExt;
 
-    /// The log of a job that says `lines`.
+    /// The log of a job that logs `lines`.
     async fn logged(lines: impl Iterator<Item = String>) -> String {
         let folder = tempfile::tempdir().unwrap();
         let subscriber = tracing_subscriber::registry().with(tracing_subscriber::fmt::layer());
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_json_becomes_a_message() {
+    async fn a_line_that_is_not_json_becomes_a_message() {
         let log = logged(["{\"depth\":1}".to_owned(), "deep".to_owned()].into_iter()).await;
         let (first, second) = log.trim_end().split_once('\n').unwrap();
         assert_eq!(first, "{\"depth\":1}");
@@ -228,8 +229,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_log_that_is_too_long_the_beginning_and_the_end_are_kept() {
-        // All at once: what cannot wait to be written is missing, too.
+    async fn a_log_that_is_too_long_keeps_its_beginning_and_its_end() {
+        // All at once, so that more is waiting to be written than fits: those lines are missing, too.
         let lines = 20_000;
         let log =
             logged((0..lines).map(|n| format!("{{\"n\":{n},\"text\":\"{:1000}\"}}", ""))).await;
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nothing_is_logged_nothing_is_kept() {
+    async fn no_log_is_kept_where_the_span_is_disabled() {
         let folder = tempfile::tempdir().unwrap();
         assert!(JobLog::begin(folder.path()).unwrap().is_none());
         assert!(Lines::current().is_none());

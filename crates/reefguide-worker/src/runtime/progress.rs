@@ -1,4 +1,4 @@
-//! Telling how far transfers are.
+//! Logging the progress of transfers.
 
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use crate::storage::{TransferProgress, TransferStats};
 /// Between two log lines about the same transfers.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Does `work`, and logs now and then how far its transfers are, while there are any.
-pub(super) async fn told<T>(progress: &TransferProgress, work: impl Future<Output = T>) -> T {
-    let telling = async {
+/// Runs `work`, and logs at intervals how far its transfers are, while there are any.
+pub(super) async fn log_progress_while<T>(
+    progress: &TransferProgress,
+    work: impl Future<Output = T>,
+) -> T {
+    let logging = async {
         let mut ticks = interval_at(Instant::now() + INTERVAL, INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = TransferStats::default();
@@ -40,7 +43,7 @@ pub(super) async fn told<T>(progress: &TransferProgress, work: impl Future<Outpu
     tokio::select! {
         biased;
         done = work => done,
-        never = telling => never,
+        never = logging => never,
     }
 }
 
@@ -58,8 +61,10 @@ mod tests {
     use crate::handler::{ContextParts, JobContext, JobError, Registry};
     use crate::job::{Assignment, Job};
     use crate::ledger::Limit;
+    use crate::observe::health::Health;
     use crate::observe::metrics::Metrics;
     use crate::runtime::attempt::store;
+    use crate::runtime::observer::Observer;
     use crate::runtime::{COOPERATION, call};
     use crate::storage::{Outputs, S3Credentials, S3Options, Storage, StorageUri};
 
@@ -97,7 +102,7 @@ mod tests {
         }
     }
 
-    /// A store that accepts connections and never says a word.
+    /// A store that accepts connections and never answers.
     async fn silent() -> (TcpListener, Storage) {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut options = S3Options::default()
@@ -118,12 +123,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_moved_is_told_once_and_nothing_when_nothing_moves() {
+    async fn progress_is_logged_once_and_not_again_while_nothing_moves() {
         let (log, folder) = (Log::default(), tempfile::tempdir().unwrap());
         let _listening = log.listen();
         let progress = TransferProgress::default();
         let storage = Storage::folder(folder.path()).with_progress(&progress);
-        told(&progress, async {
+        log_progress_while(&progress, async {
             sleep(HOUR + INTERVAL / 2).await;
             assert_eq!(log.transfers(), [""; 0]);
             storage.upload_bytes("0123456789", &uri()).await.unwrap();
@@ -135,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_handlers_transfer_that_takes_long_is_told_every_half_minute() {
+    async fn a_handlers_long_transfer_is_logged_every_half_minute() {
         let (log, folder) = (Log::default(), tempfile::tempdir().unwrap());
         let _listening = log.listen();
         let (_server, storage) = silent().await;
@@ -182,15 +187,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_publication_that_takes_long_is_told_every_half_minute() {
+    async fn a_long_publication_is_logged_every_half_minute() {
         let (log, folder) = (Log::default(), tempfile::tempdir().unwrap());
         let _listening = log.listen();
         let (_server, storage) = silent().await;
         let outputs = Outputs::new(folder.path());
         outputs.write("a", "0123456789").await.unwrap();
         let outputs = outputs.manifest().await.unwrap();
+        let observer = Observer::new(Health::new(1), Metrics::new());
         let (to, publishing) = (uri(), Duration::from_secs(100));
-        let published = timeout(publishing, store(&outputs, &storage, &to, &Metrics::new())).await;
+        let published = timeout(publishing, store(&outputs, &storage, &to, &observer)).await;
         assert!(published.is_err(), "{published:?}");
         let line = "files=0 files_found=1 bytes=0 bytes_found=10";
         assert_eq!(log.transfers(), [line; 3]);

@@ -85,14 +85,16 @@ impl JobFilter {
 }
 
 impl ClientBuilder {
+    /// How long a call may take unless [`timeout`](Self::timeout) says otherwise.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
     fn new(endpoint: String, email: String, credential: Credential) -> Self {
         let user_agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into();
-        let timeout = Duration::from_secs(30);
         Self {
             endpoint,
             email,
             credential,
-            timeout,
+            timeout: Self::DEFAULT_TIMEOUT,
             user_agent,
             token_observer: None,
         }

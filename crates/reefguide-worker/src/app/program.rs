@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{cli, process_memory};
+use super::cli;
+use super::platform::process_memory;
 use crate::handler::Registry;
 use crate::log_queue;
 use crate::runtime::thread_is_lost;

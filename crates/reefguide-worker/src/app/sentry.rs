@@ -13,6 +13,7 @@ use ::sentry::protocol::{Event as Report, Exception, Map};
 use ::sentry::transports::{ReqwestHttpTransport, ReqwestHttpTransportOptions};
 use ::sentry::types::{Dsn, ParseDsnError};
 use ::sentry::{Client, ClientOptions, Transport, TransportFactory, TransportOptions};
+use reefguide_transport::http_client::{self, HttpClientError};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -22,8 +23,8 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use super::config::DEPLOYMENT;
 use crate::handler::Cause;
-use crate::{HttpClientError, http_client};
 
 /// The time limit of one request to Sentry.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ impl SentryOptions {
         Self {
             dsn: dsn.into(),
             release: None,
-            environment: "production".into(),
+            environment: DEPLOYMENT.into(),
         }
     }
 

@@ -27,7 +27,6 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::job_log;
-use super::reporting::Reporting;
 use crate::{log_queue, trace};
 
 /// The form of log lines.
@@ -128,26 +127,13 @@ impl Drop for LogGuard {
 /// # Errors
 /// If the filter is not valid, or if logging is set up already; then nothing is changed.
 pub fn init(options: &TelemetryOptions) -> Result<LogGuard, TelemetryError> {
-    init_to(
-        options,
-        log_queue::stderr,
-        std::io::stderr().is_terminal(),
-        &Reporting::default(),
-    )?;
+    let terminal = std::io::stderr().is_terminal();
+    install(subscriber(options, log_queue::stderr, terminal)?)?;
     Ok(LogGuard(()))
 }
 
-/// [`init`] with another place to write to, as for [`subscriber`], and with others to report to.
-pub(super) fn init_to<W>(
-    options: &TelemetryOptions,
-    writer: W,
-    terminal: bool,
-    reporting: &Reporting,
-) -> Result<(), TelemetryError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let subscriber = subscriber(options, writer, terminal)?.with(reporting.layer());
+/// Sets a subscriber for the whole process, and logs panics.
+pub(super) fn install(subscriber: impl Subscriber + Send + Sync) -> Result<(), TelemetryError> {
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
     Ok(())

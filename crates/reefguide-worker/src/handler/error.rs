@@ -90,6 +90,11 @@ impl JobError {
         }
     }
 
+    /// The error that the handler returned.
+    pub(crate) fn source(&self) -> &(dyn Error + 'static) {
+        &*self.source
+    }
+
     /// Trying again would not help: the input is wrong, a file is not what it should be.
     pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(false, source.into())

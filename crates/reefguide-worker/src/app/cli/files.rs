@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::app::paths;
+use crate::app::platform::paths;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Files {

@@ -18,7 +18,7 @@ pub(super) struct Unreadable {
     /// The line, counted from 1.
     pub(super) line: usize,
     pub(super) name: String,
-    pub(super) remedy: String,
+    pub(super) help: String,
 }
 
 /// Over how many lines a quoted value is followed.
@@ -47,11 +47,11 @@ impl EnvFile {
             };
             let doubt = is_known(name).then(|| doubt(name, value, entry.as_deref(), is_set));
             file.names.push((number, name.to_owned()));
-            if let Some(remedy) = doubt.flatten() {
+            if let Some(help) = doubt.flatten() {
                 file.unreadable.push(Unreadable {
                     line: number,
                     name: name.to_owned(),
-                    remedy,
+                    help,
                 });
             } else if let Some(entry) = entry {
                 readable.push_str(&entry);
@@ -123,7 +123,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// The remedy for a line that is not an assignment, or whose value would lose characters.
+/// The help for a line that is not an assignment, or whose value would lose characters.
 fn doubt(
     name: &str,
     value: Option<&str>,
@@ -137,12 +137,12 @@ fn doubt(
         return Some("save the file as UTF-8".into());
     }
     if entry.is_some_and(|entry| refers_to_nothing(entry, is_set)) {
-        let remedy = "a `$` in it stands for a variable, and that is not set: put the value into single quotes, or \
+        let help = "a `$` in it stands for a variable, and that is not set: put the value into single quotes, or \
                       write `${NAME}`";
-        return Some(remedy.into());
+        return Some(help.into());
     }
     let quote = value.chars().next().filter(|c| "'\"".contains(*c));
-    let remedy = match quote {
+    let help = match quote {
         Some('\'') => "end the value with `'`; with a `'` or a last `\\` in it, put it into double quotes".into(),
         Some(_) => "end the value with `\"`, and put a backslash before each `\"`, `\\` and `$` in it".into(),
         None if value.contains('\'') => {
@@ -151,7 +151,7 @@ fn doubt(
         None => format!("put the value into single quotes: {name}='…'"),
     };
     let is_doubtful = entry.is_none() || (quote.is_none() && loses_characters(value));
-    is_doubtful.then_some(remedy)
+    is_doubtful.then_some(help)
 }
 
 /// Whether a `$` among other characters would be taken away with those behind it. A value that is no more than a
@@ -242,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_fits_the_value() {
-        let remedies = [
+    fn the_help_fits_the_value() {
+        let helps = [
             "x y",
             "{\"b\": 1}",
             "a\\b",
@@ -270,10 +270,10 @@ mod tests {
                 panic!("{value}: {file:?}");
             };
             assert_eq!((unreadable.line, &*unreadable.name), (2, "KNOWN"));
-            format!("{value}: {}", unreadable.remedy)
+            format!("{value}: {}", unreadable.help)
         });
-        insta::assert_snapshot!(remedies.join("\n"));
-        assert_eq!(parse("KNOWN 1").unreadable[0].remedy, "write KNOWN=value");
+        insta::assert_snapshot!(helps.join("\n"));
+        assert_eq!(parse("KNOWN 1").unreadable[0].help, "write KNOWN=value");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use self::monitor::{Monitor, bind};
 pub use self::routes::serve;
 
 use self::routes::{Health, HealthStatus};
-use super::plain_http_client;
+use super::platform::plain_http_client;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -8,7 +8,9 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use reqwest::header::HeaderMap;
 use tokio::runtime::Handle;
 
-use crate::{Chain, HttpClientError, http_client};
+use reefguide_transport::http_client::{self, HttpClientError};
+
+use crate::Chain;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -42,7 +42,7 @@ pub struct TraceOptions {
 pub enum TracesError {
     /// There is no HTTP client.
     #[error("no HTTP client for traces")]
-    Client(#[source] crate::http_client::HttpClientError),
+    Client(#[source] reefguide_transport::http_client::HttpClientError),
     /// The exporter refuses its options.
     #[error("traces cannot be exported to {endpoint}")]
     Exporter {

@@ -22,6 +22,7 @@ use tokio::process::Command;
 use self::heard::Heard;
 use super::process::{Followed, Group, follow, log};
 use super::{JobContext, JobError};
+use crate::cgroup;
 
 /// How long the process may take to end once the handler has.
 const LINGER: Duration = Duration::from_secs(1);
@@ -63,7 +64,7 @@ impl Launcher {
             sockets().map_err(|error| JobError::workers(error).context(preparing))?;
         let (said, mut says) = socket.split();
 
-        let kills = memory::kills();
+        let kills = cgroup::kills();
         let mut group = self.start(theirs).map_err(|error| {
             // There may be room for another process later.
             JobError::workers(error).context("starting a process for the handler")
@@ -106,7 +107,7 @@ impl Launcher {
             return Err(JobError::from(error).context("listening to the handler's process"));
         }
         let status = status.transpose()?;
-        let out_of_memory = kills < memory::kills();
+        let out_of_memory = kills < cgroup::kills();
         heard.outcome(status, out_of_memory)
     }
 

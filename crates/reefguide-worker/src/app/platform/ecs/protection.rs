@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::super::plain_http_client;
 use super::{RETRIES, TIMEOUT, TaskIdentity};
 use crate::Chain;
+use crate::app::platform::plain_http_client;
 
 /// A worker that hangs is not protected for longer. Two renewals may be missed.
 const EXPIRES_IN_MINUTES: u32 = 30;

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 /// Refuses a path that begins with `~` as shells have it. The error is the remedy. A folder that is really called so
 /// can be named as `./~`.
-pub(super) fn refuse_tilde(path: &Path) -> Result<(), String> {
+pub(in crate::app) fn refuse_tilde(path: &Path) -> Result<(), String> {
     let mut components = path.components();
     let Some(Component::Normal(first)) = components.next() else {
         return Ok(());
@@ -24,7 +24,7 @@ pub(super) fn refuse_tilde(path: &Path) -> Result<(), String> {
 }
 
 /// Why there cannot be a folder at a path, where the system's own error says too little: that a file exists.
-pub(super) fn folder_obstacle(path: &Path) -> Option<String> {
+pub(in crate::app) fn folder_obstacle(path: &Path) -> Option<String> {
     path.ancestors().find_map(|ancestor| {
         let reason = match (ancestor.metadata(), ancestor.read_link()) {
             (Err(_), Ok(target)) => {

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::plain_http_client;
 use super::{RETRIES, TIMEOUT};
 use crate::Chain;
+use crate::app::platform::plain_http_client;
 
 /// What a claim says about who made it, and what else ECS tells of the task.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,17 +16,6 @@ pub(crate) const KNOWN_CIRCLES: &[&[&str]] = &[
         "crates/reefguide-worker/src/runtime/worker.rs",
     ],
     &[
-        "crates/reefguide-worker/src/service/config/mod.rs",
-        "crates/reefguide-worker/src/service/job_log.rs",
-        "crates/reefguide-worker/src/service/otel/mod.rs",
-        "crates/reefguide-worker/src/service/reporting.rs",
-        "crates/reefguide-worker/src/service/telemetry.rs",
-    ],
-    &[
-        "crates/reefguide-worker/src/service/exit.rs",
-        "crates/reefguide-worker/src/service/signals.rs",
-    ],
-    &[
         "crates/reefguide-worker/src/source/reefguide/raw.rs",
         "crates/reefguide-worker/src/source/reefguide/wire.rs",
     ],

@@ -31,7 +31,7 @@ pub(super) struct Handle {
     /// File with the payload as JSON; `-` reads it from stdin.
     #[arg(long, value_name = "FILE", value_parser = path_parser())]
     input: PathBuf,
-    /// Folder for the output files; made if it is missing.
+    /// Folder for the output files; created if it is missing.
     #[arg(long, value_name = "DIR", value_parser = path_parser())]
     output_dir: PathBuf,
     /// Reads objects from this folder instead of S3: s3://bucket/key is DIR/bucket/key.
@@ -119,7 +119,7 @@ impl Invocation {
     }
 }
 
-/// Checks that a folder to read from is there.
+/// Checks that a folder to read from exists.
 fn check_exists(folder: &Path) -> Result<(), CommandError> {
     let reason = match folder_obstacle(folder) {
         None if folder.exists() => return Ok(()),

@@ -26,7 +26,7 @@ use super::stdout::{answer, written};
 use crate::Chain;
 use crate::handler::{Extensions, Registry, WithheldVariables};
 
-/// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
+/// Runs jobs of the ReefGuide API until it is stopped or has been idle for a while.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -42,19 +42,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Claims jobs and runs them; what happens without a command
+    /// Claims jobs and runs them; the default command
     Run(run::Run),
     /// Runs one handler on a payload from a file, without the API
     ///
-    /// The result is printed, the output files are left in a folder. Inputs are read from S3 as
-    /// configured, or from a folder.
+    /// Prints the result and leaves the output files in a folder. Inputs come from S3 as configured, or
+    /// from a folder.
     Handle(handle::Handle),
     /// Prints the JSON Schemas of all handlers' inputs and outputs
     Schema {
         /// Only this job type.
         job_type: Option<String>,
     },
-    /// Tries configuration, API, account, bucket, scratch folder and cache, and says what is wrong
+    /// Tries configuration, API, account, bucket, scratch folder and cache, and reports what is wrong
     Check,
     /// Asks the worker on this machine for its health, for containers without curl
     Healthcheck,

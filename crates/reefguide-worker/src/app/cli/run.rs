@@ -27,17 +27,17 @@ use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions, W
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
-/// Between tries to reach the API and the bucket at the start.
+/// The delays between tries to reach the API and the bucket at the start.
 const START_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(10))
     .unlimited();
 
-/// How long it may take at the end to send what others are told.
+/// How long sending traces and reports may take at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Run {
-    /// Ends when there is no further job, instead of waiting for one.
+    /// Stops when there is no further job, instead of waiting for one.
     #[arg(long)]
     drain: bool,
 }
@@ -168,8 +168,7 @@ fn options(config: &Config, run: &Run) -> RunOptions {
     }
 }
 
-/// Makes sure that the worker could do a job before it claims one: that the API accepts its account,
-/// and that there is a bucket.
+/// Checks that the worker can do a job before it claims one: the API accepts its account, and the bucket exists.
 async fn ready(
     config: &Config,
     account: &ApiAccount,
@@ -182,11 +181,11 @@ async fn ready(
     let started = Instant::now();
     let in_time = || started.elapsed() < config.startup_timeout;
     let wait = |error: &ApiError, delay: Duration| {
-        // A limited login is answered later, however long that takes: the API is there.
+        // An API that limits logins is up, so it is asked again without a time limit.
         if !(error.is_rate_limited() || (error.is_retryable() && in_time())) {
             return None;
         }
-        // An API that asks for a pause has answered.
+        // An API that asks for a pause is up.
         let asked = error.retry_after().unwrap_or_default();
         health.rest(asked);
         retries.inc();
@@ -215,7 +214,7 @@ async fn ready(
         })
     };
     match START_RETRY.run(|| storage.probe(bucket), wait).await {
-        // A role may be allowed to write and not to list.
+        // A role may allow writing but not listing.
         Err(error @ StorageError::AccessDenied { .. }) => {
             tracing::warn!(error = %Chain(&error), "bucket cannot be listed");
             Ok(())

@@ -1,12 +1,12 @@
-//! The lines of a `.env` file, each read by itself: the file has lines for other programs too, and one that cannot be
-//! read here must not hide the rest.
+//! The lines of a `.env` file, each read separately: the file also has lines for other programs, and a line that
+//! cannot be read here must not hide the others.
 
-/// What is in a `.env` file.
+/// The content of a `.env` file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
-    /// What is set, in the order of the file.
+    /// The variables that are set, in the order of the file.
     pub(super) values: Vec<(String, String)>,
-    /// Lines that set a known name, but cannot be read, or only with a loss.
+    /// Lines that set a known name, but cannot be read, or would lose characters.
     pub(super) unreadable: Vec<Unreadable>,
     /// All names, with their lines.
     pub(super) names: Vec<(usize, String)>,
@@ -21,11 +21,11 @@ pub(super) struct Unreadable {
     pub(super) help: String,
 }
 
-/// Over how many lines a quoted value is followed.
+/// The most lines that a quoted value may span.
 const LONGEST_VALUE: usize = 200;
 
 impl EnvFile {
-    /// Reads the text of a file. Lines with names that are not known are never a problem.
+    /// Reads the text of a file. Lines with unknown names are never a problem.
     pub(super) fn parse(text: &str, is_known: impl Fn(&str) -> bool) -> Self {
         let mut file = Self::default();
         let mut readable = String::new();
@@ -65,7 +65,7 @@ impl EnvFile {
         file
     }
 
-    /// The first line, or if need be as many as its quotes span; `None` if that is not an assignment.
+    /// The first line, or as many as its quotes span; `None` if that is not an assignment.
     fn entry(lines: &[&str], is_known: impl Fn(&str) -> bool) -> Option<String> {
         let first = without_comment(lines.first()?);
         let (_, value) = name_and_value(first);
@@ -100,7 +100,7 @@ fn name_and_value(line: &str) -> (&str, Option<&str>) {
     (name, value.map(str::trim_start))
 }
 
-/// A line without the comment after its value, which may have quotes of its own.
+/// A line without the comment after its value, which may contain quotes.
 fn without_comment(line: &str) -> &str {
     let (_, Some(value)) = name_and_value(line) else {
         return line;
@@ -154,8 +154,8 @@ fn doubt(
     is_doubtful.then_some(help)
 }
 
-/// Whether a `$` among other characters would be taken away with those behind it. A value that is no more than a
-/// variable may be unset.
+/// Whether a `$` among other characters would be removed together with the name after it. A value that consists only of
+/// a variable may be unset.
 fn refers_to_nothing(entry: &str, is_set: impl Fn(&str) -> bool) -> bool {
     let value = name_and_value(entry).1.unwrap_or_default();
     let mut quote = None;
@@ -186,8 +186,7 @@ fn refers_to_nothing(entry: &str, is_set: impl Fn(&str) -> bool) -> bool {
     false
 }
 
-/// Whether a value without quotes around it has some inside, or a backslash that does not stay one: they would be
-/// taken away.
+/// Whether a value without quotes around it contains quotes, or a backslash that is an escape: they would be removed.
 fn loses_characters(value: &str) -> bool {
     let mut characters = value.chars();
     while let Some(character) = characters.next() {

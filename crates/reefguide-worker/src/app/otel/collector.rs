@@ -14,7 +14,7 @@ use crate::Chain;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends by the runtime of the worker: the exporter's thread has none.
+/// Sends requests on the worker's runtime, since the exporter's thread has none.
 #[derive(Debug)]
 pub(super) struct Collector {
     client: reqwest::Client,
@@ -34,7 +34,7 @@ impl Collector {
         })
     }
 
-    /// Says once that the collector is away, and once that it is there again.
+    /// Logs once that the collector fails, and once that it works again.
     fn note(&self, sent: &Result<Response<Bytes>, HttpError>) {
         let problem = match sent {
             Ok(response) if response.status().is_success() => None,

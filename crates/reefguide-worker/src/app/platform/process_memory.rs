@@ -1,23 +1,23 @@
-//! Keeps the memory of this process, its environment in it, from other processes of the same user.
+//! Protects the memory of this process, including its environment, from other processes of the same user.
 //!
-//! Linux shows both in `/proc` to every process of the user, so also to the programs that handlers run. A process
-//! that is *not dumpable* can be read only with `CAP_SYS_PTRACE`. It also leaves no core dump, and a debugger needs
-//! that capability to attach to it.
+//! Linux shows both in `/proc` to every process of the user, including the programs that handlers run. A process that
+//! is *not dumpable* can be read only with `CAP_SYS_PTRACE`. It also leaves no core dump, and a debugger needs that
+//! capability to attach to it.
 
-/// Makes this process not dumpable, where the system knows that. To be called as early as possible: a program that
-/// this process starts later is dumpable again until it does the same.
+/// Makes this process not dumpable, on Linux. Call it as early as possible. A program that this process starts is
+/// dumpable again until it calls this itself.
 ///
-/// A process that a debugger or `strace` has started stays as it is, since neither works without reading it.
+/// A process that a debugger or `strace` has started stays dumpable, since both have to read it.
 pub fn protect() {
     #[cfg(target_os = "linux")]
     if !is_traced() {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // `is_protected` tells what came of it.
+        // `is_protected` shows whether it worked.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 
-/// Whether other processes of this user cannot read this one. On systems other than Linux `true`, as they show
+/// Whether other processes of this user cannot read this one. On systems other than Linux it is `true`, since they show
 /// neither memory nor environment in files.
 pub fn is_protected() -> bool {
     #[cfg(target_os = "linux")]

@@ -323,8 +323,8 @@ fn a_line_end_after_a_secret_is_no_part_of_it_and_a_space_is_with_a_warning() {
 fn folders_are_named_without_the_tilde_of_shells() {
     for name in ["DATA_SCRATCH_SPACE", "DATA_PATH", "CACHE_PATH"] {
         for (folder, help) in [
-            ("~", "since only a shell knows `~`"),
-            ("~/reef", "/reef, since only a shell knows `~`"),
+            ("~", "since only a shell expands `~`"),
+            ("~/reef", "/reef, since only a shell expands `~`"),
             ("~worker/reef", "write the whole path"),
         ] {
             let error = Place::good().env(name, folder).error();

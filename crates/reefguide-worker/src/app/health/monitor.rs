@@ -54,7 +54,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Watches over the async threads, and serves health, readiness and metrics, until it is dropped.
 ///
-/// Both happen on a thread of its own, so that a worker whose async threads are blocked is heard of: it
+/// Both happen on a separate thread, so that a worker whose async threads are blocked still reports that: it
 /// is unhealthy, with the reason, and the log has a warning. That thread does not log itself, as logging may block.
 #[derive(Debug)]
 pub struct Monitor {

@@ -18,6 +18,7 @@
 pub mod app;
 #[cfg(doctest)]
 mod book;
+mod cgroup;
 pub mod handler;
 pub mod observe;
 pub mod prelude;

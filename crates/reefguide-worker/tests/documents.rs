@@ -29,15 +29,17 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 }
 
 fn table_of_settings() -> String {
-    let mut table =
-        String::from("| variable | what it is | needs | when unset |\n| --- | --- | --- | --- |\n");
+    let mut table = String::from(
+        "| variable | what it is | expected | when unset |\n| --- | --- | --- | --- |\n",
+    );
     for variable in Config::variables() {
         let unset = match variable.when_unset {
-            WhenUnset::Value(value) => format!("`{value}`"),
+            WhenUnset::Value(value) => format!("`{}`", value()),
             other => other.to_string(),
         };
-        let (name, description, needs) = (variable.name, variable.description, variable.needs());
-        let _ = writeln!(table, "| `{name}` | {description} | {needs} | {unset} |");
+        let (name, description) = (variable.name, variable.description);
+        let expected = variable.expected();
+        let _ = writeln!(table, "| `{name}` | {description} | {expected} | {unset} |");
     }
     table
 }
@@ -66,14 +68,18 @@ fn env_dist(lab: &[(&str, String)]) -> String {
          # committed, and change what is different for you. The environment goes before .env.\n",
     );
     for variable in Config::variables() {
-        let (name, description, needs) = (variable.name, variable.description, variable.needs());
-        let _ = writeln!(text, "\n# {description}\n# Needs {needs}.");
+        let (name, description) = (variable.name, variable.description);
+        let _ = writeln!(
+            text,
+            "\n# {description}\n# Expected: {}.",
+            variable.expected()
+        );
         let _ = match (
             lab.iter().find(|(set, _)| *set == name),
             variable.when_unset,
         ) {
             (Some((_, value)), _) => writeln!(text, "{name}={value}"),
-            (None, WhenUnset::Value(value)) => writeln!(text, "#{name}={value}"),
+            (None, WhenUnset::Value(value)) => writeln!(text, "#{name}={}", value()),
             (None, unset) => writeln!(text, "# When unset: {unset}.\n#{name}="),
         };
     }

@@ -28,7 +28,10 @@ async fn a_worker_logs_its_task_and_protects_it_while_a_job_runs() {
     let program = worker_for(&lab)
         .env("ECS_CONTAINER_METADATA_URI_V4", agent.url("/v4/abc"))
         .env("ECS_AGENT_URI", agent.url("/api/abc"))
-        .env("LOG_LEVEL", "info,reefguide_worker::app::ecs=debug");
+        .env(
+            "LOG_LEVEL",
+            "info,reefguide_worker::app::platform::ecs=debug",
+        );
     let mut worker = program.start(&[]);
     assert_eq!(final_status(&lab, job).await, "SUCCEEDED");
     worker.logs("scale-in protection set").await;

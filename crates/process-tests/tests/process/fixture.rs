@@ -18,7 +18,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     (r"(src/[a-z/]+)\.rs:\d+:\d+", "$1.rs:[line]"),
     (r"pid=\d+", "pid=[pid]"),
     // The limits of the machine.
-    (r"[^\n]*app::limits: limits[^\n]*\n", ""),
+    (r"[^\n]*app::platform::limits: limits[^\n]*\n", ""),
     // Not printed on every machine, or by every version of Rust.
     (
         r" \(core dumped\)|(?: \| )?note: run with `RUST_BACKTRACE=1`[^\n]*",

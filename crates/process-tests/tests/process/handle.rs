@@ -159,7 +159,7 @@ async fn a_tilde_that_no_shell_has_replaced_is_a_wrong_command_line() {
         let exited = Program::bare().run(&args).await;
         assert_eq!(exited.code, Some(2), "{}", exited.shown());
         assert!(
-            exited.stderr.contains("only a shell knows `~`"),
+            exited.stderr.contains("only a shell expands `~`"),
             "{}",
             exited.shown()
         );

@@ -87,6 +87,6 @@ async fn an_invalid_dsn_stops_the_start() {
     assert_shown!(program.run(&[]).await.shown(), @r"
     exit 78
     --- stderr
-    error: SENTRY_DSN is not valid: it must be like https://key@sentry.example/7: no valid url provided
+    error: SENTRY_DSN is not valid: it must have the form https://key@sentry.example/7: no valid url provided
     ");
 }

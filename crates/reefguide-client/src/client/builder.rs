@@ -25,12 +25,15 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
+    /// How long a call may take unless [`timeout`](Self::timeout) says otherwise.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
     fn new(endpoint: String, email: String, credential: Credential) -> Self {
         Self {
             endpoint,
             email,
             credential,
-            timeout: Duration::from_secs(30),
+            timeout: Self::DEFAULT_TIMEOUT,
             user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).into(),
             token_observer: None,
         }

@@ -4,15 +4,16 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{cli, process_memory};
+use super::cli;
+use super::platform::process_memory;
 use crate::handler::Registry;
 use crate::log_queue;
 use crate::runtime::thread_is_lost;
 
-/// How long the program may take to end after [`run`], if a handler blocks a thread of it.
+/// How long the program may take to end after [`run`] if a handler blocks one of its threads.
 const RUNTIME_END: Duration = Duration::from_secs(1);
 
-/// Makes a whole program of some handlers: it reads arguments and configuration, sets up logging and signals, connects
+/// Runs handlers as a whole program: it reads arguments and configuration, sets up logging and signals, connects
 /// to the ReefGuide API and to S3, and runs jobs.
 ///
 /// ```no_run
@@ -30,9 +31,9 @@ const RUNTIME_END: Duration = Duration::from_secs(1);
 /// }
 /// ```
 ///
-/// Before anything else the process is [protected](process_memory) from being read by other processes of its user.
+/// First, the process is [protected](process_memory) from being read by other processes of its user.
 ///
-/// What the process returns is documented at [`Exit`](super::Exit). To run a worker with another source, storage
+/// The exit codes are documented at [`Exit`](super::Exit). To run a worker with another source, storage
 /// or configuration inside your own program, use [`Worker::builder`](crate::runtime::Worker::builder).
 pub fn run(handlers: Registry) -> App {
     App {
@@ -50,7 +51,7 @@ pub struct App {
 }
 
 impl App {
-    /// The program's version, for `--version`, for traces and for Sentry; usually `env!("CARGO_PKG_VERSION")`.
+    /// The program's version, as `--version`, traces and Sentry show it; usually `env!("CARGO_PKG_VERSION")`.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self

@@ -1,10 +1,11 @@
-//! What a worker tells others besides log lines: traces, failures and panics. What is not built in is not
-//! there.
+//! What a worker reports elsewhere, besides its log lines: traces, failures and panics. Each needs its feature.
 
 use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::config::Config;
@@ -12,18 +13,19 @@ use super::config::Config;
 use super::otel::{TraceOptions, Traces, TracesError};
 #[cfg(feature = "sentry")]
 use super::sentry::{Sentry, SentryError, SentryOptions};
+use super::telemetry::{self, TelemetryError, TelemetryOptions};
 
-/// What this worker is called towards others.
+/// The worker's program, as reports name it.
 #[cfg_attr(
     not(any(feature = "otel", feature = "sentry")),
-    expect(dead_code, reason = "there are no others")
+    expect(dead_code, reason = "nothing is reported without these features")
 )]
-pub(super) struct Service {
+pub(super) struct ProgramInfo {
     pub(super) name: String,
     pub(super) version: Option<String>,
 }
 
-/// Where to it reports.
+/// The exports that are running.
 #[derive(Debug, Default)]
 pub(super) struct Reporting {
     #[cfg(feature = "otel")]
@@ -32,7 +34,7 @@ pub(super) struct Reporting {
     sentry: Option<Sentry>,
 }
 
-/// Why it cannot.
+/// Why an export cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReportingError {
     #[cfg(feature = "otel")]
@@ -44,12 +46,12 @@ pub(super) enum ReportingError {
 }
 
 impl Reporting {
-    /// Begins to export traces, if there is somebody to take them.
-    pub(super) fn traces(config: &Config, service: &Service) -> Result<Self, ReportingError> {
+    /// Starts to export traces, if the configuration names a collector.
+    pub(super) fn traces(config: &Config, program: &ProgramInfo) -> Result<Self, ReportingError> {
         #[cfg(feature = "otel")]
         {
             let options =
-                TraceOptions::configured(config, &service.name, service.version.as_deref());
+                TraceOptions::configured(config, &program.name, program.version.as_deref());
             Ok(Self {
                 traces: options.map(Traces::start).transpose()?,
                 ..Self::default()
@@ -57,17 +59,17 @@ impl Reporting {
         }
         #[cfg(not(feature = "otel"))]
         {
-            let _ = (config, service);
+            let _ = (config, program);
             Ok(Self::default())
         }
     }
 
-    /// Begins to export traces and to report failures, each if there is somebody to take them.
-    pub(super) fn all(config: &Config, service: &Service) -> Result<Self, ReportingError> {
-        let reporting = Self::traces(config, service)?;
+    /// Starts to export traces and to report failures, each if the configuration names an address for it.
+    pub(super) fn all(config: &Config, program: &ProgramInfo) -> Result<Self, ReportingError> {
+        let reporting = Self::traces(config, program)?;
         #[cfg(feature = "sentry")]
         if let Some(dsn) = &config.sentry_dsn {
-            let Service { name, version } = service;
+            let ProgramInfo { name, version } = program;
             let options = SentryOptions {
                 dsn: dsn.clone(),
                 release: version.as_ref().map(|version| format!("{name}@{version}")),
@@ -81,8 +83,22 @@ impl Reporting {
         Ok(reporting)
     }
 
-    /// What takes spans and events to them.
-    pub(super) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
+    /// Sets up logging for the whole process, with these exports; see [`telemetry::subscriber`].
+    pub(super) fn init<W>(
+        &self,
+        options: &TelemetryOptions,
+        writer: W,
+        terminal: bool,
+    ) -> Result<(), TelemetryError>
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let subscriber = telemetry::subscriber(options, writer, terminal)?;
+        telemetry::install(subscriber.with(self.layer()))
+    }
+
+    /// Passes spans and events to the exports.
+    fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
@@ -92,11 +108,11 @@ impl Reporting {
             #[cfg(feature = "sentry")]
             self.sentry.as_ref().map(Sentry::layer).boxed(),
         ];
-        // None at all would want to hear of nothing, and nobody else would.
+        // An empty list of layers would disable every event, for the other layers too.
         (!layers.is_empty()).then_some(layers)
     }
 
-    /// Logs what is reported, and what is not although the configuration asks for it.
+    /// Logs which exports run, and which do not although the configuration asks for them.
     pub(super) fn announce(&self, config: &Config) {
         if let Some(endpoint) = config.traces_endpoint() {
             if cfg!(feature = "otel") {
@@ -120,7 +136,7 @@ impl Reporting {
         }
     }
 
-    /// Sends what waits to be sent, for `limit` at most.
+    /// Sends what is waiting to be sent, for at most `limit`.
     pub(super) async fn flush(self, limit: Duration) {
         #[cfg(feature = "otel")]
         let traces = async {

@@ -1,9 +1,9 @@
 //! Failures and panics, reported to Sentry (feature `sentry`).
 //!
-//! Reported are the panics that this process logs, wherever they happen, and the jobs that failed by a fault of
-//! the handler, of the worker or of what it works with. Not reported are jobs whose payload does not fit the
-//! handler's input, and those that a shutdown cut short. An event has the tags `job_id`, `job_type`,
-//! `assignment_id` and `cause`, and the message that the log has; never a payload, nor a log line of the handler's.
+//! The worker reports all panics that it logs, and jobs that failed because of the handler, the worker, or a service
+//! that they use. It does not report jobs whose payload does not fit the handler's input, or that a shutdown
+//! interrupted. An event has the tags `job_id`, `job_type`, `assignment_id` and `cause`, and the message that is in the
+//! log. It never has a payload or a log line of the handler.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use ::sentry::protocol::{Event as Report, Exception, Map};
 use ::sentry::transports::{ReqwestHttpTransport, ReqwestHttpTransportOptions};
 use ::sentry::types::{Dsn, ParseDsnError};
 use ::sentry::{Client, ClientOptions, Transport, TransportFactory, TransportOptions};
+use reefguide_transport::http_client::{self, HttpClientError};
 use secrecy::{ExposeSecret, SecretString};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -22,19 +23,19 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use super::config::DEPLOYMENT;
 use crate::handler::Cause;
-use crate::{HttpClientError, http_client};
 
 /// The time limit of one request to Sentry.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whom to report to, and as whom.
+/// The address that reports go to, and what they say about this worker.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SentryOptions {
     /// The address of the project, with its key.
     pub dsn: SecretString,
-    /// What runs, such as `reef-worker@1.2.0`; unknown by default.
+    /// The program and its version, such as `reef-worker@1.2.0`; unknown by default.
     pub release: Option<String>,
     /// What Sentry calls the deployment; `production` by default.
     pub environment: String,
@@ -46,7 +47,7 @@ impl SentryOptions {
         Self {
             dsn: dsn.into(),
             release: None,
-            environment: "production".into(),
+            environment: DEPLOYMENT.into(),
         }
     }
 
@@ -65,19 +66,19 @@ impl SentryOptions {
     }
 }
 
-/// Why nothing can be reported.
+/// Why reports cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SentryError {
-    /// The DSN cannot be read.
-    #[error("SENTRY_DSN is not valid: it must be like https://key@sentry.example/7")]
+    /// The DSN is not valid.
+    #[error("SENTRY_DSN is not valid: it must have the form https://key@sentry.example/7")]
     Dsn(#[source] ParseDsnError),
     /// There is no HTTP client.
     #[error("no HTTP client for Sentry")]
     Client(#[source] HttpClientError),
 }
 
-/// A connection to Sentry, which sends by a thread of its own.
+/// A connection to Sentry, which sends on a separate thread.
 #[derive(Clone, Debug)]
 pub struct Sentry {
     client: Arc<Client>,
@@ -87,7 +88,7 @@ impl Sentry {
     /// Connects; nothing is sent yet.
     ///
     /// # Errors
-    /// If the DSN is not valid, or if there can be no HTTP client.
+    /// If the DSN is not valid, or the HTTP client cannot be made.
     pub fn start(options: &SentryOptions) -> Result<Self, SentryError> {
         let dsn = options.dsn.expose_secret();
         let parsed: Dsn = dsn.parse().map_err(SentryError::Dsn)?;
@@ -103,18 +104,18 @@ impl Sentry {
         Ok(Self::with_client(Arc::new(Client::with_options(options))))
     }
 
-    /// Reports through a client that is there already.
+    /// Reports through an existing client.
     pub fn with_client(client: Arc<Client>) -> Self {
         Self { client }
     }
 
-    /// Takes what is to be reported from the log, whatever else is logged.
+    /// Reports events of the log, independently of what is logged.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         let client = self.client.clone();
-        // The library's errors, and all spans around them: the one of the job is found through the others.
+        // This library's errors, and all spans: the job's span is found through those inside it.
         let concerns = |metadata: &Metadata<'_>| {
             let ours = metadata.target().starts_with("reefguide_");
             metadata.is_span() || (ours && *metadata.level() == tracing::Level::ERROR)
@@ -122,14 +123,14 @@ impl Sentry {
         Reporter { client }.with_filter(filter_fn(concerns).with_max_level_hint(LevelFilter::INFO))
     }
 
-    /// Sends what waits to be sent, for `limit` at most, and ends the connection.
+    /// Sends what is waiting to be sent, for at most `limit`, and ends the connection.
     pub async fn flush(self, limit: Duration) {
         let flushing = tokio::task::spawn_blocking(move || {
             if !self.client.close(Some(limit)) {
                 tracing::warn!("not everything was reported to Sentry");
             }
         });
-        // What it has to say it has said.
+        // The task itself has logged its warning.
         let _ = flushing.await;
     }
 }
@@ -149,11 +150,11 @@ struct Reporter {
     client: Arc<Client>,
 }
 
-/// What is known of the job that a span stands for.
+/// The facts about the job of a span.
 #[derive(Default)]
 struct OfJob {
     fields: Fields,
-    /// Whether a panic in it was reported, which is why it will fail.
+    /// Whether a panic in it was reported. The failure that follows is not reported again.
     panicked: bool,
 }
 
@@ -226,7 +227,7 @@ where
     }
 }
 
-/// The fields of a span or an event, as texts.
+/// The fields of a span or an event, as strings.
 #[derive(Default)]
 struct Fields(Map<String, String>);
 
@@ -248,22 +249,22 @@ mod tests {
     use tracing::{Span, error, field, info_span};
     use tracing_subscriber::layer::SubscriberExt;
 
-    /// What is reported while something goes on: kind, message and tags.
-    fn reported(goes_on: impl FnOnce()) -> Vec<String> {
+    /// What is reported while `work` runs: kind, message and tags.
+    fn reported(work: impl FnOnce()) -> Vec<String> {
         let transport = TestTransport::new();
         let options = ClientOptions::new()
             .dsn("https://key@sentry.invalid/1")
             .transport(transport.clone());
         let sentry = Sentry::with_client(Arc::new(Client::with_options(options)));
         let subscriber = tracing_subscriber::registry().with(sentry.layer());
-        tracing::subscriber::with_default(subscriber, goes_on);
+        tracing::subscriber::with_default(subscriber, work);
         let events = transport.fetch_and_clear_events().into_iter();
-        let told = events.map(|event| {
+        let reports = events.map(|event| {
             let exception = &event.exception[0];
             let value = exception.value.as_deref().unwrap_or_default();
             format!("{} {value} {:?}", exception.ty, event.tags)
         });
-        told.collect()
+        reports.collect()
     }
 
     fn job(id: u64) -> Span {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_submitter_or_the_operator_has_done_is_not_reported() {
+    fn a_failure_that_the_submitter_or_the_operator_caused_is_not_reported() {
         let reported = reported(|| {
             let job = job(7);
             job.record("assignment_id", field::display(12));
@@ -289,18 +290,18 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_failed_by_a_panic_is_reported_unless_the_panic_was() {
+    fn a_job_that_failed_because_of_a_panic_is_reported_unless_the_panic_was() {
         let reported = reported(|| {
             job(1).in_scope(|| {
                 error!(panic = "no reef", location = "reef.rs:1:2", "panicked");
                 fails(Cause::Panic);
             });
-            error!(panic = "in a task of nobody's", "panicked");
+            error!(panic = "in a detached task", "panicked");
             job(2).in_scope(|| fails(Cause::Panic));
         });
         insta::assert_snapshot!(reported.join("\n"), @r#"
         panic no reef {"job_id": "1", "job_type": "REEF"}
-        panic in a task of nobody's {}
+        panic in a detached task {}
         JobFailed tide is out {"cause": "panic", "job_id": "2", "job_type": "REEF"}
         "#);
     }

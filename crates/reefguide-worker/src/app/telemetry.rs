@@ -1,7 +1,7 @@
 //! Log lines: for people on a terminal, JSON otherwise.
 //!
-//! They go to stderr, so that commands can print their answer on stdout. ECS collects both. A thread writes them,
-//! from a queue with a limit: a stderr that is not read costs lines, and never time.
+//! They go to stderr, so that commands can print their answer on stdout. ECS collects both. A thread writes them from a
+//! bounded queue: if stderr is not read, lines are lost, but nothing waits.
 //!
 //! A JSON line has `timestamp` (RFC 3339, milliseconds, UTC), `level`, `target`, `message`, the
 //! event's fields, and the fields of all spans around it, so that every line of a job carries
@@ -24,12 +24,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use super::reporting::Reporting;
 use crate::log_queue;
 use crate::observe::job_log;
 use crate::observe::json_lines::{JsonLines, timestamp};
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {
@@ -58,7 +57,7 @@ impl FromStr for LogFormat {
 /// What is logged and how.
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions {
-    /// The form of log lines.
+    /// The format of log lines.
     pub format: LogFormat,
     /// What is logged, in the directives of `RUST_LOG`: a level, or `info,my_worker=debug`.
     pub filter: String,
@@ -77,11 +76,11 @@ impl Default for TelemetryOptions {
     }
 }
 
-/// Why there is no logging as asked for.
+/// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
-    /// The format has another name.
+    /// There is no format of that name.
     #[error("unknown log format {name:?}: use auto, human or json")]
     UnknownFormat {
         /// The name given.
@@ -97,17 +96,17 @@ pub enum TelemetryError {
         /// Why.
         source: ParseError,
     },
-    /// The program has set up logging before; that stays in force.
+    /// The program has already set up logging, which stays in force.
     #[error(
-        "logging is set up already: call init once, or leave it to the program around the worker"
+        "logging is already set up: call init once, or leave it to the program around the worker"
     )]
     AlreadySet,
 }
 
-/// How long a panic waits for its line to be written: it may be the last of the process.
+/// How long a panic waits for its line to be written, which may be the last of the process.
 const PANIC_LINE: Duration = Duration::from_millis(100);
 
-/// Waits when it is dropped until all that was logged is written, for a second at most.
+/// Waits on drop until all log lines are written, for at most a second.
 #[derive(Debug)]
 #[must_use = "keep it to the end of the program, so that its last lines are written"]
 pub struct LogGuard(());
@@ -118,35 +117,21 @@ impl Drop for LogGuard {
     }
 }
 
-/// Sets up logging to stderr for the whole process, panics included: each becomes one error event
-/// in place of the standard text.
+/// Sets up logging to stderr for the whole process. Each panic becomes one error event, in place of the standard text.
 ///
 /// Logging never blocks. Up to 20,000 lines (8 MiB) wait to be written; further ones are dropped, and once half of
 /// them are written a warning says how many. The guard is for the end of the program.
 ///
 /// # Errors
-/// If the filter is not valid, or if logging is set up already; then nothing is changed.
+/// If the filter is not valid, or if logging is already set up. Nothing is changed then.
 pub fn init(options: &TelemetryOptions) -> Result<LogGuard, TelemetryError> {
-    init_to(
-        options,
-        log_queue::stderr,
-        std::io::stderr().is_terminal(),
-        &Reporting::default(),
-    )?;
+    let terminal = std::io::stderr().is_terminal();
+    install(subscriber(options, log_queue::stderr, terminal)?)?;
     Ok(LogGuard(()))
 }
 
-/// [`init`] with another place to write to, as for [`subscriber`], and with others to report to.
-pub(super) fn init_to<W>(
-    options: &TelemetryOptions,
-    writer: W,
-    terminal: bool,
-    reporting: &Reporting,
-) -> Result<(), TelemetryError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let subscriber = subscriber(options, writer, terminal)?.with(reporting.layer());
+/// Sets a subscriber for the whole process, and logs panics.
+pub(super) fn install(subscriber: impl Subscriber + Send + Sync) -> Result<(), TelemetryError> {
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
     log_panics();
     Ok(())

@@ -92,6 +92,11 @@ impl JobError {
         }
     }
 
+    /// The error that the handler returned.
+    pub(crate) fn source(&self) -> &(dyn Error + 'static) {
+        &*self.source
+    }
+
     /// An error that another attempt would repeat: the input is wrong, or a file has the wrong format.
     pub fn permanent(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(false, source.into())

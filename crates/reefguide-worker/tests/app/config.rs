@@ -6,7 +6,7 @@ use reefguide_worker::app::config::{Config, ConfigError, ConfigSources};
 use reefguide_worker::job::JobType;
 use reefguide_worker::retry::{Growth, RetryPolicy};
 use reefguide_worker::storage::{Encryption, StorageClass};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
 const HANDLED: &[&str] = &["TEST", "RASTER"];
@@ -49,6 +49,10 @@ impl Place {
         Config::load(&self.sources, HANDLED)
     }
 
+    fn password(&self) -> SecretString {
+        self.load().unwrap().api_account().unwrap().password
+    }
+
     /// The error's text, with the folder's path taken out.
     fn error(&self) -> String {
         let folder = format!("{}/", self.folder.path().display());
@@ -64,15 +68,38 @@ fn names(config: &Config) -> Vec<&str> {
 fn the_table_of_variables() {
     let rows = Config::variables().iter().map(|variable| {
         format!(
-            "{}{} [{}]: {}\n    needs {}\n",
+            "{}{} [{}]: {}\n    expected: {}\n",
             variable.name,
             if variable.secret { " (secret)" } else { "" },
             variable.when_unset,
             variable.description,
-            variable.needs(),
+            variable.expected(),
         )
     });
     insta::assert_snapshot!(rows.collect::<String>());
+}
+
+#[test]
+fn a_program_that_can_do_without_the_api_needs_no_account_and_reports_all_other_problems() {
+    let place = Place::empty()
+        .env("PORT", "8080")
+        .env("API_ENDPOINT", "ftp://api");
+    let config = Config::load_without_api(&place.sources, HANDLED).unwrap();
+    assert_eq!(config.port, Some(8080));
+    let missing = config.api_account().unwrap_err();
+    let problems = missing.problems().iter();
+    let subjects: Vec<_> = problems.map(|problem| &*problem.subject).collect();
+    assert_eq!(
+        subjects,
+        ["API_ENDPOINT", "WORKER_USERNAME", "WORKER_PASSWORD"]
+    );
+    let place = place.env("PORT", "none");
+    let error = Config::load_without_api(&place.sources, HANDLED).unwrap_err();
+    assert_eq!(error.problems().len(), 1);
+    assert_eq!(error.problems()[0].subject, "PORT");
+    let place = Place::good();
+    let config = Config::load_without_api(&place.sources, HANDLED).unwrap();
+    assert_eq!(config.api_account().unwrap().username, "worker@email.com");
 }
 
 #[test]
@@ -144,8 +171,9 @@ fn the_env_file_leaves_the_process_environment_alone() {
          WORKER_PASSWORD='pa$$ #word '\nSOMETHING_ELSE=1\n",
     );
     let config = place.load().unwrap();
-    assert_eq!(config.worker_username, "w");
-    assert_eq!(config.worker_password.expose_secret(), "pa$$ #word ");
+    let account = config.api_account().unwrap();
+    assert_eq!(account.username, "w");
+    assert_eq!(account.password.expose_secret(), "pa$$ #word ");
     assert!(std::env::var_os("WORKER_USERNAME").is_none());
 }
 
@@ -219,7 +247,7 @@ fn lines_with_other_names_need_not_be_in_order() {
 }
 
 #[test]
-fn lines_of_settings_that_cannot_be_read_are_named_with_their_remedy() {
+fn lines_of_settings_that_cannot_be_read_are_named_with_help() {
     let place = Place::good().file(
         ".env",
         "AWS_REGION=x y\nOTEL_RESOURCE_ATTRIBUTES={\"b\": 1}\n# it's a comment\nMINIO_PASSWORD=hunter2\\b\n\
@@ -236,7 +264,7 @@ fn warnings(place: &Place) -> Vec<String> {
     let config = place.load().unwrap();
     let warnings = config.warnings().iter();
     warnings
-        .map(|warning| format!("{} {}; {}", warning.subject, warning.found, warning.remedy))
+        .map(|warning| format!("{} {}; {}", warning.subject, warning.found, warning.help))
         .map(|warning| warning.replace(&folder, ""))
         .collect()
 }
@@ -278,17 +306,11 @@ fn what_was_meant_is_among_the_problems() {
 fn a_line_end_after_a_secret_is_no_part_of_it_and_a_space_is_with_a_warning() {
     for end in ["\n", "\r\n", "\r", "\n\n"] {
         let place = Place::good().env("WORKER_PASSWORD", &format!("hunter2{end}"));
-        assert_eq!(
-            place.load().unwrap().worker_password.expose_secret(),
-            "hunter2"
-        );
+        assert_eq!(place.password().expose_secret(), "hunter2");
         assert_eq!(warnings(&place), [""; 0]);
     }
     let place = Place::good().env("WORKER_PASSWORD", "hunter2 \n");
-    assert_eq!(
-        place.load().unwrap().worker_password.expose_secret(),
-        "hunter2 "
-    );
+    assert_eq!(place.password().expose_secret(), "hunter2 ");
     insta::assert_snapshot!(
         warnings(&place).join("\n"),
         @"WORKER_PASSWORD begins or ends with white space (environment); remove the white space, unless it belongs to the secret"
@@ -300,13 +322,13 @@ fn a_line_end_after_a_secret_is_no_part_of_it_and_a_space_is_with_a_warning() {
 #[test]
 fn folders_are_named_without_the_tilde_of_shells() {
     for name in ["DATA_SCRATCH_SPACE", "DATA_PATH", "CACHE_PATH"] {
-        for (folder, remedy) in [
-            ("~", "since only a shell knows `~`"),
-            ("~/reef", "/reef, since only a shell knows `~`"),
+        for (folder, help) in [
+            ("~", "since only a shell expands `~`"),
+            ("~/reef", "/reef, since only a shell expands `~`"),
             ("~worker/reef", "write the whole path"),
         ] {
             let error = Place::good().env(name, folder).error();
-            assert!(error.contains(name) && error.contains(remedy), "{error}");
+            assert!(error.contains(name) && error.contains(help), "{error}");
         }
         assert!(Place::good().env(name, "./~/reef~").load().is_ok());
     }
@@ -343,7 +365,7 @@ fn addresses_have_one_rule_and_their_secrets_are_never_shown() {
         .env("API_ENDPOINT", "http://api/")
         .load()
         .unwrap();
-    assert_eq!(config.api_endpoint, "http://api");
+    assert_eq!(config.api_account().unwrap().endpoint, "http://api");
 }
 
 #[test]
@@ -410,7 +432,10 @@ fn addresses_lose_their_trailing_slash() {
         .env("S3_ENDPOINT", "http://localhost:9000/")
         .load()
         .unwrap();
-    assert_eq!(config.api_endpoint, "https://reefguide.example.org/base");
+    assert_eq!(
+        config.api_account().unwrap().endpoint,
+        "https://reefguide.example.org/base"
+    );
     assert_eq!(config.s3_endpoint.as_deref(), Some("http://localhost:9000"));
 }
 

@@ -1,4 +1,4 @@
-//! The `service` room, from outside.
+//! The `app` room, from outside.
 #![expect(
     clippy::unwrap_used,
     reason = "a helper that fails is a test that fails"

@@ -51,6 +51,9 @@ pub struct ReefGuide {
 pub struct ReefGuideBuilder(ReefGuide);
 
 impl ReefGuideBuilder {
+    /// How long a claim settles unless [`settle`](Self::settle) says otherwise.
+    pub const DEFAULT_SETTLE: Duration = Duration::from_millis(250);
+
     /// The ECS task and cluster that this worker runs in, as the API records them. The task must be unique to this process,
     /// because it identifies a claim whose answer was lost. By default it is random.
     pub fn task(mut self, task_arn: impl Into<String>, cluster_arn: impl Into<String>) -> Self {
@@ -93,7 +96,7 @@ impl ReefGuide {
             client,
             task_arn: format!("local/{}", uuid::Uuid::new_v4()),
             cluster_arn: String::new(),
-            settle: Duration::from_millis(250),
+            settle: ReefGuideBuilder::DEFAULT_SETTLE,
             fenced: true,
             retries: None,
         })

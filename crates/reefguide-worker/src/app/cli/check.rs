@@ -1,27 +1,27 @@
-//! `check`: everything a worker needs, tried one by one.
+//! `check`: tries everything that a worker needs, one after the other.
 
 use std::io::Write as _;
 
+use super::command_error::{CommandError, api_error, bucket_error, cache_error, scratch_error};
 use super::invocation::{Invocation, client, listen, storage};
-use super::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use crate::app::Exit;
-use crate::app::config::Config;
-use crate::app::ecs::TaskIdentity;
+use crate::app::config::{ApiAccount, Config};
+use crate::app::platform::ecs::TaskIdentity;
 use crate::app::stdout::{StdoutError, answer};
 use crate::source::reefguide::Client;
 use crate::storage::{InputCache, Storage, StorageUri};
 
 impl Invocation {
-    pub(super) async fn check(self) -> Result<Exit, Problem> {
+    pub(super) async fn check(self) -> Result<Exit, CommandError> {
         listen()?;
         let mut report = Report { exit: Exit::Done };
-        let Some(config) = report.note("configuration", self.loaded())? else {
+        let Some((config, account)) = report.note("configuration", self.loaded())? else {
             return Ok(report.exit);
         };
         for warning in config.warnings() {
-            let (subject, found, remedy) = (&warning.subject, &warning.found, &warning.remedy);
+            let (subject, found, help) = (&warning.subject, &warning.found, &warning.help);
             answer(format_args!(
-                "note  configuration: {subject} {found}; {remedy}"
+                "note  configuration: {subject} {found}; {help}"
             ))?;
         }
         report.note("scratch", scratch(&config))?;
@@ -29,24 +29,24 @@ impl Invocation {
             report.note("cache", prepared(&cache).await)?;
         }
         report.note("task", Ok(task(&config).await))?;
-        match client(&config) {
+        match client(&config, &account) {
             Err(error) => {
-                report.note::<()>("account", Err(api_problem(&config, &error)))?;
+                report.note::<()>("account", Err(api_error(&account, &error)))?;
             }
             Ok(client) => {
                 if report
-                    .note("account", account(&config, &client).await)?
+                    .note("account", profile(&account, &client).await)?
                     .is_some()
                 {
                     for job_type in &config.job_types {
                         let polled = client.poll(Some(job_type)).await;
-                        let waiting = polled
+                        let polled = polled
                             .map(|jobs| Good {
                                 value: (),
-                                said: said_waiting(jobs.len()),
+                                detail: waiting(jobs.len()),
                             })
-                            .map_err(|error| api_problem(&config, &error));
-                        report.note(job_type.as_str(), waiting)?;
+                            .map_err(|error| api_error(&account, &error));
+                        report.note(job_type.as_str(), polled)?;
                     }
                 }
             }
@@ -55,26 +55,22 @@ impl Invocation {
         Ok(report.exit)
     }
 
-    fn loaded(&self) -> Result<Good<Config>, Problem> {
-        let config = self.load(&self.sources())?;
-        let said = format!(
-            "API at {}, as {}",
-            config.api_endpoint, config.worker_username
-        );
+    fn loaded(&self) -> Result<Good<(Config, ApiAccount)>, CommandError> {
+        let (config, account) = self.load()?;
         Ok(Good {
-            value: config,
-            said,
+            detail: format!("API at {}, as {}", account.endpoint, account.username),
+            value: (config, account),
         })
     }
 }
 
-/// A part that is good, and what to say of it.
+/// A part that works, with a detail to print.
 struct Good<T> {
     value: T,
-    said: String,
+    detail: String,
 }
 
-/// Lines on stdout, and the exit code of the first part that is bad.
+/// Prints a line for each part, and keeps the exit code of the first that does not work.
 struct Report {
     exit: Exit,
 }
@@ -83,11 +79,11 @@ impl Report {
     fn note<T>(
         &mut self,
         part: &str,
-        tried: Result<Good<T>, Problem>,
+        result: Result<Good<T>, CommandError>,
     ) -> Result<Option<T>, StdoutError> {
-        match tried {
-            Ok(Good { value, said }) => {
-                answer(format_args!("good  {part}: {said}"))?;
+        match result {
+            Ok(Good { value, detail }) => {
+                answer(format_args!("good  {part}: {detail}"))?;
                 Ok(Some(value))
             }
             Err(problem) => {
@@ -101,7 +97,7 @@ impl Report {
     }
 }
 
-fn said_waiting(jobs: usize) -> String {
+fn waiting(jobs: usize) -> String {
     match jobs {
         0 => "no job waits".into(),
         10.. => "10 jobs or more wait".into(),
@@ -110,52 +106,52 @@ fn said_waiting(jobs: usize) -> String {
     }
 }
 
-fn scratch(config: &Config) -> Result<Good<()>, Problem> {
+fn scratch(config: &Config) -> Result<Good<()>, CommandError> {
     let folder = &config.data_scratch_space;
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::tempfile_in(folder))
-        // A full disk takes a file, and nothing in it.
+        // A full disk accepts an empty file.
         .and_then(|mut file| file.write_all(&[0; 64 << 10]))
         .map(|()| Good {
             value: (),
-            said: format!("{} can be written", folder.display()),
+            detail: format!("{} can be written", folder.display()),
         })
-        .map_err(|error| scratch_problem(folder, &error))
+        .map_err(|error| scratch_error(folder, &error))
 }
 
-async fn prepared(cache: &InputCache) -> Result<Good<()>, Problem> {
+async fn prepared(cache: &InputCache) -> Result<Good<()>, CommandError> {
     let prepared = cache.prepare().await;
-    prepared.map_err(|error| cache_problem(cache, &error))?;
+    prepared.map_err(|error| cache_error(cache, &error))?;
     let (folder, limit) = (cache.folder().display(), cache.limit());
-    let said = format!("{folder} can be written and locked, {limit} bytes at most");
-    Ok(Good { value: (), said })
+    let detail = format!("{folder} can be written and locked, {limit} bytes at most");
+    Ok(Good { value: (), detail })
 }
 
 async fn task(config: &Config) -> Good<()> {
     let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
     Good {
         value: (),
-        said: task.task_arn,
+        detail: task.task_arn,
     }
 }
 
-async fn account(config: &Config, client: &Client) -> Result<Good<()>, Problem> {
+async fn profile(account: &ApiAccount, client: &Client) -> Result<Good<()>, CommandError> {
     let profile = client
         .profile()
         .await
-        .map_err(|error| api_problem(config, &error))?;
+        .map_err(|error| api_error(account, &error))?;
     Ok(Good {
         value: (),
-        said: format!("{}, {}", profile.email, profile.roles.join(", ")),
+        detail: format!("{}, {}", profile.email, profile.roles.join(", ")),
     })
 }
 
-/// Lists, writes and deletes, where no user's listing shows it.
-async fn bucket(config: &Config, storage: &Storage) -> Result<Good<()>, Problem> {
+/// Lists, writes and deletes, at a place that no user sees.
+async fn bucket(config: &Config, storage: &Storage) -> Result<Good<()>, CommandError> {
     let Some(bucket) = &config.s3_bucket_name else {
-        let said =
+        let detail =
             "not tried, since S3_BUCKET_NAME is not set; each assignment names its own".into();
-        return Ok(Good { value: (), said });
+        return Ok(Good { value: (), detail });
     };
     let trial = async {
         storage.probe(bucket).await?;
@@ -172,8 +168,8 @@ async fn bucket(config: &Config, storage: &Storage) -> Result<Good<()>, Problem>
     match trial.await {
         Ok(()) => Ok(Good {
             value: (),
-            said: format!("{bucket} can be listed and written"),
+            detail: format!("{bucket} can be listed and written"),
         }),
-        Err(error) => Err(bucket_problem(config, &error)),
+        Err(error) => Err(bucket_error(config, &error)),
     }
 }

@@ -1,11 +1,11 @@
-//! The files that the program reads its settings from.
+//! The files with settings.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::app::paths;
+use crate::app::platform::paths;
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Files {
@@ -29,7 +29,7 @@ pub(super) struct Files {
     pub(super) env_file: PathBuf,
 }
 
-/// Reads a path, which shells leave as it is behind a `=`: `--output-dir=~/out`.
+/// Reads a path and rejects `~`, which shells do not expand after a `=`: `--output-dir=~/out`.
 pub(super) fn path_parser() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|path| {
         let path = PathBuf::from(path);

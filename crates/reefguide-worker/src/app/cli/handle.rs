@@ -1,4 +1,4 @@
-//! `handle`: one handler on one payload, without the API.
+//! `handle`: calls one handler with one payload, without the API.
 
 use std::io::{IsTerminal, Read, stderr, stdin};
 use std::path::{Path, PathBuf};
@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::command_error::{CommandError, scratch_error, storage_help};
 use super::files::path_parser;
 use super::invocation::{Invocation, listen, storage_in, telemetry_options, warn};
-use super::problem::{Problem, scratch_problem};
 use crate::app::Bar;
 use crate::app::Exit;
-use crate::app::paths::folder_obstacle;
+use crate::app::platform::paths::folder_obstacle;
 use crate::app::reporting::Reporting;
 use crate::app::stdout::answer;
-use crate::app::telemetry;
 use crate::finite::not_json;
 use crate::handler::{ContextParts, kill_all};
 use crate::job::{Assignment, AssignmentId, Job, JobId, JobType};
@@ -32,7 +31,7 @@ pub(super) struct Handle {
     /// File with the payload as JSON; `-` reads it from stdin.
     #[arg(long, value_name = "FILE", value_parser = path_parser())]
     input: PathBuf,
-    /// Folder for the output files; made if it is missing.
+    /// Folder for the output files; created if it is missing.
     #[arg(long, value_name = "DIR", value_parser = path_parser())]
     output_dir: PathBuf,
     /// Reads objects from this folder instead of S3: s3://bucket/key is DIR/bucket/key.
@@ -41,7 +40,7 @@ pub(super) struct Handle {
 }
 
 impl Invocation {
-    pub(super) async fn handle(self, handle: Handle) -> Result<Exit, Problem> {
+    pub(super) async fn handle(self, handle: Handle) -> Result<Exit, CommandError> {
         let signals = listen()?;
         let job_type = JobType::from(&handle.job_type);
         if !self.handlers.handles(&job_type) {
@@ -51,8 +50,7 @@ impl Invocation {
         let bar = Bar::in_log();
         let lines = bar.above(log_queue::stderr);
         let terminal = stderr().is_terminal();
-        let reporting = Reporting::default();
-        telemetry::init_to(&telemetry_options(&config), lines, terminal, &reporting)?;
+        Reporting::default().init(&telemetry_options(&config), lines, terminal)?;
         warn(&config);
         let payload = read_payload(&handle.input)?;
         handle.storage_dir.as_deref().map_or(Ok(()), check_exists)?;
@@ -60,12 +58,12 @@ impl Invocation {
         std::fs::create_dir_all(&output_dir).map_err(|error| {
             let reason = folder_obstacle(&output_dir).unwrap_or_else(|| error.to_string());
             let folder = output_dir.display();
-            Problem::new(Exit::Usage, format!("output folder {folder}: {reason}"))
+            CommandError::new(Exit::Usage, format!("output folder {folder}: {reason}"))
         })?;
         let scratch = RunFolder::new(&config.data_scratch_space);
         scratch
             .ensure()
-            .map_err(|error| scratch_problem(&config.data_scratch_space, &error))?;
+            .map_err(|error| scratch_error(&config.data_scratch_space, &error))?;
 
         let stop = CancellationToken::new();
         let remove = scratch.path().to_owned();
@@ -110,38 +108,38 @@ impl Invocation {
             ended: None,
         };
         let calling = call(&registry, parts, limit, COOPERATION);
-        let result = bar
-            .during(&transfers, calling)
-            .await
-            .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", handle.job_type)))?;
+        let result = bar.during(&transfers, calling).await.map_err(|error| {
+            let message = format!("{}: {error}", handle.job_type);
+            CommandError::new(Exit::Failed, message).with_help(storage_help(error.source()))
+        })?;
         let text = serde_json::to_string_pretty(&result)
-            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+            .map_err(|error| CommandError::new(Exit::Internal, error.to_string()))?;
         answer(text)?;
         Ok(Exit::Done)
     }
 }
 
-/// Checks that a folder to read from is there.
-fn check_exists(folder: &Path) -> Result<(), Problem> {
+/// Checks that a folder to read from exists.
+fn check_exists(folder: &Path) -> Result<(), CommandError> {
     let reason = match folder_obstacle(folder) {
         None if folder.exists() => return Ok(()),
         obstacle => obstacle.unwrap_or_else(|| "it is not there".into()),
     };
     let folder = folder.display();
-    Err(Problem::new(
+    Err(CommandError::new(
         Exit::Usage,
         format!("storage folder {folder}: {reason}"),
     ))
 }
 
-fn read_payload(path: &Path) -> Result<Value, Problem> {
+fn read_payload(path: &Path) -> Result<Value, CommandError> {
     let from_stdin = path.as_os_str() == "-";
     let unusable = |error: String| {
         let place = match from_stdin {
             true => "on stdin".into(),
             false => format!("in {}", path.display()),
         };
-        Problem::new(Exit::Usage, format!("payload {place}: {error}"))
+        CommandError::new(Exit::Usage, format!("payload {place}: {error}"))
     };
     let mut bytes = Vec::new();
     let read = match from_stdin {

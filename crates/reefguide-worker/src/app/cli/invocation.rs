@@ -1,17 +1,17 @@
-//! One call of the program: its handlers, and where its settings come from.
+//! One start of the program: its handlers, its settings, and what is made from them.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use super::command_error::CommandError;
 use super::files::Files;
-use super::problem::Problem;
 use crate::Chain;
 use crate::app::Exit;
-use crate::app::config::{Config, ConfigError, ConfigSources};
-use crate::app::process_memory;
-use crate::app::reporting::{Reporting, Service};
+use crate::app::config::{ApiAccount, Config, ConfigError, ConfigSources};
+use crate::app::platform::process_memory;
+use crate::app::reporting::{ProgramInfo, Reporting};
 use crate::app::signals::{self, Signals};
-use crate::app::telemetry::{self, TelemetryOptions};
+use crate::app::telemetry::TelemetryOptions;
 use crate::handler::{Extensions, Registry};
 use crate::job::JobType;
 use crate::log_queue;
@@ -23,11 +23,11 @@ use crate::storage::{S3Options, Storage};
 pub(super) struct Invocation {
     pub(super) handlers: Registry,
     pub(super) files: Files,
-    pub(super) service: Service,
+    pub(super) program: ProgramInfo,
 }
 
 impl Invocation {
-    pub(super) fn sources(&self) -> ConfigSources {
+    fn sources(&self) -> ConfigSources {
         ConfigSources {
             toml: Some(self.files.config.clone()),
             env_file: Some(self.files.env_file.clone()),
@@ -35,68 +35,61 @@ impl Invocation {
         }
     }
 
-    pub(super) fn load(&self, sources: &ConfigSources) -> Result<Config, ConfigError> {
-        Config::load(sources, &self.handled())
+    /// The configuration for commands that use the API, and its account.
+    pub(super) fn load(&self) -> Result<(Config, ApiAccount), ConfigError> {
+        let config = Config::load(&self.sources(), &self.handled())?;
+        let account = config.api_account()?;
+        Ok((config, account))
     }
 
-    /// The configuration for commands that need no API; its account may be missing.
+    /// The configuration for commands that can do without the API.
     pub(super) fn load_without_api(&self) -> Result<Config, ConfigError> {
-        let sources = self.sources();
-        self.load(&sources).or_else(|_| {
-            let mut sources = sources;
-            let unused = [
-                ("API_ENDPOINT", "http://unused.invalid"),
-                ("WORKER_USERNAME", "unused"),
-                ("WORKER_PASSWORD", "unused"),
-            ];
-            sources
-                .env
-                .extend(unused.map(|(name, value)| (name.into(), value.into())));
-            self.load(&sources)
-        })
+        Config::load_without_api(&self.sources(), &self.handled())
     }
 
-    /// What handlers are given besides what the author gives them.
+    /// The extensions for handlers: those of the author, the configuration, and a client if there is an API.
     pub(super) fn extensions(&self, config: &Config) -> Extensions {
         let mut extensions = self.handlers.extensions.clone();
-        // Only a client that has an API: the configuration may be without.
-        let with_api = self.load(&self.sources()).ok();
-        match with_api.as_ref().map(client) {
-            Some(Ok(client)) => extensions.supply(client),
-            Some(Err(error)) => {
+        match config.api_account().map(|account| client(config, &account)) {
+            Ok(Ok(client)) => extensions.supply(client),
+            Ok(Err(error)) => {
                 tracing::warn!(error = %Chain(&error), "handlers get no client of the API");
             }
-            None => {}
+            // Nothing to warn of: the command needs no API.
+            Err(_) => {}
         }
         extensions.supply(config.clone());
         extensions
     }
 
-    pub(super) fn handled(&self) -> Vec<&str> {
+    fn handled(&self) -> Vec<&str> {
         self.handlers.job_types().map(JobType::as_str).collect()
     }
 
-    pub(super) fn unhandled(&self, job_type: &str) -> Problem {
+    pub(super) fn unhandled(&self, job_type: &str) -> CommandError {
         let message = format!(
             "no handler for job type {job_type}; there are: {}",
             self.handled().join(", ")
         );
-        Problem::new(Exit::Usage, message)
+        CommandError::new(Exit::Usage, message)
     }
 }
 
-/// The first signal ends the process, until there is something to stop. Without this, none ends the first process of a
-/// container.
-pub(super) fn listen() -> Result<Signals, Problem> {
+/// Lets the first signal end the process until there is something to stop. Without this, no signal would end the first
+/// process of a container.
+pub(super) fn listen() -> Result<Signals, CommandError> {
     signals::listen()
-        .map_err(|error| Problem::new(Exit::Internal, format!("watching signals: {error}")))
+        .map_err(|error| CommandError::new(Exit::Internal, format!("watching signals: {error}")))
 }
 
-pub(super) fn start_logging(config: &Config, service: &Service) -> Result<Reporting, Problem> {
-    let reporting = Reporting::all(config, service)?;
+pub(super) fn start_logging(
+    config: &Config,
+    program: &ProgramInfo,
+) -> Result<Reporting, CommandError> {
+    let reporting = Reporting::all(config, program)?;
     let terminal = std::io::stderr().is_terminal();
     let options = telemetry_options(config);
-    telemetry::init_to(&options, log_queue::stderr, terminal, &reporting)?;
+    reporting.init(&options, log_queue::stderr, terminal)?;
     reporting.announce(config);
     if !process_memory::is_protected() {
         tracing::warn!(
@@ -107,13 +100,13 @@ pub(super) fn start_logging(config: &Config, service: &Service) -> Result<Report
     Ok(reporting)
 }
 
-/// Logs what looks wrong in the configuration.
+/// Logs what may be wrong in the configuration.
 pub(super) fn warn(config: &Config) {
     for found in config.warnings() {
         tracing::warn!(
             setting = found.subject,
             found = found.found,
-            remedy = found.remedy,
+            remedy = found.help,
             "setting looks wrong"
         );
     }
@@ -127,15 +120,15 @@ pub(super) fn telemetry_options(config: &Config) -> TelemetryOptions {
     }
 }
 
-pub(super) fn client(config: &Config) -> Result<Client, ApiError> {
-    client_builder(config).build()
+pub(super) fn client(config: &Config, account: &ApiAccount) -> Result<Client, ApiError> {
+    client_builder(config, account).build()
 }
 
-pub(super) fn client_builder(config: &Config) -> ClientBuilder {
+pub(super) fn client_builder(config: &Config, account: &ApiAccount) -> ClientBuilder {
     Client::builder(
-        &config.api_endpoint,
-        &config.worker_username,
-        config.worker_password.clone(),
+        &account.endpoint,
+        &account.username,
+        account.password.clone(),
     )
     .timeout(config.api_timeout)
     .user_agent(concat!(

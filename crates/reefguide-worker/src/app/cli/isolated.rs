@@ -1,4 +1,4 @@
-//! `isolated`: one handler, in a process of its own.
+//! `isolated`: runs one handler in a separate process, for the worker that has started it.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,19 +10,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::command_error::CommandError;
 use super::invocation::{Invocation, storage_in, telemetry_options};
-use super::problem::Problem;
 use crate::app::Exit;
 use crate::app::Signal;
 use crate::app::reporting::Reporting;
-use crate::app::telemetry;
 use crate::handler::{ContextParts, JobRequest, Launcher, LogLines, report_result, report_start};
 use crate::ledger::Limit;
 use crate::runtime::{COOPERATION, call, job_span, note_assignment};
 use crate::storage::Outputs;
 use crate::trace;
 
-/// How long it may take to send traces: less than the worker lets the process linger.
+/// How long sending traces may take: less than the worker waits for the process to end.
 const FLUSH: Duration = Duration::from_millis(800);
 
 impl Invocation {
@@ -39,24 +38,24 @@ impl Invocation {
         ])
     }
 
-    pub(super) async fn isolated(self, storage_dir: Option<PathBuf>) -> Result<Exit, Problem> {
+    pub(super) async fn isolated(self, storage_dir: Option<PathBuf>) -> Result<Exit, CommandError> {
         let cancellation = CancellationToken::new();
         let called = JobRequest::receive(cancellation.clone()).map_err(|error| {
             let message =
                 format!("no worker has started this process, as `isolated` needs: {error}");
-            Problem::new(Exit::Usage, message)
+            CommandError::new(Exit::Usage, message)
         })?;
-        // Who stops a service may signal all its processes; when this one ends is for the worker to say.
-        // Signals that were listened to once do nothing from then on.
+        // A service manager may signal all processes of a worker, but the worker decides when this one ends. A signal
+        // that was listened for once no longer ends the process.
         for awaited in Signal::awaited() {
             let _ = signal(awaited.kind())
-                .map_err(|error| Problem::new(Exit::Internal, format!("signals: {error}")))?;
+                .map_err(|error| CommandError::new(Exit::Internal, format!("signals: {error}")))?;
         }
         let config = self.load_without_api()?;
-        // Of failures the worker hears, and reports them.
-        let reporting = Reporting::traces(&config, &self.service)?;
+        // The worker that started this process reports failures to Sentry itself.
+        let reporting = Reporting::traces(&config, &self.program)?;
         let options = telemetry_options(&config);
-        telemetry::init_to(&options, || LogLines, called.terminal, &reporting)?;
+        reporting.init(&options, || LogLines, called.terminal)?;
         let span = job_span(&called.job);
         trace::join(&span, &called.trace);
         note_assignment(&span, &called.assignment);
@@ -72,7 +71,7 @@ impl Invocation {
             cancellation: CancellationToken::new(),
             deadline: called.remaining.map(|left| Instant::now() + left),
         };
-        // At its limit the worker ends this process.
+        // The worker ends this process at its time limit.
         let limit = Limit {
             shutdown: &cancellation,
             end: None,

@@ -1,11 +1,11 @@
 //! The worker's command line: `run` (the default), `handle`, `schema`, `check`, `healthcheck`.
 
 mod check;
+mod command_error;
 mod files;
 mod handle;
 mod invocation;
 mod isolated;
-mod problem;
 mod run;
 
 use std::ffi::OsString;
@@ -15,18 +15,18 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::command_error::CommandError;
 use self::files::Files;
 use self::invocation::{Invocation, listen};
-use self::problem::Problem;
 use super::Exit;
 use super::config::{Config, Variable};
 use super::health;
-use super::reporting::Service;
+use super::reporting::ProgramInfo;
 use super::stdout::{answer, written};
 use crate::Chain;
 use crate::handler::{Extensions, Registry, WithheldVariables};
 
-/// Works on jobs of the ReefGuide API, until it is told to stop or has been idle for a while.
+/// Runs jobs of the ReefGuide API until it is stopped or has been idle for a while.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -42,19 +42,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Claims jobs and runs them; what happens without a command
+    /// Claims jobs and runs them; the default command
     Run(run::Run),
     /// Runs one handler on a payload from a file, without the API
     ///
-    /// The result is printed, the output files are left in a folder. Inputs are read from S3 as
-    /// configured, or from a folder.
+    /// Prints the result and leaves the output files in a folder. Inputs come from S3 as configured, or
+    /// from a folder.
     Handle(handle::Handle),
     /// Prints the JSON Schemas of all handlers' inputs and outputs
     Schema {
         /// Only this job type.
         job_type: Option<String>,
     },
-    /// Tries configuration, API, account, bucket, scratch folder and cache, and says what is wrong
+    /// Tries configuration, API, account, bucket, scratch folder and cache, and reports what is wrong
     Check,
     /// Asks the worker on this machine for its health, for containers without curl
     Healthcheck,
@@ -67,7 +67,7 @@ enum Command {
     },
 }
 
-/// Does what the arguments say.
+/// Runs the command that the arguments name.
 pub(super) async fn dispatch(
     handlers: Registry,
     version: Option<String>,
@@ -76,24 +76,23 @@ pub(super) async fn dispatch(
     let cli = match parse(args, version.as_deref()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" that belong on stdout; clap knows.
+            // clap returns help and version as errors, and prints them to stdout.
             let printed = error.print().and_then(|()| std::io::stdout().flush());
             return match (error.use_stderr(), written(printed)) {
                 (true, _) => Exit::Usage,
                 (false, Ok(())) => Exit::Done,
-                (false, Err(error)) => Problem::from(error).told(),
+                (false, Err(error)) => CommandError::from(error).print(),
             };
         }
     };
     let withheld = withheld(&handlers.extensions);
-    let service = Service {
-        name: name(args),
-        version,
-    };
     let mut program = Invocation {
         handlers: handlers.extension(withheld),
         files: cli.files,
-        service,
+        program: ProgramInfo {
+            name: name(args),
+            version,
+        },
     };
     let command = cli.command.unwrap_or(Command::Run(run::Run::default()));
     if !matches!(command, Command::Isolated { .. }) {
@@ -109,17 +108,17 @@ pub(super) async fn dispatch(
         Command::Isolated { storage_dir } => program.isolated(storage_dir).await,
     };
     done.unwrap_or_else(|problem| {
-        // Whoever reads the log of a run looks for its end there.
+        // The log of a run says why it ended.
         if is_run && tracing::enabled!(tracing::Level::ERROR) {
-            let Problem { exit, message } = problem;
+            let CommandError { exit, message } = problem;
             tracing::error!("{message}");
             return exit;
         }
-        problem.told()
+        problem.print()
     })
 }
 
-/// What the program is called.
+/// The program's name.
 fn name(args: &[OsString]) -> String {
     let name = args.first().map(Path::new).and_then(Path::file_name);
     name.and_then(|name| name.to_str())
@@ -140,7 +139,7 @@ fn parse(args: &[OsString], version: Option<&str>) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches)
 }
 
-/// The settings, for the long help.
+/// The settings, as the long help lists them.
 fn variables() -> String {
     let mut text = String::from(
         "Settings, from the environment, the file of environment variables, or the settings file \
@@ -156,18 +155,18 @@ fn variables() -> String {
     text
 }
 
-/// What the programs that handlers run must not see: what the author named, and the worker's secrets.
+/// The variables that are withheld from the programs of handlers: those that the author names, and the worker's secrets.
 fn withheld(extensions: &Extensions) -> WithheldVariables {
     let named = extensions.get::<WithheldVariables>();
     let named = named.iter().flat_map(|named| named.names());
-    // Half a pair of AWS keys would keep the AWS libraries from looking further, for the task's role.
+    // With half a pair of AWS keys, the AWS libraries would not look for the task's role.
     let secret = |variable: &&Variable| variable.secret || variable.name == "AWS_ACCESS_KEY_ID";
     let secrets = Config::variables().iter().filter(secret);
     named.chain(secrets.map(|variable| variable.name)).collect()
 }
 
 impl Invocation {
-    fn schema(&self, job_type: Option<&str>) -> Result<Exit, Problem> {
+    fn schema(&self, job_type: Option<&str>) -> Result<Exit, CommandError> {
         listen()?;
         let mut schemas = self.handlers.schemas();
         if let Some(job_type) = job_type {
@@ -177,24 +176,24 @@ impl Invocation {
             }
         }
         let text = serde_json::to_string_pretty(&schemas)
-            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+            .map_err(|error| CommandError::new(Exit::Internal, error.to_string()))?;
         answer(text)?;
         Ok(Exit::Done)
     }
 
-    async fn healthcheck(&self) -> Result<Exit, Problem> {
+    async fn healthcheck(&self) -> Result<Exit, CommandError> {
         listen()?;
         let Some(port) = self.load_without_api()?.port else {
             let message = "PORT is not set, so no worker serves its health; set PORT for the worker \
                            and for this command";
-            return Err(Problem::new(Exit::Config, message));
+            return Err(CommandError::new(Exit::Config, message));
         };
         match health::probe(port).await {
             Ok(()) => {
                 answer("healthy")?;
                 Ok(Exit::Done)
             }
-            Err(error) => Err(Problem::new(Exit::Failed, Chain(&error).to_string())),
+            Err(error) => Err(CommandError::new(Exit::Failed, Chain(&error).to_string())),
         }
     }
 }
@@ -213,10 +212,10 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Set for the process that is looked into.
+    /// Set for the child process whose variables are read.
     const CHILD: &str = "REEFGUIDE_WORKER_TEST_CHILD";
 
-    /// A worker whose handler writes down what a program sees.
+    /// A worker whose handler writes the variables of a program to a file.
     #[tokio::test]
     async fn child_with_secrets() {
         if std::env::var_os(CHILD).is_none() {
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handlers_program_sees_no_secret() {
+    fn the_program_of_a_handler_sees_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let payload = folder.path().join("payload.json");
         std::fs::write(&payload, "{}").unwrap();

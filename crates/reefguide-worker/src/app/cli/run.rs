@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::command_error::{
+    CommandError, api_error, bucket_error, cache_error, scratch_error, storage_help,
+};
 use super::invocation::{Invocation, client_builder, listen, start_logging, storage};
-use super::problem::{Problem, api_problem, bucket_problem, cache_problem, scratch_problem};
 use crate::Chain;
 use crate::app::Exit;
-use crate::app::config::Config;
-use crate::app::ecs::{ScaleInProtection, TaskIdentity};
+use crate::app::config::{ApiAccount, Config};
 use crate::app::health::{self, HealthError, Monitor};
-use crate::app::limits;
+use crate::app::platform::ecs::{ScaleInProtection, TaskIdentity};
+use crate::app::platform::limits;
 use crate::app::signals::Signals;
 use crate::handler::{kill_all, reap_zombies};
 use crate::job::JobType;
@@ -25,37 +27,37 @@ use crate::runtime::{BuildError, RunOptions, StopReason, Stopped, TypeOptions, W
 use crate::source::reefguide::{ApiError, Client, ReefGuide};
 use crate::storage::{Storage, StorageError};
 
-/// Between tries to reach the API and the bucket at the start.
+/// The delays between tries to reach the API and the bucket at the start.
 const START_RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500))
     .cap(Duration::from_secs(10))
     .unlimited();
 
-/// How long it may take at the end to send what others are told.
+/// How long sending traces and reports may take at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Run {
-    /// Ends when there is no further job, instead of waiting for one.
+    /// Stops when there is no further job, instead of waiting for one.
     #[arg(long)]
     drain: bool,
 }
 
 impl Invocation {
-    pub(super) async fn run(self, run: Run) -> Result<Exit, Problem> {
+    pub(super) async fn run(self, run: Run) -> Result<Exit, CommandError> {
         let (signals, stop) = (listen()?, CancellationToken::new());
         signals.clean_up_with(kill_all);
         signals.stop_first(stop.clone());
-        let config = self.load(&self.sources())?;
-        let reporting = start_logging(&config, &self.service)?;
+        let (config, account) = self.load()?;
+        let reporting = start_logging(&config, &self.program)?;
         let ended = async {
-            let started = self.start(&config, run, &signals, stop.clone());
+            let started = self.start(&config, &account, run, &signals, stop.clone());
             // The guards live as long as the run.
             let (worker, _guards) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Exit::Done),
                 started = started => started?,
             };
-            outcome(&config, worker.run().await)
+            outcome(&account, worker.run().await)
         };
         let ended = Box::pin(ended).await;
         reporting.flush(FLUSH).await;
@@ -65,13 +67,14 @@ impl Invocation {
     async fn start(
         self,
         config: &Config,
+        account: &ApiAccount,
         run: Run,
         signals: &Signals,
         stop: CancellationToken,
-    ) -> Result<(Worker, impl Sized + use<>), Problem> {
+    ) -> Result<(Worker, impl Sized + use<>), CommandError> {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            api_endpoint = config.api_endpoint,
+            api_endpoint = account.endpoint,
             job_types = %config.job_types.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             slots = config.max_concurrent_jobs,
             "worker starting"
@@ -90,15 +93,15 @@ impl Invocation {
         let mut builder = Worker::builder();
         if let Some(cache) = config.input_cache() {
             let prepared = cache.prepare().await;
-            prepared.map_err(|error| cache_problem(&cache, &error))?;
+            prepared.map_err(|error| cache_error(&cache, &error))?;
             builder = builder.input_cache(cache);
         }
-        let client = client_builder(config)
+        let client = client_builder(config, account)
             .token_observer(health.clone())
             .build()
-            .map_err(|error| api_problem(config, &error))?;
+            .map_err(|error| api_error(account, &error))?;
         let storage = storage(config);
-        ready(config, &client, &storage, &health, &metrics).await?;
+        ready(config, account, &client, &storage, &health, &metrics).await?;
         let task = TaskIdentity::discover(config.ecs_container_metadata_uri.as_deref()).await;
         limits::log(&task);
         let protection = config.ecs_agent_uri.as_ref().map(|agent| {
@@ -124,8 +127,8 @@ impl Invocation {
             .stop(stop)
             .build()
             .map_err(|error| match error {
-                BuildError::Scratch { folder, source } => scratch_problem(&folder, &source),
-                error => Problem::new(Exit::Config, Chain(&error).to_string()),
+                BuildError::Scratch { folder, source } => scratch_error(&folder, &source),
+                error => CommandError::new(Exit::Config, Chain(&error).to_string()),
             })?;
         let scratch = worker.scratch().to_owned();
         signals.clean_up_with(move || {
@@ -165,24 +168,24 @@ fn options(config: &Config, run: &Run) -> RunOptions {
     }
 }
 
-/// Makes sure that the worker could do a job before it claims one: that the API accepts its account,
-/// and that there is a bucket.
+/// Checks that the worker can do a job before it claims one: the API accepts its account, and the bucket exists.
 async fn ready(
     config: &Config,
+    account: &ApiAccount,
     client: &Client,
     storage: &Storage,
     health: &Health,
     metrics: &Metrics,
-) -> Result<(), Problem> {
+) -> Result<(), CommandError> {
     let retries = metrics.retries(Operation::Start);
     let started = Instant::now();
     let in_time = || started.elapsed() < config.startup_timeout;
     let wait = |error: &ApiError, delay: Duration| {
-        // A limited login is answered later, however long that takes: the API is there.
+        // An API that limits logins is up, so it is asked again without a time limit.
         if !(error.is_rate_limited() || (error.is_retryable() && in_time())) {
             return None;
         }
-        // An API that asks for a pause has answered.
+        // An API that asks for a pause is up.
         let asked = error.retry_after().unwrap_or_default();
         health.excuse_pause(asked);
         retries.inc();
@@ -191,7 +194,7 @@ async fn ready(
         Some(delay)
     };
     let profile = START_RETRY.run(|| client.profile(), wait).await;
-    let profile = profile.map_err(|error| api_problem(config, &error))?;
+    let profile = profile.map_err(|error| api_error(account, &error))?;
     tracing::info!(
         email = profile.email,
         roles = profile.roles.join(","),
@@ -211,19 +214,21 @@ async fn ready(
         })
     };
     match START_RETRY.run(|| storage.probe(bucket), wait).await {
-        // A role may be allowed to write and not to list.
+        // A role may allow writing but not listing.
         Err(error @ StorageError::AccessDenied { .. }) => {
             tracing::warn!(error = %Chain(&error), "bucket cannot be listed");
             Ok(())
         }
-        probed => probed.map_err(|error| bucket_problem(config, &error)),
+        probed => probed.map_err(|error| bucket_error(config, &error)),
     }
 }
 
-fn monitor(port: Option<u16>, health: &Health, metrics: &Metrics) -> Result<Monitor, Problem> {
+fn monitor(port: Option<u16>, health: &Health, metrics: &Metrics) -> Result<Monitor, CommandError> {
     let problem = |error| match error {
-        HealthError::Bind { .. } => Problem::new(Exit::Config, format!("PORT: {}", Chain(&error))),
-        error => Problem::new(Exit::Internal, Chain(&error).to_string()),
+        HealthError::Bind { .. } => {
+            CommandError::new(Exit::Config, format!("PORT: {}", Chain(&error)))
+        }
+        error => CommandError::new(Exit::Internal, Chain(&error).to_string()),
     };
     let listener = port.map(health::bind).transpose().map_err(problem)?;
     let monitor = Monitor::start(listener, health.clone(), metrics.clone()).map_err(problem)?;
@@ -233,31 +238,32 @@ fn monitor(port: Option<u16>, health: &Health, metrics: &Metrics) -> Result<Moni
     Ok(monitor)
 }
 
-fn outcome(config: &Config, stopped: Stopped) -> Result<Exit, Problem> {
+fn outcome(account: &ApiAccount, stopped: Stopped) -> Result<Exit, CommandError> {
     let error = match stopped.reason {
         StopReason::Requested
         | StopReason::Idle(_)
         | StopReason::Drained
         | StopReason::MaxJobs(_) => return Ok(Exit::Done),
         StopReason::NoScratch(error) => {
-            return Err(scratch_problem(&error.folder, &error.source));
+            return Err(scratch_error(&error.folder, &error.source));
         }
         StopReason::Unreachable(error) | StopReason::Denied(error) => error,
     };
-    match error
-        .source()
-        .and_then(<dyn Error>::downcast_ref::<ApiError>)
-    {
-        // It was the address of an API at the start.
-        Some(api_error) if api_error.is_foreign() => Err(Problem {
-            exit: Exit::Unreachable,
-            ..api_problem(config, api_error)
-        }),
-        Some(api_error) => Err(api_problem(config, api_error)),
-        // Of the storage, without which nothing is claimed.
-        None if error.is_retryable() => {
-            Err(Problem::new(Exit::Unreachable, Chain(&error).to_string()))
-        }
-        None => Err(Problem::new(Exit::Internal, Chain(&error).to_string())),
+    let source = error.source();
+    let of_api = source.and_then(<dyn Error>::downcast_ref::<ApiError>);
+    if let Some(error) = of_api {
+        let problem = api_error(account, error);
+        // The address was an API's at the start.
+        let exit = match error.is_foreign() {
+            true => Exit::Unreachable,
+            false => problem.exit,
+        };
+        return Err(CommandError { exit, ..problem });
     }
+    let exit = match error.is_retryable() {
+        true => Exit::Unreachable,
+        false => Exit::Internal,
+    };
+    let failed = CommandError::new(exit, Chain(&error).to_string());
+    Err(failed.with_help(storage_help(&error)))
 }

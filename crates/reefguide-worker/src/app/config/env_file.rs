@@ -1,12 +1,12 @@
-//! The lines of a `.env` file, each read by itself: the file has lines for other programs too, and one that cannot be
-//! read here must not hide the rest.
+//! The lines of a `.env` file, each read separately: the file also has lines for other programs, and a line that
+//! cannot be read here must not hide the others.
 
-/// What is in a `.env` file.
+/// The content of a `.env` file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
-    /// What is set, in the order of the file.
+    /// The variables that are set, in the order of the file.
     pub(super) values: Vec<(String, String)>,
-    /// Lines that set a known name, but cannot be read, or only with a loss.
+    /// Lines that set a known name, but cannot be read, or would lose characters.
     pub(super) unreadable: Vec<Unreadable>,
     /// All names, with their lines.
     pub(super) names: Vec<(usize, String)>,
@@ -18,14 +18,14 @@ pub(super) struct Unreadable {
     /// The line, counted from 1.
     pub(super) line: usize,
     pub(super) name: String,
-    pub(super) remedy: String,
+    pub(super) help: String,
 }
 
-/// Over how many lines a quoted value is followed.
+/// The most lines that a quoted value may span.
 const LONGEST_VALUE: usize = 200;
 
 impl EnvFile {
-    /// Reads the text of a file. Lines with names that are not known are never a problem.
+    /// Reads the text of a file. Lines with unknown names are never a problem.
     pub(super) fn parse(text: &str, is_known: impl Fn(&str) -> bool) -> Self {
         let mut file = Self::default();
         let mut readable = String::new();
@@ -47,11 +47,11 @@ impl EnvFile {
             };
             let doubt = is_known(name).then(|| doubt(name, value, entry.as_deref(), is_set));
             file.names.push((number, name.to_owned()));
-            if let Some(remedy) = doubt.flatten() {
+            if let Some(help) = doubt.flatten() {
                 file.unreadable.push(Unreadable {
                     line: number,
                     name: name.to_owned(),
-                    remedy,
+                    help,
                 });
             } else if let Some(entry) = entry {
                 readable.push_str(&entry);
@@ -65,7 +65,7 @@ impl EnvFile {
         file
     }
 
-    /// The first line, or if need be as many as its quotes span; `None` if that is not an assignment.
+    /// The first line, or as many as its quotes span; `None` if that is not an assignment.
     fn entry(lines: &[&str], is_known: impl Fn(&str) -> bool) -> Option<String> {
         let first = without_comment(lines.first()?);
         let (_, value) = name_and_value(first);
@@ -100,7 +100,7 @@ fn name_and_value(line: &str) -> (&str, Option<&str>) {
     (name, value.map(str::trim_start))
 }
 
-/// A line without the comment after its value, which may have quotes of its own.
+/// A line without the comment after its value, which may contain quotes.
 fn without_comment(line: &str) -> &str {
     let (_, Some(value)) = name_and_value(line) else {
         return line;
@@ -123,7 +123,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// The remedy for a line that is not an assignment, or whose value would lose characters.
+/// The help for a line that is not an assignment, or whose value would lose characters.
 fn doubt(
     name: &str,
     value: Option<&str>,
@@ -137,12 +137,12 @@ fn doubt(
         return Some("save the file as UTF-8".into());
     }
     if entry.is_some_and(|entry| refers_to_nothing(entry, is_set)) {
-        let remedy = "a `$` in it stands for a variable, and that is not set: put the value into single quotes, or \
+        let help = "a `$` in it stands for a variable, and that is not set: put the value into single quotes, or \
                       write `${NAME}`";
-        return Some(remedy.into());
+        return Some(help.into());
     }
     let quote = value.chars().next().filter(|c| "'\"".contains(*c));
-    let remedy = match quote {
+    let help = match quote {
         Some('\'') => "end the value with `'`; with a `'` or a last `\\` in it, put it into double quotes".into(),
         Some(_) => "end the value with `\"`, and put a backslash before each `\"`, `\\` and `$` in it".into(),
         None if value.contains('\'') => {
@@ -151,11 +151,11 @@ fn doubt(
         None => format!("put the value into single quotes: {name}='…'"),
     };
     let is_doubtful = entry.is_none() || (quote.is_none() && loses_characters(value));
-    is_doubtful.then_some(remedy)
+    is_doubtful.then_some(help)
 }
 
-/// Whether a `$` among other characters would be taken away with those behind it. A value that is no more than a
-/// variable may be unset.
+/// Whether a `$` among other characters would be removed together with the name after it. A value that consists only of
+/// a variable may be unset.
 fn refers_to_nothing(entry: &str, is_set: impl Fn(&str) -> bool) -> bool {
     let value = name_and_value(entry).1.unwrap_or_default();
     let mut quote = None;
@@ -186,8 +186,7 @@ fn refers_to_nothing(entry: &str, is_set: impl Fn(&str) -> bool) -> bool {
     false
 }
 
-/// Whether a value without quotes around it has some inside, or a backslash that does not stay one: they would be
-/// taken away.
+/// Whether a value without quotes around it contains quotes, or a backslash that is an escape: they would be removed.
 fn loses_characters(value: &str) -> bool {
     let mut characters = value.chars();
     while let Some(character) = characters.next() {
@@ -242,8 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_fits_the_value() {
-        let remedies = [
+    fn the_help_fits_the_value() {
+        let helps = [
             "x y",
             "{\"b\": 1}",
             "a\\b",
@@ -270,10 +269,10 @@ mod tests {
                 panic!("{value}: {file:?}");
             };
             assert_eq!((unreadable.line, &*unreadable.name), (2, "KNOWN"));
-            format!("{value}: {}", unreadable.remedy)
+            format!("{value}: {}", unreadable.help)
         });
-        insta::assert_snapshot!(remedies.join("\n"));
-        assert_eq!(parse("KNOWN 1").unreadable[0].remedy, "write KNOWN=value");
+        insta::assert_snapshot!(helps.join("\n"));
+        assert_eq!(parse("KNOWN 1").unreadable[0].help, "write KNOWN=value");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Every problem of a configuration.
 ///
-/// Its text has one line that counts the problems and three for each: what was found and where, what
-/// is needed, and the remedy. Values of secret variables are not in it.
+/// The text counts the problems in one line and describes each in three: what was found and where, what was expected,
+/// and what to do. It contains no values of secret variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
@@ -41,20 +41,20 @@ impl std::error::Error for ConfigError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// The variable, or the file when it could not be read at all.
+    /// The variable, or a file that could not be read.
     pub subject: String,
-    /// What is the case, to be read after the subject: ``is "fast" (environment)``.
+    /// What was found, to be read after the subject: ``is "fast" (environment)``.
     pub found: String,
-    /// What the subject needs to be.
-    pub needs: String,
+    /// What the subject must be.
+    pub expected: String,
     /// What to do about it.
-    pub remedy: String,
+    pub help: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {} {}", self.subject, self.found)?;
-        writeln!(f, "    needs:  {}", self.needs)?;
-        write!(f, "    remedy: {}", self.remedy)
+        writeln!(f, "    expected: {}", self.expected)?;
+        write!(f, "    help:     {}", self.help)
     }
 }

@@ -1,4 +1,4 @@
-//! Where values come from: defaults, `worker.toml`, `.env`, environment; the later wins.
+//! The layers that values come from: defaults, `worker.toml`, `.env`, environment. A later layer wins.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::env_file::EnvFile;
 use super::error::Problem;
-use super::misspelt::meant;
+use super::suggestion::suggest;
 use super::variable::{Variable, WhenUnset};
 use crate::text::{self, TextError};
 
@@ -18,8 +18,8 @@ const ENVIRONMENT: &str = "environment";
 
 /// The places a configuration is read from.
 ///
-/// In each of them an empty value is the same as none, and line ends after a value are left out. There is no `Debug`:
-/// the map holds secrets.
+/// In all of them an empty value counts as unset, and line endings after a value are removed. There is no `Debug`,
+/// since the map holds secrets.
 ///
 /// ```
 /// use reefguide_worker::app::config::{Config, ConfigSources};
@@ -33,14 +33,14 @@ const ENVIRONMENT: &str = "environment";
 ///     sources.env.insert(name.into(), value.into());
 /// }
 /// let config = Config::load(&sources, &["TEST"])?;
-/// assert_eq!(config.api_endpoint, "https://reefguide.example.org");
+/// assert_eq!(config.api_account()?.endpoint, "https://reefguide.example.org");
 /// # Ok::<(), reefguide_worker::app::config::ConfigError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct ConfigSources {
     /// A TOML file whose keys are the variables' names in lower case; it need not exist.
     pub toml: Option<PathBuf>,
-    /// A file of `NAME=value` lines; it need not exist. Lines with other names need not be in order.
+    /// A file of `NAME=value` lines; it need not exist. Lines with other names need not be valid.
     /// In values that are bare or in double quotes, `${NAME}` is replaced by that variable: put a password with a `$`
     /// into single quotes.
     pub env_file: Option<PathBuf>,
@@ -61,7 +61,7 @@ impl ConfigSources {
     }
 }
 
-/// The values of one place, known variables only, by their keys.
+/// The values of one place, for known variables only, by their keys.
 #[derive(Clone, Debug)]
 struct Layer {
     origin: String,
@@ -76,7 +76,7 @@ impl Layer {
         }
     }
 
-    /// A line end after a value, as secrets that were kept in a file have it, is no part of it.
+    /// A line ending after a value is not part of it: secrets that were stored in a file often have one.
     fn insert(&mut self, variable: &Variable, text: &str) {
         let text = text.trim_end_matches(['\r', '\n']);
         if !text.is_empty() {
@@ -99,25 +99,25 @@ impl Source for Layer {
     }
 }
 
-/// A text and where it came from; a default came from nowhere.
-pub(super) struct Found {
+/// The text of a setting, and where it came from; a default has no origin.
+pub(super) struct SettingText {
     pub(super) text: String,
     pub(super) origin: Option<String>,
 }
 
-/// Reads all layers and returns what is left on top, by the variables' keys. Names that were probably meant to be a
-/// variable's become `suspects`.
+/// Reads all layers and returns the winning texts by the variables' keys. Names that resemble a variable's are added
+/// to `suspects`.
 pub(super) fn read(
     sources: &ConfigSources,
     variables: &[Variable],
     computed: &[(&Variable, String)],
     problems: &mut Vec<Problem>,
     suspects: &mut Vec<Problem>,
-) -> Map<String, Found> {
+) -> Map<String, SettingText> {
     let mut defaults = Layer::new(String::new());
     for variable in variables {
-        if let WhenUnset::Value(text) = variable.when_unset {
-            defaults.insert(variable, text);
+        if let WhenUnset::Value(value) = variable.when_unset {
+            defaults.insert(variable, &value());
         }
     }
     for (variable, text) in computed {
@@ -136,7 +136,7 @@ pub(super) fn read(
         .into_iter()
         .map(|(name, _)| (name.clone(), ENVIRONMENT.to_owned()));
     for (name, origin) in others.into_iter().chain(names) {
-        // With the right one set, the other belongs to another program.
+        // If the right name is set, the other probably belongs to another program.
         let unset = |variable: &&Variable| {
             let key = variable.key();
             [&toml, &env_file, &env]
@@ -144,13 +144,13 @@ pub(super) fn read(
                 .all(|layer| !layer.values.contains_key(&key))
         };
         if variables.iter().all(|variable| variable.name != name)
-            && let Some(variable) = meant(&name, variables).filter(unset)
+            && let Some(variable) = suggest(&name, variables).filter(unset)
         {
             suspects.push(Problem {
                 subject: name,
                 found: format!("is not a setting of the worker ({origin})"),
-                needs: "the exact name of a setting, if the worker is to read it".into(),
-                remedy: format!("did you mean {}?", variable.name),
+                expected: "the exact name of a setting, if the worker is to read it".into(),
+                help: format!("did you mean {}?", variable.name),
             });
         }
     }
@@ -170,11 +170,11 @@ pub(super) fn read(
         .into_iter()
         .map(|(key, value)| {
             let origin = value.origin().filter(|origin| !origin.is_empty());
-            let found = Found {
+            let text = SettingText {
                 origin: origin.map(Into::into),
                 text: value.to_string(),
             };
-            (key, found)
+            (key, text)
         })
         .collect()
 }
@@ -183,12 +183,12 @@ fn unreadable(subject: &str, reason: &str) -> Problem {
     Problem {
         subject: subject.into(),
         found: format!("cannot be read: {reason}"),
-        needs: "a readable file, or none at all".into(),
-        remedy: "correct or remove it".into(),
+        expected: "a readable file, or none at all".into(),
+        help: "correct or remove it".into(),
     }
 }
 
-/// The file's bytes; none if it does not exist.
+/// The file's bytes; empty if it does not exist.
 fn read_file(path: Option<&Path>, problems: &mut Vec<Problem>) -> (String, Vec<u8>) {
     let Some(path) = path else {
         return Default::default();
@@ -212,7 +212,7 @@ fn toml_layer(path: Option<&Path>, variables: &[Variable], problems: &mut Vec<Pr
     let mut layer = Layer::new(&origin);
     let table = File::from_str(text, FileFormat::Toml).collect();
     let table = table.unwrap_or_else(|error| {
-        // Only the first line, which has the position: the others quote the file, secrets included.
+        // Only the first line, which has the position. The others quote the file, including its secrets.
         let message = error.to_string();
         let place = message.lines().next().unwrap_or_default();
         problems.push(unreadable(&origin, place));
@@ -230,15 +230,15 @@ fn toml_layer(path: Option<&Path>, variables: &[Variable], problems: &mut Vec<Pr
             None => problems.push(Problem {
                 subject: variable.name.into(),
                 found: format!("is a table or a list of lists ({origin})"),
-                needs: variable.needs(),
-                remedy: format!("write {key} = \"…\""),
+                expected: variable.expected(),
+                help: format!("write {key} = \"…\""),
             }),
         }
     }
     layer
 }
 
-/// A scalar as it would stand in the environment; a list of them with commas between.
+/// A scalar as the environment would have it; a list of scalars, separated by commas.
 fn scalar_text(value: &Value) -> Option<String> {
     match &value.kind {
         ValueKind::Array(items) => {
@@ -254,19 +254,19 @@ fn scalar_text(value: &Value) -> Option<String> {
 }
 
 fn unknown_key(key: &str, origin: &str, variables: &[Variable]) -> Problem {
-    let remedy = match meant(key, variables) {
+    let help = match suggest(key, variables) {
         Some(variable) => format!("did you mean {}? Otherwise remove it", variable.key()),
         None => "remove it".into(),
     };
     Problem {
         subject: key.into(),
-        found: format!("is no key of the worker's ({origin})"),
-        needs: "keys that are variables' names in lower case".into(),
-        remedy,
+        found: format!("is not a setting of the worker ({origin})"),
+        expected: "the name of a setting in lower case".into(),
+        help,
     }
 }
 
-/// The layer, and the other names in the file with their places.
+/// The layer, and all names in the file with their places.
 fn env_file_layer(
     path: Option<&Path>,
     variables: &[Variable],
@@ -274,7 +274,7 @@ fn env_file_layer(
 ) -> (Layer, Vec<(String, String)>) {
     let (origin, bytes) = read_file(path, problems);
     let text = match text::decode(&bytes) {
-        // Perhaps in a line that does not matter.
+        // The bytes that are not UTF-8 may be in a line of another program.
         Err(TextError::Encoding { .. }) => String::from_utf8_lossy(&bytes),
         decoded => decoded.map_or_else(
             |error| {
@@ -292,12 +292,12 @@ fn env_file_layer(
             layer.insert(variable, value);
         }
     }
-    // The line itself may hold a secret.
+    // The line is not shown, since it may contain a secret.
     problems.extend(file.unreadable.into_iter().map(|line| Problem {
         subject: line.name,
         found: format!("cannot be read from line {} of {origin}", line.line),
-        needs: "a line such as NAME=value or NAME='a value with $, # or spaces'".into(),
-        remedy: line.remedy,
+        expected: "a line such as NAME=value or NAME='a value with $, # or spaces'".into(),
+        help: line.help,
     }));
     let is_empty = |name: &String| file.values.contains(&(name.clone(), String::new()));
     let names = file.names.into_iter().filter(|(_, name)| !is_empty(name));
@@ -320,8 +320,8 @@ fn env_layer(
             None => problems.push(Problem {
                 subject: variable.name.into(),
                 found: format!("is not valid UTF-8 ({ENVIRONMENT})"),
-                needs: variable.needs(),
-                remedy: "set it again".into(),
+                expected: variable.expected(),
+                help: "set it again".into(),
             }),
         }
     }

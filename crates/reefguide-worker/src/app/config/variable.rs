@@ -1,4 +1,4 @@
-//! What is known about a variable besides its value.
+//! The facts about a variable, apart from its value.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use std::fmt;
 pub struct Variable {
     /// Its name in the environment and in `.env`.
     pub name: &'static str,
-    /// What holds when it is unset.
+    /// What applies if it is unset.
     pub when_unset: WhenUnset,
     /// What it is for.
     pub description: &'static str,
-    /// Whether its value is never shown.
+    /// Whether its value must never be shown.
     pub secret: bool,
-    pub(super) needs: fn() -> String,
+    pub(super) expected: fn() -> String,
 }
 
 impl Variable {
-    /// What its value needs to be, as a noun phrase.
-    pub fn needs(&self) -> String {
-        (self.needs)()
+    /// What its value must be, as a noun phrase.
+    pub fn expected(&self) -> String {
+        (self.expected)()
     }
 
     /// Its name in `worker.toml`: the same in lower case.
@@ -29,23 +29,24 @@ impl Variable {
     }
 }
 
-/// What holds when a variable is unset. Its text fits the column of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What applies if a variable is unset. Its text fits the column of a table.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum WhenUnset {
-    /// The worker does not start.
+    /// The worker does not start. Commands that do not use the API run without it.
     Required,
     /// This value.
-    Value(&'static str),
+    Value(fn() -> String),
     /// Something that is no single value, in words.
     Means(&'static str),
 }
 
 impl fmt::Display for WhenUnset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Required => "required",
-            Self::Value(text) | Self::Means(text) => text,
-        })
+        match self {
+            Self::Required => f.pad("required"),
+            Self::Value(value) => f.pad(&value()),
+            Self::Means(text) => f.pad(text),
+        }
     }
 }

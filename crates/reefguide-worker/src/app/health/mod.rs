@@ -1,4 +1,4 @@
-//! The health server, the watch over the async threads, and the question that `healthcheck` asks.
+//! The health server, the watch over the async threads, and the request of `healthcheck`.
 //!
 //! | path | answer |
 //! | --- | --- |
@@ -6,7 +6,7 @@
 //! | `/ready` | 200 `{"status":"ready"}`, or 503 with `"status":"not ready"` and a `reason` |
 //! | `/metrics` | [`Metrics`](crate::observe::metrics::Metrics) as text for Prometheus |
 //!
-//! What healthy and ready mean is [`crate::observe::health`]'s to say.
+//! [`crate::observe::health`] defines healthy and ready.
 
 mod monitor;
 mod routes;
@@ -18,15 +18,15 @@ pub use self::monitor::{Monitor, bind};
 pub use self::routes::serve;
 
 use self::routes::{Health, HealthStatus};
-use super::plain_http_client;
+use super::platform::plain_http_client;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why health could not be served, or was not good.
+/// Why health could not be served, or why the worker is not healthy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HealthError {
-    /// The port cannot be listened on.
+    /// The worker cannot listen on the port.
     #[error("cannot listen on port {port}: choose another PORT, or unset it to serve no health")]
     Bind {
         /// The port.
@@ -37,10 +37,10 @@ pub enum HealthError {
     /// The thread that watches and serves cannot be started.
     #[error("cannot start the health thread")]
     Start(#[source] io::Error),
-    /// The server cannot go on.
+    /// The server failed.
     #[error("the health server stopped")]
     Serve(#[source] io::Error),
-    /// Nobody answered as a health server does.
+    /// No health server answered.
     #[error("no health at http://127.0.0.1:{port}/health; check that a worker runs with this PORT")]
     NoAnswer {
         /// The port asked.
@@ -56,16 +56,16 @@ pub enum HealthError {
     },
 }
 
-/// Asks the worker on this machine's `port` for its health, for 3 s at most.
+/// Asks the worker on this machine's `port` for its health, for at most 3 s.
 ///
 /// # Errors
-/// If the worker is not healthy, or if nobody answers as a worker does.
+/// If the worker is not healthy, or if no worker answers.
 pub async fn probe(port: u16) -> Result<(), HealthError> {
     let ask = async {
         let client = plain_http_client(PROBE_TIMEOUT)?;
         let ask = |host: &str| client.get(format!("http://{host}:{port}/health")).send();
         let answer = match ask("127.0.0.1").await {
-            // A machine may have IPv6 only.
+            // The machine may have only IPv6.
             Err(error) if error.is_connect() => ask("[::1]").await.map_err(|_| error),
             answer => answer,
         };

@@ -30,7 +30,7 @@ const BACKLOG: i32 = 128;
 /// If the port cannot be had.
 pub fn bind(port: u16) -> Result<TcpListener, HealthError> {
     let bound = match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
-        // It is there, and somebody else has it.
+        // IPv6 is there, and another process has the port.
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
             listen((Ipv4Addr::UNSPECIFIED, port).into())
         }
@@ -42,7 +42,7 @@ pub fn bind(port: u16) -> Result<TcpListener, HealthError> {
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
-        // What the system does otherwise is a setting of its own.
+        // The default is a setting of the system.
         socket.set_only_v6(false)?;
     }
     // Soon after a worker has ended another may start.
@@ -54,7 +54,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Watches over the async threads, and serves health, readiness and metrics, until it is dropped.
 ///
-/// Both happen on a thread of its own, so that a worker whose async threads are blocked is heard of: it
+/// Both happen on a separate thread, so that a worker whose async threads are blocked still reports that: it
 /// is unhealthy, with the reason, and the log has a warning. That thread does not log itself, as logging may block.
 #[derive(Debug)]
 pub struct Monitor {

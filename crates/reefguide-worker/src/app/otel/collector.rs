@@ -8,11 +8,13 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use reqwest::header::HeaderMap;
 use tokio::runtime::Handle;
 
-use crate::{Chain, HttpClientError, http_client};
+use reefguide_transport::http_client::{self, HttpClientError};
+
+use crate::Chain;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends by the runtime of the worker: the exporter's thread has none.
+/// Sends requests on the worker's runtime, since the exporter's thread has none.
 #[derive(Debug)]
 pub(super) struct Collector {
     client: reqwest::Client,
@@ -32,7 +34,7 @@ impl Collector {
         })
     }
 
-    /// Says once that the collector is away, and once that it is there again.
+    /// Logs once that the collector fails, and once that it works again.
     fn note(&self, sent: &Result<Response<Bytes>, HttpError>) {
         let problem = match sent {
             Ok(response) if response.status().is_success() => None,

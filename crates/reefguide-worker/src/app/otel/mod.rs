@@ -21,7 +21,7 @@ use self::collector::Collector;
 use self::polls::Polls;
 use super::config::Config;
 
-/// What is exported, and where to.
+/// What is exported, and to where.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TraceOptions {
@@ -29,9 +29,9 @@ pub struct TraceOptions {
     pub endpoint: String,
     /// Headers for the collector; none by default.
     pub headers: HeaderMap,
-    /// Which traces are exported; by default all, but for those whose parent is not.
+    /// Which traces are exported; by default all except those whose parent is not.
     pub sampler: Sampler,
-    /// What the collector is told of this process, such as its `service.name`. Of equal names the last
+    /// Attributes of this process for the collector, such as its `service.name`. If a name occurs twice, the last one
     /// counts.
     pub resource: Vec<(String, String)>,
 }
@@ -42,11 +42,11 @@ pub struct TraceOptions {
 pub enum TracesError {
     /// There is no HTTP client.
     #[error("no HTTP client for traces")]
-    Client(#[source] crate::http_client::HttpClientError),
+    Client(#[source] reefguide_transport::http_client::HttpClientError),
     /// The exporter refuses its options.
     #[error("traces cannot be exported to {endpoint}")]
     Exporter {
-        /// Where to.
+        /// The address.
         endpoint: String,
         /// Why.
         source: ExporterBuildError,
@@ -54,7 +54,7 @@ pub enum TracesError {
 }
 
 impl TraceOptions {
-    /// Everything to the collector at `endpoint`, the whole address.
+    /// Exports all traces to the collector at `endpoint`, the whole address.
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -82,7 +82,7 @@ impl TraceOptions {
         Self { resource, ..self }
     }
 
-    /// As configured, for a program with this name and version; `None` without an endpoint.
+    /// The configured options, for a program with this name and version; `None` without an endpoint.
     pub(super) fn configured(config: &Config, name: &str, version: Option<&str>) -> Option<Self> {
         let mut resource = vec![
             ("service.name".into(), name.into()),
@@ -104,7 +104,7 @@ impl TraceOptions {
     }
 }
 
-/// Which process this is: on ECS the container, which its metadata address ends with.
+/// Identifies this process: on ECS by the container's id, the end of its metadata address.
 fn instance(config: &Config) -> String {
     let metadata = config.ecs_container_metadata_uri.as_deref();
     let container = metadata.and_then(|uri| uri.rsplit('/').next());
@@ -122,20 +122,20 @@ fn sampler(name: &str, ratio: f64) -> Sampler {
     }
 }
 
-/// An export of traces, in batches, by a thread of its own.
+/// An export of traces, in batches, on a separate thread.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// Begins to export; nothing is sent yet. To be called inside of a tokio runtime.
+    /// Starts the export; nothing is sent yet. Call it inside a tokio runtime.
     ///
-    /// At most 2,048 spans wait to be sent, further ones are dropped; what the collector does not take
-    /// within 10 s is, too. The log says so when it begins, and when it is over.
+    /// At most 2,048 spans wait to be sent. Further ones are dropped, and so are those that the collector does not
+    /// accept within 10 s. The log says when that begins and when it ends.
     ///
     /// # Errors
-    /// If there can be no HTTP client, or no exporter.
+    /// If the HTTP client or the exporter cannot be made.
     pub fn start(options: TraceOptions) -> Result<Self, TracesError> {
         let TraceOptions {
             endpoint,
@@ -167,8 +167,8 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// Takes spans, and the warnings and errors in them, to the export: this library's own from the level
-    /// `DEBUG` on, all others from `INFO` on, whatever is logged.
+    /// Passes spans, and the warnings and errors in them, to the export, independently of what is logged: this library's
+    /// own from the level `DEBUG`, all others from `INFO`.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
@@ -183,14 +183,14 @@ impl Traces {
             .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Sends what waits to be sent, for `limit` at most, and ends the export.
+    /// Sends what is waiting to be sent, for at most `limit`, and ends the export.
     pub async fn flush(self, limit: Duration) {
         let flushing = tokio::task::spawn_blocking(move || {
             if let Err(error) = self.provider.shutdown_with_timeout(limit) {
                 tracing::warn!(%error, "not all traces were exported");
             }
         });
-        // What it has to say it has said.
+        // The task itself has logged its error.
         let _ = flushing.await;
     }
 }
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samplers_are_called_what_the_specification_calls_them() {
+    fn samplers_have_the_names_of_the_specification() {
         let shown = |name| format!("{:?}", sampler(name, 0.25));
         for (name, sampler) in [
             ("always_on", "AlwaysOn"),

@@ -1,4 +1,4 @@
-//! Polls that find nothing: there is one every two seconds, and nobody wants to see them.
+//! Leaves out polls that find nothing: there is one every two seconds.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
-/// Passes on what is to be exported: no poll that finds nothing, and no call that belongs to no job and no
-/// poll, such as those for records of other workers.
+/// Passes on spans to export, except polls that find nothing, and calls outside of jobs and polls, such as those for
+/// the records of other workers.
 #[derive(Debug)]
 pub(super) struct Polls<P> {
     next: P,
-    /// What has ended of the traces that began with a poll, which has not.
+    /// Ended spans of traces whose root is a poll that has not ended.
     held: Mutex<HashMap<TraceId, Vec<SpanData>>>,
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use opentelemetry_sdk::trace::SdkTracerProvider;
     use std::sync::Arc;
 
-    /// Keeps the names of what comes through.
+    /// Keeps the names of the spans that are passed on.
     #[derive(Clone, Debug, Default)]
     struct Names(Arc<Mutex<Vec<String>>>);
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_is_seen_if_it_found_jobs_or_failed_and_a_call_if_it_belongs_to_something() {
+    fn a_poll_is_exported_if_it_found_jobs_or_failed_and_a_call_if_it_belongs_to_a_job_or_poll() {
         let names = Names::default();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(Polls::new(names.clone()))

@@ -22,6 +22,7 @@ use tokio::process::Command;
 use self::monitor::ChildMonitor;
 use super::process::{Followed, ProcessGroup, follow, log};
 use super::{JobContext, JobError};
+use crate::cgroup;
 
 /// How long the process may take to end after the handler has returned.
 const LINGER: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ impl Launcher {
             sockets().map_err(|error| JobError::not_started(error).context(preparing))?;
         let (messages, mut requests) = socket.split();
 
-        let kills = memory::kills();
+        let kills = cgroup::kills();
         let mut group = self.start(theirs).map_err(|error| {
             // The system may have room for another process later.
             JobError::not_started(error).context("starting a process for the handler")
@@ -112,7 +113,7 @@ impl Launcher {
             return Err(JobError::from(error).context("reading from the handler's process"));
         }
         let status = status.transpose()?;
-        let out_of_memory = kills < memory::kills();
+        let out_of_memory = kills < cgroup::kills();
         monitor.into_result(status, out_of_memory)
     }
 

@@ -1,4 +1,4 @@
-//! Scale-in protection: an ECS service that is scaled in, or deployed anew, spares tasks that are protected.
+//! Scale-in protection: when an ECS service is scaled in or redeployed, it does not stop protected tasks.
 
 use std::time::Duration;
 
@@ -8,33 +8,34 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::super::plain_http_client;
 use super::{RETRIES, TIMEOUT, TaskIdentity};
 use crate::Chain;
+use crate::app::platform::plain_http_client;
 
-/// A worker that hangs is not protected for longer. Two renewals may be missed.
+/// Protection of a worker that hangs ends after this time. Two renewals may be missed.
 const EXPIRES_IN_MINUTES: u32 = 30;
 const RENEWAL: Duration = Duration::from_secs(10 * 60);
-/// After a request that failed.
+/// The wait after a request that failed.
 const AGAIN: Duration = Duration::from_secs(60);
-/// How long no job must run until protection is removed: a queue of short jobs should not ask twice for each.
+/// How long no job must run until protection is removed, so that a queue of short jobs does not cause two requests for
+/// each.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Keeps the task of an ECS service from being scaled in while jobs run.
 ///
-/// Only tasks of a service can be protected. A task that was started by itself is scaled in by nobody; the agent
-/// refuses it, which is noted at the level debug, and it is not asked again. When the agent refuses the task of a
-/// service, the log warns of it once, until it is protected again.
+/// Only tasks of an ECS service can be protected. A task without a service is never scaled in; the agent refuses to
+/// protect it, which is logged at the level debug, and is not asked again. If the agent refuses to protect the task of a
+/// service, the worker logs one warning until the task is protected again.
 ///
 /// The role of the task needs `ecs:UpdateTaskProtection`.
 #[derive(Clone, Debug)]
 pub struct ScaleInProtection {
     url: String,
     of_service: bool,
-    complained: bool,
+    warned: bool,
 }
 
-/// Why the task is not protected, or still is.
+/// Why protection could not be set or removed.
 #[derive(Debug, thiserror::Error)]
 enum ProtectionError {
     #[error("no answer from the ECS agent")]
@@ -52,16 +53,16 @@ impl ProtectionError {
     }
 }
 
-/// The agent's answer; it refuses with `failure` also where the status is 200.
+/// The agent's answer. It may refuse with `failure` although the status is 200.
 #[derive(Default, Deserialize)]
 struct Answer {
-    failure: Option<Failure>,
+    failure: Option<Refusal>,
     error: Option<AgentError>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Failure {
+struct Refusal {
     reason: String,
 }
 
@@ -79,17 +80,17 @@ impl ScaleInProtection {
         Self {
             url: format!("{agent}/task-protection/v1/state"),
             of_service: task.service.is_some(),
-            complained: false,
+            warned: false,
         }
     }
 
-    /// Protects the task while `active_jobs` is above zero, for 30 minutes that are renewed every 10, and until 5 s
-    /// after. A request is made three times at the most, with 2 s each, and again after a minute; no job waits for it.
+    /// Protects the task while `active_jobs` is above zero and for 5 s longer, for 30 minutes that are renewed every 10.
+    /// A request is tried at most three times, with 2 s each, and again after a minute; no job waits for it.
     ///
-    /// Ends when the sender of `active_jobs` is gone, or the agent refuses a task that was started by itself.
+    /// Ends when the sender of `active_jobs` is dropped, or when the agent refuses a task without a service.
     ///
     /// # Cancel safety
-    /// When the future is dropped, the task is protected as it was, until that expires.
+    /// If the future is dropped, the task stays as protected as it was until the protection expires.
     pub async fn follow(mut self, active_jobs: watch::Receiver<usize>) {
         let mut need = Need {
             active_jobs,
@@ -106,13 +107,13 @@ impl ScaleInProtection {
             match set {
                 Ok(()) => {
                     tracing::debug!(protect, "scale-in protection set");
-                    self.complained = false;
+                    self.warned = false;
                 }
                 Err(error) if self.of_service => {
-                    if !self.complained {
+                    if !self.warned {
                         tracing::warn!(error = %Chain(&error), "scale-in protection not set, jobs may be cut short");
                     }
-                    self.complained = true;
+                    self.warned = true;
                 }
                 Err(error) => {
                     tracing::debug!(error = %Chain(&error), "no scale-in protection");
@@ -142,20 +143,20 @@ impl ScaleInProtection {
             None if status.is_success() => Ok(()),
             reason => Err(ProtectionError::Refused {
                 status,
-                reason: reason.unwrap_or_else(|| "it gives no reason".into()),
+                reason: reason.unwrap_or_else(|| "no reason given".into()),
             }),
         }
     }
 }
 
-/// When protection has to be set or removed.
+/// Knows when protection has to be set or removed.
 struct Need {
     active_jobs: watch::Receiver<usize>,
     protected: bool,
 }
 
 impl Need {
-    /// Waits until protection has to be set, or renewed (`true`), or removed; `None` when no job will run any more.
+    /// Waits until protection has to be set or renewed (`true`) or removed (`false`); `None` if no further job will run.
     async fn next(&mut self, renewal: Duration) -> Option<bool> {
         if self.protected {
             tokio::select! {
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
     use tokio::time::Instant;
 
-    /// What has to be set next, and after how many seconds.
+    /// The next value to set, and after how many seconds.
     async fn next(need: &mut Need) -> (Option<bool>, u64) {
         let asked = Instant::now();
         let next = need.next(RENEWAL).await;
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_is_protected_while_jobs_run_and_no_longer() {
+    async fn a_task_is_protected_while_jobs_run_and_not_after() {
         let (jobs, active_jobs) = watch::channel(0);
         let mut need = Need {
             active_jobs,

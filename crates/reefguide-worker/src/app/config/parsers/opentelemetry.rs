@@ -1,17 +1,17 @@
-//! The forms of OpenTelemetry's own variables.
+//! OpenTelemetry's own variables.
 
 use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Form;
+use super::ValueParser;
 
-/// Names with values, as OpenTelemetry writes them: `name=value` separated by commas, percent-encoded.
+/// Names with values in OpenTelemetry's form: `name=value` separated by commas, percent-encoded.
 pub(in crate::app::config) struct Attributes;
 
-impl Form for Attributes {
+impl ValueParser for Attributes {
     type Value = Vec<(String, String)>;
 
-    fn needs(&self) -> String {
+    fn expected(&self) -> String {
         "`name=value` separated by commas, percent-encoded, such as `deployment.environment.name=test`"
             .into()
     }
@@ -34,15 +34,15 @@ impl Form for Attributes {
     }
 }
 
-/// HTTP headers in the form of [`Attributes`]. Their values are secrets, which `Debug` does not show.
+/// HTTP headers in the form of [`Attributes`]. The values are secrets; `Debug` does not show them.
 pub(in crate::app::config) struct Headers;
 
-impl Form for Headers {
+impl ValueParser for Headers {
     type Value = HeaderMap;
 
     const SECRET: bool = true;
 
-    fn needs(&self) -> String {
+    fn expected(&self) -> String {
         "`name=value` separated by commas, percent-encoded, such as `api-key=secret`".into()
     }
 
@@ -58,13 +58,13 @@ impl Form for Headers {
     }
 }
 
-/// Which traces are exported, in the words of OpenTelemetry.
+/// Which traces are exported, in OpenTelemetry's terms.
 pub(in crate::app::config) struct Sampler;
 
-impl Form for Sampler {
+impl ValueParser for Sampler {
     type Value = String;
 
-    fn needs(&self) -> String {
+    fn expected(&self) -> String {
         "`always_on`, `always_off`, `traceidratio`, or one of them with `parentbased_` before it"
             .into()
     }
@@ -80,10 +80,10 @@ impl Form for Sampler {
 
 pub(in crate::app::config) struct Ratio;
 
-impl Form for Ratio {
+impl ValueParser for Ratio {
     type Value = f64;
 
-    fn needs(&self) -> String {
+    fn expected(&self) -> String {
         "a number from 0 to 1".into()
     }
 

@@ -1,12 +1,11 @@
-//! What people write as paths: `~`, which only shells know, and links to nothing.
+//! Mistakes in paths: `~`, which only shells expand, and files or broken links in place of folders.
 
 use std::env::home_dir;
 use std::ffi::OsStr;
 use std::path::{Component, Path};
 
-/// Refuses a path that begins with `~` as shells have it. The error is the remedy. A folder that is really called so
-/// can be named as `./~`.
-pub(super) fn refuse_tilde(path: &Path) -> Result<(), String> {
+/// Rejects a path that begins with `~`. The error is the help. A folder that is called `~` can be written as `./~`.
+pub(in crate::app) fn refuse_tilde(path: &Path) -> Result<(), String> {
     let mut components = path.components();
     let Some(Component::Normal(first)) = components.next() else {
         return Ok(());
@@ -17,14 +16,14 @@ pub(super) fn refuse_tilde(path: &Path) -> Result<(), String> {
     Err(match home_dir() {
         Some(home) if first == OsStr::new("~") => {
             let path = home.join(components.as_path());
-            format!("write {}, since only a shell knows `~`", path.display())
+            format!("write {}, since only a shell expands `~`", path.display())
         }
-        _ => "write the whole path, since only a shell knows `~`".into(),
+        _ => "write the whole path, since only a shell expands `~`".into(),
     })
 }
 
-/// Why there cannot be a folder at a path, where the system's own error says too little: that a file exists.
-pub(super) fn folder_obstacle(path: &Path) -> Option<String> {
+/// Why there cannot be a folder at a path. The system's own error says only that a file exists.
+pub(in crate::app) fn folder_obstacle(path: &Path) -> Option<String> {
     path.ancestors().find_map(|ancestor| {
         let reason = match (ancestor.metadata(), ancestor.read_link()) {
             (Err(_), Ok(target)) => {

@@ -1,6 +1,6 @@
-//! ECS: which task this worker is, and keeping it from being scaled in while it works.
+//! ECS: the task that this worker runs as, and its protection from scale-in while jobs run.
 //!
-//! Off ECS, or where the agent offers none of it, a worker does without.
+//! A worker needs neither: it also runs outside ECS, and where the agent does not offer them.
 
 mod identity;
 mod protection;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::retry::RetryPolicy;
 
-/// The ECS agent is asked with this time limit a request,
+/// The time limit of one request to the ECS agent.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// and so often.
+/// How often a request to the ECS agent is tried.
 const RETRIES: RetryPolicy = RetryPolicy::new(Duration::from_millis(250)).tries(3);

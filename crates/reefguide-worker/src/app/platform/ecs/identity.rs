@@ -1,33 +1,33 @@
-//! Who this worker is: the ECS task it runs as, or a name of its own.
+//! The identity of this worker: the ECS task that it runs as, or a generated one.
 
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::plain_http_client;
 use super::{RETRIES, TIMEOUT};
 use crate::Chain;
+use crate::app::platform::plain_http_client;
 
-/// What a claim says about who made it, and what else ECS tells of the task.
+/// The task that claims are made for, and what else ECS knows about it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TaskIdentity {
-    /// The task's ARN; off ECS `local/{host}/{process}-{unique}`, so that the claims of one process
-    /// can be told apart.
+    /// The task's ARN; outside ECS `local/{host}/{process}-{unique}`, so that the claims of one process can be told from
+    /// those of others.
     pub task_arn: String,
-    /// The cluster's ARN; off ECS `local`.
+    /// The cluster's ARN; outside ECS `local`.
     pub cluster_arn: String,
-    /// The task definition's family, where the metadata has it.
+    /// The task definition's family, if the metadata has it.
     pub family: Option<String>,
-    /// The task definition's revision, where the metadata has it.
+    /// The task definition's revision, if the metadata has it.
     pub revision: Option<String>,
-    /// The availability zone, where the metadata has it.
+    /// The availability zone, if the metadata has it.
     pub availability_zone: Option<String>,
-    /// The name of the service that the task is of; a task may be started by itself.
+    /// The name of the ECS service that the task belongs to. A task may run without one.
     pub service: Option<String>,
-    /// How many processors the task may use, where that is limited.
+    /// How many processors the task may use, if that is limited.
     pub cpus: Option<f64>,
-    /// How much memory the task may use, in bytes, where that is limited.
+    /// How much memory the task may use, in bytes, if that is limited.
     pub memory: Option<u64>,
 }
 
@@ -55,9 +55,9 @@ struct Limits {
 }
 
 impl TaskIdentity {
-    /// Asks the ECS agent at `metadata_uri` (the value of `ECS_CONTAINER_METADATA_URI_V4`), three
-    /// times with 2 s each, and logs what it says. Without an address, or if the agent does not answer,
-    /// the identity is [`TaskIdentity::local`], and the log says so.
+    /// Asks the ECS agent at `metadata_uri` (the value of `ECS_CONTAINER_METADATA_URI_V4`), in at most three tries of 2 s
+    /// each, and logs the identity. Without an address, or if the agent does not answer, the worker generates an identity
+    /// ([`TaskIdentity::local`]); if the agent does not answer, it logs a warning.
     pub async fn discover(metadata_uri: Option<&str>) -> Self {
         let Some(uri) = metadata_uri else {
             let identity = Self::local();
@@ -95,7 +95,7 @@ impl TaskIdentity {
         }
     }
 
-    /// An identity off ECS, unique to each call.
+    /// A generated identity, different for each call.
     pub fn local() -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = match host.trim() {
@@ -140,7 +140,7 @@ impl From<Metadata> for TaskIdentity {
     }
 }
 
-/// The cluster may be named by its ARN or by its bare name; the task's ARN has the rest.
+/// The agent names the cluster by its ARN or only by its name. The task's ARN has the rest.
 fn cluster_arn(cluster: &str, task_arn: &str) -> String {
     match task_arn.split_once(":task/") {
         Some((account, _)) if !cluster.starts_with("arn:") => {

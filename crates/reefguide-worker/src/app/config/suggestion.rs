@@ -1,12 +1,12 @@
-//! Names that look like names of settings.
+//! Suggestions for misspelled names of settings.
 
 use super::variable::Variable;
 
-/// From this length on a name may have two letters wrong, and may lack its end.
+/// From this length, a name may have two wrong letters or be cut short.
 const LONG: usize = 8;
 
-/// The setting that a name probably means which is not the name of any.
-pub(super) fn meant<'a>(name: &str, variables: &'a [Variable]) -> Option<&'a Variable> {
+/// The setting that a name probably stands for which is not a setting itself.
+pub(super) fn suggest<'a>(name: &str, variables: &'a [Variable]) -> Option<&'a Variable> {
     let name = name.to_ascii_uppercase();
     let allowed = match name.len() {
         ..4 => return None,
@@ -29,12 +29,12 @@ mod tests {
     use super::*;
     use crate::app::config::Config;
 
-    fn of(name: &str) -> Option<&'static str> {
-        meant(name, Config::variables()).map(|variable| variable.name)
+    fn suggested(name: &str) -> Option<&'static str> {
+        suggest(name, Config::variables()).map(|variable| variable.name)
     }
 
     #[test]
-    fn misspelt_names_have_a_meaning() {
+    fn a_misspelled_name_suggests_the_setting() {
         for (name, expected) in [
             ("WORKER_PASWORD", "WORKER_PASSWORD"),
             ("WORKER_PASSWD", "WORKER_PASSWORD"),
@@ -48,12 +48,12 @@ mod tests {
             ("AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
             ("port", "PORT"),
         ] {
-            assert_eq!(of(name), Some(expected), "{name}");
+            assert_eq!(suggested(name), Some(expected), "{name}");
         }
     }
 
     #[test]
-    fn names_that_are_common_in_an_environment_have_none() {
+    fn a_name_that_is_common_in_an_environment_suggests_nothing() {
         for name in [
             "PATH",
             "HOME",
@@ -102,7 +102,7 @@ mod tests {
             "MINIO_ROOT_PASSWORD",
             "TOKIO_WORKER_THREADS",
         ] {
-            assert_eq!(of(name), None, "{name}");
+            assert_eq!(suggested(name), None, "{name}");
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) const GUARDS: &[Guard] = &[
     Guard {
         name: "publish before deliver",
         file: "crates/reefguide-worker/src/runtime/attempt.rs",
-        text: "            return Err(Failure::new(Cause::Storage, reason));\n",
+        text: "            return Err(AttemptError::new(Cause::Storage, reason));\n",
         without: "            let _ = reason;\n            Default::default()\n",
         cases: "upload/400,upload-part/400",
         caught_by: &["outputs"],

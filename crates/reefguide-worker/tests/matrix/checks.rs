@@ -65,7 +65,7 @@ pub(crate) async fn after(
 
 /// The records have what the workers left undone, and a recovery resolves it.
 async fn recovered(bench: &Bench, violations: &mut Vec<Violation>) {
-    let mut recovery = bench.recovery().await;
+    let mut recovery = bench.recovery();
     let records = recovery.records().await.unwrap();
     let recorded: Vec<_> = records
         .iter()

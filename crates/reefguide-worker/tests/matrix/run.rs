@@ -75,7 +75,7 @@ impl Bench {
         let stop = CancellationToken::new();
         let mut tasks = Vec::new();
         for nth in 0..WORKERS {
-            tasks.push(bench.start(nth, case, workers, stop.clone()).await);
+            tasks.push(bench.start(nth, case, workers, stop.clone()));
         }
         let stopped = join_all(tasks);
         tokio::pin!(stopped);
@@ -146,7 +146,7 @@ impl Bench {
     }
 
     /// Starts the `nth` worker.
-    async fn start(
+    fn start(
         &self,
         nth: usize,
         case: &Case,
@@ -204,7 +204,7 @@ impl Bench {
     }
 
     /// Resolves the claims of workers that have ended.
-    pub(crate) async fn recovery(&self) -> Recovery {
+    pub(crate) fn recovery(&self) -> Recovery {
         let source = ReefGuide::builder(self.client()).build();
         Recovery::new(source, self.storage(), self.records()).dead_after(Duration::ZERO)
     }

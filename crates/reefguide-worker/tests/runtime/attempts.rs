@@ -21,15 +21,13 @@ struct Input {
 async fn outputs_are_stored_before_success_is_reported() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
-    let worker =
-        fixture
-            .worker()
-            .await
-            .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
-                ctx.outputs().write("a.txt", "a").await?;
-                ctx.outputs().write("charts/b.txt", "b").await?;
-                Ok(json!({}))
-            });
+    let worker = fixture
+        .worker()
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            ctx.outputs().write("a.txt", "a").await?;
+            ctx.outputs().write("charts/b.txt", "b").await?;
+            Ok(json!({}))
+        });
     let worker = Running::start(worker);
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
@@ -60,16 +58,14 @@ async fn a_job_whose_outputs_cannot_be_stored_has_failed_and_shows_none() {
         .faults()
         .add(Fault::status(Route::S3Put, 403).after(1));
     let job = fixture.submit_test(1);
-    let worker =
-        fixture
-            .worker()
-            .await
-            .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
-                for name in ["a", "b", "c"] {
-                    ctx.outputs().write(name, name).await?;
-                }
-                Ok(())
-            });
+    let worker = fixture
+        .worker()
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            for name in ["a", "b", "c"] {
+                ctx.outputs().write(name, name).await?;
+            }
+            Ok(())
+        });
     let worker = Running::start(worker);
     assert_eq!(fixture.ended(job).await, "FAILED");
     worker.stop().await;
@@ -86,14 +82,12 @@ async fn outputs_are_stored_once_an_outage_of_the_storage_is_over() {
         .faults()
         .add(Fault::status(Route::S3Put, 503).times(5));
     let job = fixture.submit_test(1);
-    let worker =
-        fixture
-            .worker()
-            .await
-            .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
-                ctx.outputs().write("a", "a").await?;
-                Ok(())
-            });
+    let worker = fixture
+        .worker()
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            ctx.outputs().write("a", "a").await?;
+            Ok(())
+        });
     let worker = Running::start(worker);
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
@@ -109,7 +103,7 @@ async fn a_job_whose_bucket_does_not_exist_has_failed() {
         .await
         .unwrap();
     let job = fixture.submit_test(1);
-    let worker = fixture.worker().await.storage(storage_of(&elsewhere));
+    let worker = fixture.worker().storage(storage_of(&elsewhere));
     let worker = Running::start(worker.handler_fn(
         "TEST",
         |_: Value, ctx: JobContext| async move {
@@ -128,7 +122,6 @@ async fn a_panic_fails_its_job_and_the_worker_goes_on() {
     let worker =
         fixture
             .worker()
-            .await
             .handler_fn("TEST", |payload: Value, ctx: JobContext| async move {
                 let unlucky = payload["id"] == 13;
                 ctx.blocking(move || {
@@ -151,7 +144,6 @@ async fn a_payload_that_does_not_fit_the_handlers_input_fails_the_job() {
     let job = fixture.submit("COUNT", json!({ "count": 300 }));
     let worker = fixture
         .worker()
-        .await
         .handler_fn("COUNT", |_: Input, _| async { Ok(()) });
     let worker = Running::start(worker);
     assert_eq!(fixture.ended(job).await, "FAILED");
@@ -163,13 +155,13 @@ async fn an_output_path_that_leaves_the_folder_fails_the_job() {
     let fixture = Fixture::start().await;
     for (id, path) in ["../x", "/etc/x", "a/../../x", ""].into_iter().enumerate() {
         let job = fixture.submit_test(i64::try_from(id).unwrap());
-        let worker = fixture.worker().await.handler_fn(
-            "TEST",
-            move |_: Value, ctx: JobContext| async move {
-                ctx.outputs().write(path, "x").await?;
-                Ok(())
-            },
-        );
+        let worker =
+            fixture
+                .worker()
+                .handler_fn("TEST", move |_: Value, ctx: JobContext| async move {
+                    ctx.outputs().write(path, "x").await?;
+                    Ok(())
+                });
         let worker = Running::start(worker);
         assert_eq!(fixture.ended(job).await, "FAILED", "{path:?}");
         worker.stop().await;
@@ -184,17 +176,15 @@ async fn a_result_that_the_api_would_refuse_fails_the_job_before_anything_is_sto
         json!({ "nul": "a\0b" }),
     ] {
         let job = fixture.submit("LARGE", json!({ "length": result.to_string().len() }));
-        let worker =
-            fixture
-                .worker()
-                .await
-                .handler_fn("LARGE", move |_: Value, ctx: JobContext| {
-                    let result = result.clone();
-                    async move {
-                        ctx.outputs().write("a", "a").await?;
-                        Ok(result)
-                    }
-                });
+        let worker = fixture
+            .worker()
+            .handler_fn("LARGE", move |_: Value, ctx: JobContext| {
+                let result = result.clone();
+                async move {
+                    ctx.outputs().write("a", "a").await?;
+                    Ok(result)
+                }
+            });
         let worker = Running::start(worker);
         assert_eq!(fixture.ended(job).await, "FAILED");
         worker.stop().await;
@@ -209,14 +199,12 @@ async fn a_result_that_the_api_refuses_becomes_a_failure() {
     let payload = json!({ "region": "R", "reef_type": "slopes", "x_dist": 1, "y_dist": 2 });
     for result in [json!({ "wrong": "key" }), Value::Null] {
         let job = fixture.submit("SUITABILITY_ASSESSMENT", payload.clone());
-        let worker =
-            fixture
-                .worker()
-                .await
-                .handler_fn("SUITABILITY_ASSESSMENT", move |_: Value, _| {
-                    let result = result.clone();
-                    async move { Ok(result) }
-                });
+        let worker = fixture
+            .worker()
+            .handler_fn("SUITABILITY_ASSESSMENT", move |_: Value, _| {
+                let result = result.clone();
+                async move { Ok(result) }
+            });
         let worker = Running::start(worker);
         assert_eq!(fixture.ended(job).await, "FAILED");
         worker.stop().await;
@@ -231,7 +219,7 @@ async fn a_retryable_error_is_tried_again_with_empty_folders() {
     options.handler_retry = RetryPolicy::new(Duration::from_millis(1)).tries(3);
     let tries = Arc::new(AtomicUsize::new(0));
     let counter = tries.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         counter.fetch_add(1, Ordering::Relaxed);
         async move {
@@ -267,13 +255,10 @@ async fn a_permanent_error_is_not_tried_again() {
     let job = fixture.submit_test(1);
     let tries = Arc::new(AtomicUsize::new(0));
     let counter = tries.clone();
-    let worker = fixture
-        .worker()
-        .await
-        .handler_fn("TEST", move |_: Value, _| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            async { Err::<(), _>(JobError::permanent("never")) }
-        });
+    let worker = fixture.worker().handler_fn("TEST", move |_: Value, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Err::<(), _>(JobError::permanent("never")) }
+    });
     let worker = Running::start(worker);
     assert_eq!(fixture.ended(job).await, "FAILED");
     worker.stop().await;
@@ -289,7 +274,7 @@ async fn a_handler_is_cancelled_at_its_deadline_and_the_job_has_failed() {
     options.deadline_margin = Duration::from_millis(1_500);
     let cancelled = Arc::new(AtomicUsize::new(0));
     let counter = cancelled.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("SLOW", move |_: Value, ctx: JobContext| {
         let counter = counter.clone();
         async move {
@@ -312,7 +297,7 @@ async fn as_many_jobs_run_at_once_as_there_are_slots() {
     let mut options = fixture.options();
     options.slots = 3;
     let together = Arc::new(tokio::sync::Barrier::new(3));
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, _| {
         let together = together.clone();
         async move {
@@ -333,18 +318,15 @@ async fn one_slot_runs_one_job_at_a_time() {
     let jobs: Vec<_> = (0..4).map(|id| fixture.submit_test(id)).collect();
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (now, peak) = (running.clone(), most.clone());
-    let worker = fixture
-        .worker()
-        .await
-        .handler_fn("TEST", move |_: Value, _| {
-            let (now, peak) = (now.clone(), peak.clone());
-            async move {
-                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                tokio::task::yield_now().await;
-                now.fetch_sub(1, Ordering::SeqCst);
-                Ok(())
-            }
-        });
+    let worker = fixture.worker().handler_fn("TEST", move |_: Value, _| {
+        let (now, peak) = (now.clone(), peak.clone());
+        async move {
+            peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+    });
     let worker = Running::start(worker);
     for job in jobs {
         assert_eq!(fixture.ended(job).await, "SUCCEEDED");
@@ -362,7 +344,6 @@ async fn a_long_queue_of_one_type_does_not_hide_jobs_of_another() {
     let job = fixture.submit_test(1);
     let worker = fixture
         .worker()
-        .await
         .handler_fn("TEST", |_: Value, _| async { Ok(()) });
     let worker = Running::start(worker);
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
@@ -375,7 +356,7 @@ async fn more_files_than_users_can_be_shown_are_stored_with_a_warning() {
     let fixture = Fixture::start().await;
     for (files, warnings) in [(25, 0), (26, 1)] {
         let job = fixture.submit_test(files);
-        let worker = fixture.worker().await;
+        let worker = fixture.worker();
         let worker = worker.handler_fn("TEST", |payload: Value, ctx: JobContext| async move {
             for nth in 0..payload["id"].as_i64().unwrap_or_default() {
                 ctx.outputs().write(&format!("{nth}.txt"), "x").await?;
@@ -397,20 +378,18 @@ async fn more_files_than_users_can_be_shown_are_stored_with_a_warning() {
 #[tokio::test]
 async fn a_handler_sees_the_transfers_of_its_own_attempt_only() {
     let fixture = Fixture::start().await;
-    let worker =
-        fixture
-            .worker()
-            .await
-            .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
-                let to = ctx.assignment().storage_uri.parse::<StorageUri>()?;
-                let to = to.join("own")?;
-                ctx.storage().upload_bytes("0123456789", &to).await?;
-                let moved = ctx.transfers().now();
-                if (moved.files, moved.bytes) != (1, 10) {
-                    return Err(JobError::permanent(moved.to_string()));
-                }
-                Ok(())
-            });
+    let worker = fixture
+        .worker()
+        .handler_fn("TEST", |_: Value, ctx: JobContext| async move {
+            let to = ctx.assignment().storage_uri.parse::<StorageUri>()?;
+            let to = to.join("own")?;
+            ctx.storage().upload_bytes("0123456789", &to).await?;
+            let moved = ctx.transfers().now();
+            if (moved.files, moved.bytes) != (1, 10) {
+                return Err(JobError::permanent(moved.to_string()));
+            }
+            Ok(())
+        });
     let worker = Running::start(worker);
     for id in 0..2 {
         assert_eq!(fixture.ended(fixture.submit_test(id)).await, "SUCCEEDED");
@@ -428,7 +407,7 @@ async fn a_handler_is_not_tried_again_once_the_worker_stops() {
     options.handler_retry = RetryPolicy::new(HOUR).cap(HOUR).tries(3);
     options.shutdown_grace = Duration::from_secs(2);
     let (tried, mut tries) = tokio::sync::mpsc::unbounded_channel();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = Running::start(worker.handler_fn("TEST", move |_: Value, _| {
         tried.send(()).unwrap();
         async { Err::<(), _>(JobError::retryable("not yet")) }

@@ -31,7 +31,7 @@ fn struck(lab: &Lab, route: Route) -> usize {
 }
 
 async fn storing(fixture: &Fixture) -> Running {
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("a.txt", "a").await?;
         Ok(())
@@ -85,7 +85,7 @@ async fn a_claim_is_not_dropped_when_reading_it_back_gets_a_page_of_a_proxy() {
             );
             let mut options = fixture.options();
             options.watch_interval = None;
-            let worker = fixture.worker().await.options(options);
+            let worker = fixture.worker().options(options);
             let worker = worker.handler_fn("TEST", |_: Value, _| async { Ok(()) });
             let worker = Running::start(worker);
             assert_eq!(fixture.ended(job).await, "SUCCEEDED", "{shown}");
@@ -116,7 +116,7 @@ async fn a_running_job_is_not_given_up_because_of_a_page_of_a_proxy() {
             }
         }
     };
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = Running::start(worker.handler_fn("TEST", handler));
     in_time(started.acquire()).await.unwrap().forget();
     let faults = all(Route::Job, 2);
@@ -150,7 +150,7 @@ async fn a_recorded_success_is_not_dropped_because_of_a_page_of_a_proxy() {
         options.record_interval = Duration::from_millis(100);
         options.watch_interval = None;
         let worker = || async {
-            let worker = fixture.worker().await.options(options.clone());
+            let worker = fixture.worker().options(options.clone());
             worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
                 ctx.outputs().write("a.txt", "a").await?;
                 Ok(())
@@ -197,7 +197,7 @@ async fn a_worker_that_gets_only_pages_of_a_proxy_does_not_stop_as_idle() {
     fixture.lab.faults().add(Fault::page(Route::Poll, 200));
     let mut options = fixture.options();
     options.idle_timeout = Some(Duration::from_millis(300));
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", |_: Value, _| async { Ok(()) });
     let stopped = Running::start(worker).stopped().await;
     assert!(
@@ -218,7 +218,7 @@ async fn a_job_that_cannot_be_read_fails_with_the_reason_and_other_jobs_run() {
         .collect();
     let mut options = fixture.options();
     options.idle_timeout = Some(Duration::from_millis(300));
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("ANY", |payload: Value, _| async move {
         assert!(payload["id"].is_number(), "{payload}");
         Ok(())
@@ -249,7 +249,7 @@ async fn a_result_that_the_api_does_not_check_fails_the_job_before_anything_is_s
         let fixture = Fixture::start().await;
         let log = Log::new();
         let job = fixture.submit_test(1);
-        let worker = fixture.worker().await;
+        let worker = fixture.worker();
         let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
             let result = result.clone();
             async move {
@@ -275,7 +275,7 @@ async fn a_float_that_json_cannot_represent_fails_the_job_with_its_path() {
     let fixture = Fixture::start().await;
     let log = Log::new();
     let job = fixture.submit_test(1);
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = worker.handler_fn("TEST", |_: Value, _| async {
         let zones = [Some(1.0), None, Some(f32::NAN)].map(|mean| Zone { mean });
         Ok(std::collections::BTreeMap::from([("zones", zones)]))

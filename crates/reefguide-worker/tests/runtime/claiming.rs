@@ -87,7 +87,7 @@ async fn a_claim_whose_answer_was_lost_is_found_again() {
         .add(Fault::lost_answer(Route::Assign).times(1));
     let job = fixture.submit_test(1);
     let runs = Runs::default();
-    let worker = Running::start(counting(fixture.worker().await, &runs));
+    let worker = Running::start(counting(fixture.worker(), &runs));
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
     assert_eq!(fixture.lab.faults().fired(), 1);
@@ -108,7 +108,7 @@ async fn a_claim_succeeds_although_reading_it_back_fails_at_first() {
         fixture.lab.faults().add(fault);
         let job = fixture.submit_test(1);
         let runs = Runs::default();
-        let worker = Running::start(counting(fixture.worker().await, &runs));
+        let worker = Running::start(counting(fixture.worker(), &runs));
         assert_eq!(fixture.ended(job).await, "SUCCEEDED", "after {status}");
         worker.stop().await;
         assert_eq!(runs.lock().unwrap().len(), 1);
@@ -121,8 +121,8 @@ async fn a_worker_that_lost_the_race_reports_nothing() {
     let job = fixture.submit_test(1);
     let (first, second) = (Runs::default(), Runs::default());
     let workers = [
-        Running::start(counting(fixture.worker().await, &first)),
-        Running::start(counting(fixture.worker().await, &second)),
+        Running::start(counting(fixture.worker(), &first)),
+        Running::start(counting(fixture.worker(), &second)),
     ];
     fixture.ended(job).await;
     in_time(fixture.lab.wait_until(|lab| {

@@ -14,7 +14,6 @@ async fn with_fault(fault: Fault) -> (String, usize) {
     let job = fixture.submit_test(1);
     let worker = fixture
         .worker()
-        .await
         .handler_fn("TEST", |_: Value, _| async { Ok(()) });
     let worker = Running::start(worker);
     let status = fixture.ended(job).await;
@@ -61,7 +60,7 @@ async fn a_job_that_another_worker_reported_as_failed_does_not_count_as_a_succes
     let other = fixture.client_of("worker@email.com");
     let mut options = fixture.options();
     options.watch_interval = None;
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         let other = other.clone();
         async move {

@@ -80,7 +80,7 @@ impl Fixture {
     }
 
     /// A worker without handlers yet.
-    pub(crate) async fn worker(&self) -> WorkerBuilder {
+    pub(crate) fn worker(&self) -> WorkerBuilder {
         Worker::builder()
             .source(self.source().build())
             .storage(self.storage())

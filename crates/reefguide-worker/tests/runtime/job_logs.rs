@@ -30,7 +30,7 @@ async fn worker(fixture: &Fixture, job_logs: JobLogs) -> WorkerBuilder {
         }
         Ok(())
     };
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     worker.handler_fn("TEST", handler)
 }
 
@@ -38,7 +38,7 @@ async fn worker(fixture: &Fixture, job_logs: JobLogs) -> WorkerBuilder {
 async fn waiting(fixture: &Fixture, options: RunOptions) -> (WorkerBuilder, Arc<Semaphore>) {
     let started = Arc::new(Semaphore::new(0));
     let begins = started.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         begins.add_permits(1);
         async move {
@@ -132,7 +132,7 @@ async fn an_output_of_the_same_name_is_not_replaced() {
     let job = fixture.submit_test(1);
     let mut options = fixture.options();
     options.job_logs = JobLogs::Outputs;
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("job-log.jsonl", "its own").await?;
         Ok(())

@@ -43,7 +43,7 @@ async fn a_type_at_its_limit_is_not_polled_and_leaves_the_other_slots_to_other_t
             }
         }
     };
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker
         .handler_fn("GREEDY", holding("greedy"))
         .handler_fn("MODEST", holding("modest"));
@@ -91,7 +91,7 @@ async fn a_long_queue_of_one_type_does_not_hold_up_another() {
             async { Ok(()) }
         }
     };
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = worker
         .handler_fn("MANY", noting("many"))
         .handler_fn("FEW", noting("few"));
@@ -111,7 +111,7 @@ async fn a_job_that_exceeds_the_time_limit_of_its_type_fails() {
     let options = with_type(&fixture, "TEST", |test| test.time_limit = Some(limit));
     let left = Arc::new(Mutex::new(None));
     let seen = left.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         *seen.lock().unwrap() = ctx.remaining();
         std::future::pending::<Result<(), JobError>>()
@@ -177,7 +177,7 @@ async fn a_handlers_time_limit_applies_unless_the_operator_sets_one() {
         let options = with_type(&fixture, "TEST", |test| test.time_limit = operators);
         let left = Arc::new(Mutex::new(None));
         let handler = Endless { left: left.clone() };
-        let worker = fixture.worker().await.options(options).handler(handler);
+        let worker = fixture.worker().options(options).handler(handler);
         let worker = Running::start(worker);
         assert_eq!(fixture.ended(job).await, "FAILED");
         assert_eq!(worker.stop().await.jobs.failed, 1);
@@ -199,7 +199,7 @@ async fn a_handler_is_called_as_often_as_the_retry_policy_of_its_type_allows() {
         retry,
         tries: tries.clone(),
     };
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker
         .handler(failing("AUTHOR", Some(policy(4))))
         .handler(failing("OPERATOR", Some(policy(9))))
@@ -226,7 +226,7 @@ async fn a_draining_worker_stops_when_its_last_job_has_ended_and_there_is_no_oth
     options.drain = true;
     options.slots = 2;
     options.idle_timeout = None;
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", |_: Value, _| async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         Ok(())
@@ -254,7 +254,7 @@ async fn a_worker_claims_no_more_than_its_maximum_of_jobs_and_finishes_them() {
     options.slots = 2;
     let runs = Arc::new(AtomicUsize::new(0));
     let count = runs.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, _| {
         count.fetch_add(1, Ordering::Relaxed);
         async {
@@ -283,7 +283,7 @@ async fn outputs_that_were_stored_before_a_shutdown_cut_their_publication_short_
     let job = fixture.submit_test(1);
     let mut options = fixture.options();
     options.shutdown_grace = Duration::from_secs(2);
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("small", "a").await?;
         ctx.outputs().write("large", vec![0; 17 << 20]).await?;
@@ -321,7 +321,7 @@ async fn a_worker_without_slots_is_not_built() {
     none.slots = 0;
     let none_of_a_type = with_type(&fixture, "TEST", |of_type| of_type.slots = Some(0));
     for options in [none, none_of_a_type] {
-        let worker = fixture.worker().await.options(options);
+        let worker = fixture.worker().options(options);
         let worker = worker.handler_fn("TEST", |_: Value, _| async { Ok(()) });
         let error = worker.build().unwrap_err().to_string();
         assert!(error.contains("slots"), "{error}");

@@ -45,11 +45,11 @@ impl Served {
         }
     }
 
-    async fn worker(&self) -> WorkerBuilder {
+    fn worker(&self) -> WorkerBuilder {
         let mut options = self.fixture.options();
         options.slots = 3;
         options.handler_retry = RetryPolicy::new(Duration::from_millis(1));
-        let worker = self.fixture.worker().await;
+        let worker = self.fixture.worker();
         worker
             .source(self.source().build())
             .options(options)
@@ -89,7 +89,7 @@ async fn a_scrape_counts_jobs_retries_and_transfers() {
     // The record of the claim is stored first.
     faults.add(Fault::status(Route::S3Put, 503).after(2).times(2));
     let not_delivered = faults.add(Fault::status(Route::Result, 500));
-    let worker = served.worker().await;
+    let worker = served.worker();
     let worker = worker
         .handler_fn("GOOD", |_: Value, ctx: JobContext| async move {
             if ctx.attempt() == 1 {
@@ -178,7 +178,7 @@ async fn a_scrape_counts_claims_that_other_workers_won() {
     let workers = [(), ()].map(|()| served.source().settle(settle).build());
     let mut running = Vec::new();
     for source in workers {
-        let worker = served.worker().await.source(source);
+        let worker = served.worker().source(source);
         running.push(Running::start(worker.handler_fn("GOOD", handler)));
     }
     assert_eq!(served.fixture.ended(job).await, "SUCCEEDED");
@@ -215,7 +215,7 @@ fn table_of_metrics(scrape: &Scrape) -> String {
 #[tokio::test]
 async fn the_page_about_metrics_lists_exactly_the_metrics_that_exist() {
     let served = Served::start().await;
-    let worker = served.worker().await;
+    let worker = served.worker();
     let worker = worker.handler_fn("GOOD", |_: Value, _| async { Ok(json!({})) });
     let _worker = worker.build().unwrap();
     let scrape = served.scrape().await;

@@ -24,7 +24,7 @@ fn options(fixture: &Fixture) -> RunOptions {
 
 /// A worker whose jobs store a file.
 async fn storing(fixture: &Fixture) -> WorkerBuilder {
-    let worker = fixture.worker().await.options(options(fixture));
+    let worker = fixture.worker().options(options(fixture));
     worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("a.txt", "a").await?;
         Ok(())
@@ -38,7 +38,7 @@ async fn waiting(
     let_go: &Arc<Semaphore>,
 ) -> WorkerBuilder {
     let (started, let_go) = (started.clone(), let_go.clone());
-    let worker = fixture.worker().await.options(options(fixture));
+    let worker = fixture.worker().options(options(fixture));
     worker.handler_fn("TEST", move |_: Value, _| {
         let (started, let_go) = (started.clone(), let_go.clone());
         async move {
@@ -114,7 +114,7 @@ async fn a_failure_that_cannot_be_reported_is_in_the_record_with_its_reason() {
     let fixture = Fixture::start().await;
     fixture.submit_test(1);
     fixture.lab.faults().add(Fault::status(Route::Result, 503));
-    let worker = fixture.worker().await.options(options(&fixture));
+    let worker = fixture.worker().options(options(&fixture));
     let doomed = Doomed::start(worker.handler_fn("TEST", |_: Value, _| async {
         Err::<(), _>(JobError::permanent("the reef is gone"))
     }));
@@ -160,7 +160,7 @@ async fn a_success_that_a_stopping_worker_could_not_report_is_delivered_by_the_n
 async fn outputs_that_a_worker_had_stored_when_it_died_are_removed() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
-    let worker = fixture.worker().await.options(options(&fixture));
+    let worker = fixture.worker().options(options(&fixture));
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("small", "a").await?;
         ctx.outputs().write("large", vec![0; 17 << 20]).await?;

@@ -25,11 +25,7 @@ async fn worker(fixture: &Fixture, folder: &Path, health: &Health) -> WorkerBuil
 }
 
 async fn worker_with(fixture: &Fixture, options: RunOptions, health: &Health) -> WorkerBuilder {
-    let worker = fixture
-        .worker()
-        .await
-        .options(options)
-        .health(health.clone());
+    let worker = fixture.worker().options(options).health(health.clone());
     worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         fs::write(ctx.scratch().join("file"), "scratch")?;
         ctx.outputs().write("output", "output").await?;
@@ -148,11 +144,7 @@ async fn a_second_attempt_waits_for_a_scratch_folder_and_its_job_does_not_fail()
     let mut options = fixture.options();
     options.scratch.clone_from(&folder);
     let spoilt = folder.clone();
-    let worker = fixture
-        .worker()
-        .await
-        .options(options)
-        .health(health.clone());
+    let worker = fixture.worker().options(options).health(health.clone());
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         let folder = spoilt.clone();
         async move {
@@ -182,7 +174,7 @@ async fn a_second_attempt_waits_for_a_scratch_folder_and_its_job_does_not_fail()
 async fn an_attempt_that_could_not_start_before_the_worker_stops_fails_with_the_reason() {
     let fixture = Fixture::start().await;
     let (health, log) = (Health::new(1), Log::new());
-    let worker = fixture.worker().await.health(health.clone());
+    let worker = fixture.worker().health(health.clone());
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         let program = Program::new("/nowhere/model");
         program.run::<_, Value>(&(), &ctx).await
@@ -216,11 +208,7 @@ async fn jobs_of_a_missing_program_stay_in_the_queue_until_it_is_there() {
     let mut options = fixture.options();
     options.slots = 4;
     let path = program.clone();
-    let worker = fixture
-        .worker()
-        .await
-        .options(options)
-        .health(health.clone());
+    let worker = fixture.worker().options(options).health(health.clone());
     let worker = worker
         .handler_fn("MODEL", move |_: Value, ctx: JobContext| {
             let program = Program::new(&path);
@@ -262,7 +250,7 @@ async fn jobs_of_a_missing_program_stay_in_the_queue_until_it_is_there() {
 #[tokio::test]
 async fn a_job_whose_outputs_were_removed_while_it_ran_does_not_succeed() {
     let fixture = Fixture::start().await;
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("output", "output").await?;
         if ctx.attempt() == 1 {
@@ -281,7 +269,7 @@ async fn a_job_whose_outputs_were_removed_while_it_ran_does_not_succeed() {
 #[tokio::test]
 async fn a_handler_may_remove_its_own_scratch_files() {
     let fixture = Fixture::start().await;
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         assert_eq!(ctx.attempt(), 1);
         fs::remove_dir_all(ctx.scratch())?;
@@ -401,7 +389,7 @@ async fn child_with_few_files() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let again = std::sync::atomic::AtomicBool::new(false);
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         let first = !again.swap(true, std::sync::atomic::Ordering::Relaxed);
         async move {
@@ -444,11 +432,7 @@ async fn child_without_rights() {
     let (health, log) = (Health::new(1), Log::new());
     let mut options = fixture.options();
     options.scratch = PathBuf::from(folder);
-    let worker = fixture
-        .worker()
-        .await
-        .options(options)
-        .health(health.clone());
+    let worker = fixture.worker().options(options).health(health.clone());
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         let script = "mkdir -p $JOB_SCRATCH/a/b $JOB_OUTPUT_DIR/c; touch $JOB_SCRATCH/a/b/file $JOB_OUTPUT_DIR/c/file; \
                       chmod 0 $JOB_SCRATCH/a/b; chmod 555 $JOB_SCRATCH/a $JOB_OUTPUT_DIR/c $JOB_SCRATCH/..; \

@@ -19,17 +19,14 @@ async fn a_worker_asked_to_stop_lets_its_job_finish_and_claims_no_other() {
     let (first, second) = (fixture.submit_test(1), fixture.submit_test(2));
     let (started, finish) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (has_started, may_end) = (started.clone(), finish.clone());
-    let worker = fixture
-        .worker()
-        .await
-        .handler_fn("TEST", move |_: Value, _| {
-            let (has_started, may_end) = (has_started.clone(), may_end.clone());
-            async move {
-                has_started.add_permits(1);
-                may_end.acquire().await?.forget();
-                Ok(())
-            }
-        });
+    let worker = fixture.worker().handler_fn("TEST", move |_: Value, _| {
+        let (has_started, may_end) = (has_started.clone(), may_end.clone());
+        async move {
+            has_started.add_permits(1);
+            may_end.acquire().await?.forget();
+            Ok(())
+        }
+    });
     let worker = Running::start(worker);
     in_time(started.acquire()).await.unwrap().forget();
     worker.ask();
@@ -47,7 +44,7 @@ async fn a_worker_asked_to_stop_while_it_records_a_claim_does_not_send_the_claim
     let job = fixture.submit_test(1);
     let slow = Fault::delay(Route::S3Put, Duration::from_millis(500));
     fixture.lab.faults().add(slow.times(1));
-    let worker = fixture.worker().await;
+    let worker = fixture.worker();
     let worker = Running::start(worker.handler_fn("TEST", |_: Value, _| async { Ok(()) }));
     in_time(async {
         while fixture.lab.faults().fired() == 0 {
@@ -70,7 +67,7 @@ async fn a_job_that_does_not_finish_within_the_grace_is_reported_as_failed() {
     options.shutdown_grace = Duration::from_secs(2);
     let started = Arc::new(Semaphore::new(0));
     let has_started = started.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, _| {
         has_started.add_permits(1);
         std::future::pending::<Result<(), JobError>>()
@@ -93,7 +90,7 @@ async fn a_program_that_does_not_finish_within_the_grace_is_ended_and_its_job_fa
     let script = "trap 'echo asked >&9; exit 1' TERM; echo begun >&9; sleep 600 & wait";
     let script = format!("exec 9>'{}'; {script}", probe.path.display());
     let program = Program::new("sh").args(["-c", &script]);
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |input: Value, ctx: JobContext| {
         let program = program.clone();
         async move { program.run::<_, Value>(&input, &ctx).await }
@@ -119,7 +116,7 @@ async fn a_computation_that_ignores_cancellation_does_not_delay_the_shutdown() {
     );
     let waiting = Arc::new(std::sync::Mutex::new(release.1));
     let has_started = started.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {
         let (has_started, waiting) = (has_started.clone(), waiting.clone());
         async move {
@@ -145,7 +142,7 @@ async fn an_idle_worker_stops() {
     let job = fixture.submit_test(1);
     let mut options = fixture.options();
     options.idle_timeout = Some(Duration::from_millis(300));
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = Running::start(worker.handler_fn("TEST", |_: Value, _| async { Ok(()) }));
     let stopped = worker.stopped().await;
     assert!(
@@ -163,7 +160,7 @@ async fn the_time_of_a_long_job_does_not_count_as_idle() {
     let idle = Duration::from_millis(500);
     let mut options = fixture.options();
     options.idle_timeout = Some(idle);
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = Running::start(
         worker.handler_fn("TEST", move |payload: Value, _| async move {
             if payload["id"] == 1 {
@@ -196,7 +193,7 @@ async fn a_worker_is_not_idle_while_a_job_runs() {
     options.idle_timeout = Some(Duration::from_millis(200));
     let polls = Arc::new(Semaphore::new(0));
     let enough = polls.clone();
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = Running::start(worker.handler_fn("TEST", move |_: Value, _| {
         let enough = enough.clone();
         async move {
@@ -222,7 +219,7 @@ async fn a_worker_is_not_idle_while_a_job_runs() {
 async fn an_account_without_the_role_stops_the_worker() {
     let fixture = Fixture::start().await;
     let source = ReefGuide::builder(fixture.client_of("default@email.com")).build();
-    let worker = fixture.worker().await.source(source);
+    let worker = fixture.worker().source(source);
     let worker = Running::start(worker.handler_fn("TEST", |_: Value, _| async { Ok(()) }));
     let stopped = worker.stopped().await;
     assert!(
@@ -238,10 +235,7 @@ async fn a_wrong_password_stops_the_worker_after_one_login() {
     let client = Client::builder(fixture.lab.api_endpoint(), "worker@email.com", "wrong")
         .build()
         .unwrap();
-    let worker = fixture
-        .worker()
-        .await
-        .source(ReefGuide::builder(client).build());
+    let worker = fixture.worker().source(ReefGuide::builder(client).build());
     let worker = Running::start(worker.handler_fn("TEST", |_: Value, _| async { Ok(()) }));
     let stopped = worker.stopped().await;
     assert!(
@@ -264,7 +258,7 @@ async fn an_api_outage_of_the_idle_time_stops_the_worker_as_unreachable() {
     fixture.lab.faults().add(Fault::status(Route::AnyApi, 503));
     let mut options = fixture.options();
     options.idle_timeout = Some(Duration::from_millis(300));
-    let worker = fixture.worker().await.options(options);
+    let worker = fixture.worker().options(options);
     let worker = Running::start(worker.handler_fn("TEST", |_: Value, _| async { Ok(()) }));
     let stopped = worker.stopped().await;
     assert!(

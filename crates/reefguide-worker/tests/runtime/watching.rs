@@ -32,7 +32,7 @@ impl Watched {
     async fn worker(&self, fixture: &Fixture) -> WorkerBuilder {
         let mut options = fixture.options();
         options.watch_interval = Some(Duration::from_millis(50));
-        let worker = fixture.worker().await.options(options);
+        let worker = fixture.worker().options(options);
         let (started, cancelled) = (self.started.clone(), self.cancelled.clone());
         let let_go = self.let_go.clone();
         worker.handler_fn("TEST", move |_: Value, ctx: JobContext| {

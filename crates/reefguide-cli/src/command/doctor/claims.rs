@@ -53,7 +53,7 @@ pub(super) struct ResolvedClaims {
 
 impl Claims {
     /// Access to the records, if their location is known.
-    pub(super) async fn open(
+    pub(super) fn open(
         options: &BucketOptions,
         client: &Client,
         dead_after: Option<Duration>,

@@ -49,7 +49,7 @@ impl Doctor {
     pub(super) async fn run(self, out: Output) -> Result<bool, CliError> {
         let client = session::client(out).await?;
         let dead_after = self.dead_after.map(Duration::from_secs);
-        let mut claims = Claims::open(&self.bucket, &client, dead_after, out).await?;
+        let mut claims = Claims::open(&self.bucket, &client, dead_after, out)?;
         if self.repair {
             let mut repaired = Repaired::default();
             let done = self.repair(&client, claims.as_mut(), &mut repaired, out);

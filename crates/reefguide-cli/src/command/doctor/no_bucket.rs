@@ -27,7 +27,7 @@ pub(super) struct ResolvedClaims {
 }
 
 impl Claims {
-    pub(super) async fn open(
+    pub(super) fn open(
         _: &BucketOptions,
         _: &Client,
         _: Option<Duration>,

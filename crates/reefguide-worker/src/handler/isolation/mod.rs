@@ -76,10 +76,10 @@ impl Launcher {
         let leader = group.leader();
         tracing::info!(pid = leader.id(), "isolated handler started");
         let stdout = log("stdout", leader.stdout.take(), |line| {
-            monitor.push_line(line)
+            monitor.push_line(line);
         });
         let stderr = log("stderr", leader.stderr.take(), |line| {
-            monitor.push_line(line)
+            monitor.push_line(line);
         });
         let receiving = monitor.receive_all(messages);
         let sending = async {

@@ -230,7 +230,7 @@ impl Program {
                 JobError::from(error).context(format!("reading the output of {self}"))
             })?,
             None => {
-                tracing::warn!(program = %self, "a process that the program started still runs, its output is not logged")
+                tracing::warn!(program = %self, "a process that the program started still runs, its output is not logged");
             }
         }
         status

@@ -30,7 +30,7 @@ fn struck(lab: &Lab, route: Route) -> usize {
     requests.iter().filter(struck).count()
 }
 
-async fn storing(fixture: &Fixture) -> Running {
+fn storing(fixture: &Fixture) -> Running {
     let worker = fixture.worker();
     let worker = worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("a.txt", "a").await?;
@@ -51,7 +51,7 @@ async fn a_result_that_a_page_of_a_proxy_answered_is_kept_and_delivered_again() 
         let shown = format!("{fault:?}");
         fixture.lab.faults().add(fault);
         let job = fixture.submit_test(nth);
-        let worker = storing(&fixture).await;
+        let worker = storing(&fixture);
         assert_eq!(fixture.ended(job).await, "SUCCEEDED", "{shown}");
         let stopped = worker.stop().await;
         assert_eq!(
@@ -183,7 +183,7 @@ async fn a_worker_survives_pages_of_a_proxy_at_login_and_polls() {
             let fixture = Fixture::start().await;
             fixture.lab.faults().add(fault.times(1));
             let job = fixture.submit_test(1);
-            let worker = storing(&fixture).await;
+            let worker = storing(&fixture);
             assert_eq!(fixture.ended(job).await, "SUCCEEDED");
             worker.stop().await;
         }

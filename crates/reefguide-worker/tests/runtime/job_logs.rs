@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::fixture::{Fixture, Log, Running, in_time};
 
 /// A worker whose handler logs the payload's message and writes the payload's number of outputs.
-async fn worker(fixture: &Fixture, job_logs: JobLogs) -> WorkerBuilder {
+fn worker(fixture: &Fixture, job_logs: JobLogs) -> WorkerBuilder {
     let mut options = fixture.options();
     options.job_logs = job_logs;
     let handler = |input: Value, ctx: JobContext| async move {
@@ -35,7 +35,7 @@ async fn worker(fixture: &Fixture, job_logs: JobLogs) -> WorkerBuilder {
 }
 
 /// A worker whose handler signals its start, and returns when it is cancelled.
-async fn waiting(fixture: &Fixture, options: RunOptions) -> (WorkerBuilder, Arc<Semaphore>) {
+fn waiting(fixture: &Fixture, options: RunOptions) -> (WorkerBuilder, Arc<Semaphore>) {
     let started = Arc::new(Semaphore::new(0));
     let begins = started.clone();
     let worker = fixture.worker().options(options);
@@ -78,7 +78,7 @@ async fn the_log_of_every_job_is_stored_before_the_job_is_reported() {
     let fixture = Fixture::start().await;
     let _log = Log::with_job_logs();
     let (well, badly) = (fixture.submit_test(1), fixture.submit_test(13));
-    let worker = Running::start(worker(&fixture, JobLogs::Folder(folder(&fixture))).await);
+    let worker = Running::start(worker(&fixture, JobLogs::Folder(folder(&fixture))));
     let story = |end: &[&str]| {
         let begin = [
             "job claimed",
@@ -108,7 +108,7 @@ async fn a_log_is_stored_with_the_outputs_if_users_can_still_be_shown_all_of_the
     let fixture = Fixture::start().await;
     let log = Log::with_job_logs();
     let jobs = [1, 13, 24, 25].map(|id| fixture.submit_test(id));
-    let worker = Running::start(worker(&fixture, JobLogs::Outputs).await);
+    let worker = Running::start(worker(&fixture, JobLogs::Outputs));
     let mut outputs = Vec::new();
     for job in jobs {
         fixture.ended(job).await;
@@ -155,7 +155,7 @@ async fn a_log_that_cannot_be_stored_fails_no_job() {
     let log = Log::with_job_logs();
     let job = fixture.submit_test(1);
     let nowhere = "s3://no-such-bucket/job-logs".parse().unwrap();
-    let worker = Running::start(worker(&fixture, JobLogs::Folder(nowhere)).await);
+    let worker = Running::start(worker(&fixture, JobLogs::Folder(nowhere)));
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
     let warnings = log.lines("job log not stored");
@@ -174,7 +174,7 @@ async fn the_log_of_a_job_that_is_given_up_is_not_stored() {
     let mut options = fixture.options();
     options.job_logs = JobLogs::Folder(folder(&fixture));
     options.watch_interval = Some(Duration::from_millis(50));
-    let (worker, started) = waiting(&fixture, options).await;
+    let (worker, started) = waiting(&fixture, options);
     let job = fixture.submit_test(1);
     let running = Running::start(worker);
     in_time(started.acquire()).await.unwrap().forget();
@@ -195,7 +195,7 @@ async fn the_log_of_a_job_whose_lease_has_run_out_is_not_stored() {
     let mut options = fixture.options();
     options.job_logs = JobLogs::Folder(folder(&fixture));
     options.deadline_margin = Duration::ZERO;
-    let (worker, started) = waiting(&fixture, options).await;
+    let (worker, started) = waiting(&fixture, options);
     let job = fixture.submit_test(1);
     let running = Running::start(worker);
     in_time(started.acquire()).await.unwrap().forget();
@@ -209,7 +209,7 @@ async fn without_the_option_no_log_is_stored() {
     let fixture = Fixture::start().await;
     let _log = Log::with_job_logs();
     let job = fixture.submit_test(1);
-    let worker = Running::start(worker(&fixture, JobLogs::Off).await);
+    let worker = Running::start(worker(&fixture, JobLogs::Off));
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
     assert_eq!(fixture.outputs(job).await, ["0.txt"]);

@@ -23,7 +23,7 @@ fn options(fixture: &Fixture) -> RunOptions {
 }
 
 /// A worker whose jobs store a file.
-async fn storing(fixture: &Fixture) -> WorkerBuilder {
+fn storing(fixture: &Fixture) -> WorkerBuilder {
     let worker = fixture.worker().options(options(fixture));
     worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         ctx.outputs().write("a.txt", "a").await?;
@@ -32,11 +32,7 @@ async fn storing(fixture: &Fixture) -> WorkerBuilder {
 }
 
 /// A worker whose jobs signal their start, and end when they are released.
-async fn waiting(
-    fixture: &Fixture,
-    started: &Arc<Semaphore>,
-    let_go: &Arc<Semaphore>,
-) -> WorkerBuilder {
+fn waiting(fixture: &Fixture, started: &Arc<Semaphore>, let_go: &Arc<Semaphore>) -> WorkerBuilder {
     let (started, let_go) = (started.clone(), let_go.clone());
     let worker = fixture.worker().options(options(fixture));
     worker.handler_fn("TEST", move |_: Value, _| {
@@ -73,7 +69,7 @@ async fn a_job_whose_worker_died_is_reported_as_failed_by_another() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let started = semaphore();
-    let doomed = Doomed::start(waiting(&fixture, &started, &semaphore()).await);
+    let doomed = Doomed::start(waiting(&fixture, &started, &semaphore()));
     taken(&started).await;
     doomed.kill();
     assert_eq!(
@@ -81,7 +77,7 @@ async fn a_job_whose_worker_died_is_reported_as_failed_by_another() {
         ("IN_PROGRESS", 1)
     );
 
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     assert_eq!(fixture.ended(job).await, "FAILED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.recovered, stopped.jobs.failed), (1, 0));
@@ -93,12 +89,12 @@ async fn a_success_whose_worker_died_before_it_could_report_it_is_delivered_by_a
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let outage = fixture.lab.faults().add(Fault::status(Route::Result, 503));
-    let doomed = Doomed::start(storing(&fixture).await);
+    let doomed = Doomed::start(storing(&fixture));
     answered(&fixture, 1, |request| request.route == Route::Result).await;
     doomed.kill();
     fixture.lab.faults().remove(outage);
 
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
     assert_eq!(fixture.outputs(job).await, ["a.txt"]);
@@ -144,13 +140,13 @@ async fn a_success_that_a_stopping_worker_could_not_report_is_delivered_by_the_n
     let outage = fixture.lab.faults().add(Fault::status(Route::Result, 503));
     let mut short = options(&fixture);
     short.shutdown_grace = Duration::from_secs(1);
-    let worker = Running::start(storing(&fixture).await.options(short));
+    let worker = Running::start(storing(&fixture).options(short));
     answered(&fixture, 1, |request| request.route == Route::Result).await;
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.undelivered, stopped.jobs.recovered), (1, 0));
     fixture.lab.faults().remove(outage);
 
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     assert_eq!(worker.stop().await.jobs.recovered, 1);
     assert_eq!(fixture.unresolved().await, 0);
@@ -179,7 +175,7 @@ async fn outputs_that_a_worker_had_stored_when_it_died_are_removed() {
     fixture.lab.faults().remove(stuck);
     assert_eq!(fixture.outputs(job).await, ["small"]);
 
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     assert_eq!(fixture.ended(job).await, "FAILED");
     worker.stop().await;
     assert!(fixture.outputs(job).await.is_empty());
@@ -191,9 +187,9 @@ async fn the_claim_of_a_live_worker_is_left_alone() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let (started, let_go) = (semaphore(), semaphore());
-    let working = Running::start(waiting(&fixture, &started, &let_go).await);
+    let working = Running::start(waiting(&fixture, &started, &let_go));
     taken(&started).await;
-    let sweeping = Running::start(storing(&fixture).await);
+    let sweeping = Running::start(storing(&fixture));
     // Twice as long as it takes for a dead worker to be recognised.
     let sweeps = |request: &RequestRecord| request.route == Route::S3List;
     answered(&fixture, 20, sweeps).await;
@@ -229,7 +225,7 @@ async fn a_claim_that_could_not_be_confirmed_is_resolved_by_the_worker_that_made
         .lab
         .faults()
         .add(Fault::status(Route::Job, 400).times(5));
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     assert_eq!(fixture.ended(job).await, "FAILED");
     let stopped = worker.stop().await;
     assert_eq!((stopped.jobs.recovered, stopped.jobs.succeeded), (1, 0));
@@ -245,7 +241,7 @@ async fn a_job_that_is_claimed_again_after_a_claim_without_an_answer_runs_undist
         .faults()
         .add(Fault::reset(Route::Assign).times(1));
     let (started, let_go) = (semaphore(), semaphore());
-    let worker = Running::start(waiting(&fixture, &started, &let_go).await);
+    let worker = Running::start(waiting(&fixture, &started, &let_go));
     taken(&started).await;
     answered(&fixture, sweeps_so_far(&fixture) + 10, |request| {
         request.route == Route::S3List
@@ -277,7 +273,7 @@ async fn a_stopping_worker_resolves_claims_that_it_could_not_confirm() {
         .add(Fault::status(Route::Job, 503).times(2));
     let mut slow = options(&fixture);
     slow.record_interval = Duration::from_secs(3600);
-    let worker = Running::start(storing(&fixture).await.options(slow));
+    let worker = Running::start(storing(&fixture).options(slow));
     answered(&fixture, 5, |request| request.route == Route::Job).await;
     assert_eq!(worker.stop().await.jobs.recovered, 1);
     assert_eq!(fixture.status(job), "FAILED");
@@ -289,7 +285,7 @@ async fn a_worker_claims_nothing_during_an_outage_of_its_storage() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let outage = fixture.lab.faults().add(Fault::status(Route::S3Put, 503));
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     // More than the tries for one record.
     answered(&fixture, 6, |request| request.route == Route::S3Put).await;
     assert_eq!(fixture.status(job), "PENDING");
@@ -305,7 +301,7 @@ async fn a_page_of_a_proxy_in_place_of_the_storage_is_neither_a_written_record_n
         let fixture = Fixture::start().await;
         let job = fixture.submit_test(1);
         let page = fixture.lab.faults().add(Fault::page(Route::S3Put, status));
-        let worker = Running::start(storing(&fixture).await);
+        let worker = Running::start(storing(&fixture));
         // More than the tries for one record.
         answered(&fixture, 6, |request| request.route == Route::S3Put).await;
         assert_eq!(fixture.status(job), "PENDING");
@@ -321,13 +317,13 @@ async fn a_page_of_a_proxy_that_says_not_found_does_not_drop_the_record_of_a_suc
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let outage = fixture.lab.faults().add(Fault::status(Route::Result, 503));
-    let doomed = Doomed::start(storing(&fixture).await);
+    let doomed = Doomed::start(storing(&fixture));
     answered(&fixture, 1, |request| request.route == Route::Result).await;
     doomed.kill();
     fixture.lab.faults().remove(outage);
 
     let page = fixture.lab.faults().add(Fault::page(Route::S3Get, 404));
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     answered(&fixture, 6, |request| request.route == Route::S3Get).await;
     assert_eq!(
         (fixture.status(job).as_str(), fixture.unresolved().await),
@@ -348,7 +344,7 @@ async fn a_worker_that_may_not_write_records_works_without_them() {
         .lab
         .faults()
         .add(Fault::status(Route::S3Put, 403).times(1));
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     assert_eq!(fixture.ended(job).await, "SUCCEEDED");
     worker.stop().await;
 }
@@ -356,7 +352,7 @@ async fn a_worker_that_may_not_write_records_works_without_them() {
 #[tokio::test]
 async fn a_worker_that_has_written_records_claims_nothing_while_they_are_refused() {
     let fixture = Fixture::start().await;
-    let worker = Running::start(storing(&fixture).await);
+    let worker = Running::start(storing(&fixture));
     let first = fixture.submit_test(1);
     assert_eq!(fixture.ended(first).await, "SUCCEEDED");
     let refusal = fixture.lab.faults().add(Fault::status(Route::S3Put, 403));
@@ -375,7 +371,7 @@ async fn a_recovery_that_knows_all_workers_to_be_dead_resolves_their_claims_at_o
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let started = semaphore();
-    let doomed = Doomed::start(waiting(&fixture, &started, &semaphore()).await);
+    let doomed = Doomed::start(waiting(&fixture, &started, &semaphore()));
     taken(&started).await;
     doomed.kill();
     let storage = fixture.storage();

@@ -18,13 +18,13 @@ use crate::small_disk;
 const POLLS: Duration = Duration::from_millis(500);
 
 /// A worker with its scratch files in `folder`, which writes an output for each job.
-async fn worker(fixture: &Fixture, folder: &Path, health: &Health) -> WorkerBuilder {
+fn worker(fixture: &Fixture, folder: &Path, health: &Health) -> WorkerBuilder {
     let mut options = fixture.options();
     options.scratch = folder.to_owned();
-    worker_with(fixture, options, health).await
+    worker_with(fixture, options, health)
 }
 
-async fn worker_with(fixture: &Fixture, options: RunOptions, health: &Health) -> WorkerBuilder {
+fn worker_with(fixture: &Fixture, options: RunOptions, health: &Health) -> WorkerBuilder {
     let worker = fixture.worker().options(options).health(health.clone());
     worker.handler_fn("TEST", |_: Value, ctx: JobContext| async move {
         fs::write(ctx.scratch().join("file"), "scratch")?;
@@ -54,7 +54,7 @@ async fn a_scratch_folder_that_disappears_is_made_again_for_the_next_job() {
     let folder = fixture.scratch.path().join("scratch");
     let health = Health::new(1);
     let stop = CancellationToken::new();
-    let worker = worker(&fixture, &folder, &health).await.stop(stop.clone());
+    let worker = worker(&fixture, &folder, &health).stop(stop.clone());
     let worker = worker.build().unwrap();
     let run = worker.scratch().to_owned();
     let ways: [&dyn Fn(); 4] = [
@@ -95,7 +95,7 @@ async fn while_no_scratch_folder_can_be_made_nothing_is_claimed_and_the_worker_i
     let mut options = fixture.options();
     options.scratch.clone_from(&folder);
     options.idle_timeout = None;
-    let worker = Running::start(worker_with(&fixture, options, &health).await);
+    let worker = Running::start(worker_with(&fixture, options, &health));
     unready(&health, false).await;
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "a file").unwrap();
@@ -124,7 +124,7 @@ async fn a_worker_without_a_scratch_folder_does_not_stop_as_idle() {
     let mut options = fixture.options();
     options.scratch.clone_from(&folder);
     options.idle_timeout = Some(Duration::from_secs(2));
-    let worker = Running::start(worker_with(&fixture, options, &health).await);
+    let worker = Running::start(worker_with(&fixture, options, &health));
     unready(&health, false).await;
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "a file").unwrap();
@@ -302,7 +302,7 @@ async fn child_on_a_small_disk() {
     if fill != "nothing" {
         spoil(fill, &folder);
     }
-    let worker = Running::start(worker_with(&fixture, options, &health).await);
+    let worker = Running::start(worker_with(&fixture, options, &health));
     let expected = match fill {
         "nothing" => "Read-only file system",
         _ => "No space left on device",

@@ -29,7 +29,7 @@ impl Watched {
         }
     }
 
-    async fn worker(&self, fixture: &Fixture) -> WorkerBuilder {
+    fn worker(&self, fixture: &Fixture) -> WorkerBuilder {
         let mut options = fixture.options();
         options.watch_interval = Some(Duration::from_millis(50));
         let worker = fixture.worker().options(options);
@@ -65,7 +65,7 @@ async fn a_job_that_timed_out_is_given_up_and_the_next_one_done() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let watched = Watched::new();
-    let worker = Running::start(watched.worker(&fixture).await);
+    let worker = Running::start(watched.worker(&fixture));
     watched.has_started().await;
     let administrator = fixture.client_of("worker@email.com");
     let timed_out = administrator.timeout_jobs(Duration::from_nanos(1), &[]);
@@ -91,7 +91,7 @@ async fn a_job_that_another_worker_reported_is_given_up() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let watched = Watched::new();
-    let worker = Running::start(watched.worker(&fixture).await);
+    let worker = Running::start(watched.worker(&fixture));
     watched.has_started().await;
     let assignment = fixture.lab.job(job).unwrap()["assignments"][0]["id"].as_i64();
     let assignment = AssignmentId::from(assignment.unwrap());
@@ -110,7 +110,7 @@ async fn a_job_goes_on_while_its_status_cannot_be_read() {
     let fixture = Fixture::start().await;
     let job = fixture.submit_test(1);
     let watched = Watched::new();
-    let worker = Running::start(watched.worker(&fixture).await);
+    let worker = Running::start(watched.worker(&fixture));
     watched.has_started().await;
     fixture.lab.faults().add(Fault::status(Route::Job, 500));
     let asked = fixture.lab.wait_until(|lab| {

@@ -1,7 +1,7 @@
 //! The `reefguide` command, which submits jobs to the ReefGuide API, follows them and downloads their outputs.
 //!
 //! [`main`] is the whole command. The other items are the parts of it that `cargo demo` of this repository shows with
-//! a client of its own: [`watch_jobs`], [`fetch_outputs`] and [`table`]. They may change in any release; a program that
+//! its own client: [`watch_jobs`], [`fetch_outputs`] and [`table`]. They may change in any release; a program that
 //! talks to the API should use its client instead.
 
 mod address;

@@ -212,7 +212,7 @@ impl Session {
         let sent = Instant::now();
         let token = match old {
             Some(old) => match self.refresh(http, old).await {
-                // Whatever the reason, a login may still succeed.
+                // Whether it has expired or was revoked, a login may still succeed.
                 Err(error) if !error.is_retryable() => {
                     tracing::info!(email = self.email, error = %Chain(&error), "refresh token refused, logging in");
                     self.login(http).await?

@@ -21,7 +21,7 @@ use crate::{ObjectInfo, StorageError, TransferProgress};
 /// **The content is verified only at its end**: trust it once reading has ended without an error, since only then
 /// has all of it been compared with the store's checksum. Nothing follows an error.
 ///
-/// Whatever the object's size, a reader holds some hundred KiB and one connection. It blocks no other
+/// A reader of an object of any size holds some hundred KiB and one connection. It blocks no other
 /// transfer, so you can have any number open at the same time.
 ///
 /// # Cancel safety

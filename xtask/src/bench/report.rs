@@ -8,7 +8,7 @@ use super::client::Tool;
 use super::measure::Run;
 use super::server::Kind;
 
-/// The most that ours should take; `None` is no target.
+/// The most that ours should take; `None` means no target.
 struct Targets {
     /// Time, as a share of s5cmd's.
     of_s5cmd: Option<f64>,

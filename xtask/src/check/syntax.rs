@@ -1,4 +1,4 @@
-//! The few forms of Rust that say what a file imports, as tokens: comments and the insides of strings are no tokens.
+//! The few forms of Rust that say what a file imports, as tokens: comments and the insides of strings are left out.
 
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
@@ -187,7 +187,7 @@ fn add_leaves(tree: &[TokenTree], before: &[String], leaves: &mut Vec<Leaf>) {
 }
 
 /// Paths in the strings of an attribute, as in `#[serde(with = "crate::text")]`. Other attributes than serde's have words
-/// in them that are no paths.
+/// in them that are not paths.
 pub(crate) fn paths_in_strings(attribute: &Group) -> Vec<Named> {
     let mut tokens = attribute.stream().into_iter();
     match (tokens.next(), tokens.next()) {

@@ -51,9 +51,9 @@ async fn every_bad_part_is_reported_and_the_first_decides_the_exit_code() {
     let lab = lab().await;
     let (_socket, port) = closed_port();
     let program = worker_for(&lab)
-        .file("scratch", "this is no folder")
+        .file("scratch", "this is not a folder")
         .env("DATA_SCRATCH_SPACE", "scratch")
-        .file("cache", "this is no folder, either")
+        .file("cache", "this is not a folder, either")
         .env("CACHE_PATH", "cache")
         .env("API_ENDPOINT", format!("http://127.0.0.1:{port}"))
         .env("S3_BUCKET_NAME", "reefguide-prod");

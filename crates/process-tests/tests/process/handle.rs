@@ -115,7 +115,7 @@ async fn outputs_go_where_a_symbolic_link_points() {
 
 #[tokio::test]
 async fn an_unusable_folder_is_named_with_the_reason() {
-    let program = Program::bare().file("file", "this is no folder");
+    let program = Program::bare().file("file", "this is not a folder");
     symlink("nowhere", program.path("link")).unwrap();
     let usual = ["handle", "TEST", "--input=-", "--output-dir=out"];
     let mut said = String::new();

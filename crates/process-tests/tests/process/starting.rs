@@ -114,7 +114,7 @@ async fn job_types_unknown_to_the_api_are_a_wrong_configuration() {
 async fn a_scratch_folder_that_cannot_be_written_is_a_wrong_configuration() {
     let lab = lab().await;
     let program = worker_for(&lab)
-        .file("scratch", "this is no folder")
+        .file("scratch", "this is not a folder")
         .env("DATA_SCRATCH_SPACE", "scratch");
     let exited = refused(&lab, program).await;
     assert_eq!(exited.code, Some(78));
@@ -125,7 +125,7 @@ async fn a_scratch_folder_that_cannot_be_written_is_a_wrong_configuration() {
 async fn a_cache_that_cannot_be_written_is_a_wrong_configuration() {
     let lab = lab().await;
     let program = worker_for(&lab)
-        .file("cache", "this is no folder")
+        .file("cache", "this is not a folder")
         .env("CACHE_PATH", "cache");
     let exited = refused(&lab, program).await;
     assert_eq!(exited.code, Some(78));

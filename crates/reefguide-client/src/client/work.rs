@@ -45,7 +45,7 @@ impl Client {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.entry(job_type.cloned()).or_default();
         for error in skipped.difference(known) {
-            tracing::warn!(error, "polled what is no job, skipped");
+            tracing::warn!(error, "an entry of the poll is not a job, skipped");
         }
         *known = skipped;
     }

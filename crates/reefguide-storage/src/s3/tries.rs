@@ -1,4 +1,4 @@
-//! Counts how often a request is tried, in a span of its own.
+//! Counts how often a request is tried, in its own span.
 
 use std::cell::Cell;
 use std::future::Future;

@@ -121,7 +121,7 @@ async fn blocked_async_threads_are_unhealthy_until_they_run_again() {
     worker.spawn(async move { blocked.recv() });
 
     let until = async |healthy: u16| loop {
-        // Nobody polls here.
+        // Nothing polls here.
         health.polled();
         health.contact();
         let (status, body) = get(port, "health").await;

@@ -21,7 +21,7 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// This test program, to run only the test named, as a child with an output of its own.
+/// This test program, to run only the test named, as a child with its own output.
 fn child(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command

@@ -18,7 +18,7 @@ fn child_that_waits_for_signals() {
     if !is_child() {
         return;
     }
-    // A child that nobody ends ends itself, so that its test fails in place of hanging.
+    // A child that is not ended in time ends itself, so that its test fails instead of hanging.
     std::thread::spawn(|| {
         std::thread::sleep(Duration::from_secs(30));
         std::process::exit(99);

@@ -245,7 +245,7 @@ async fn the_page_about_metrics_lists_exactly_the_metrics_that_exist() {
         if word.starts_with("worker_") || word.starts_with("process_") {
             assert!(
                 samples.contains(word),
-                "the book names {word}, which is no metric"
+                "the book names {word}, which is not a metric"
             );
             named += 1;
         }

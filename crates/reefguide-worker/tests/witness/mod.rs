@@ -28,7 +28,7 @@ impl Witness {
         assert!(made.success());
         let (sender, lines) = mpsc::unbounded_channel();
         let from = pipe.clone();
-        // A thread that nobody waits for: without a writer it stays in `open`.
+        // Nothing waits for this thread: without a writer it stays in `open`.
         std::thread::spawn(move || {
             for line in BufReader::new(std::fs::File::open(from).unwrap()).lines() {
                 let _ = sender.send(line.unwrap());

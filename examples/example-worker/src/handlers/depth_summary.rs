@@ -125,9 +125,9 @@ fn read(file: &Path, ctx: &JobContext) -> Result<BTreeMap<String, Vec<f64>>, Job
         let depth: f64 = depth
             .trim()
             .parse()
-            .map_err(|_| wrong("depth is no number"))?;
+            .map_err(|_| wrong("depth is not a number"))?;
         if !depth.is_finite() {
-            return Err(wrong("depth is no number"));
+            return Err(wrong("depth is not a number"));
         }
         regions
             .entry(region.trim().to_owned())
@@ -235,7 +235,10 @@ mod tests {
             .run(json!({ "source": SOURCE }))
             .await
             .unwrap_err();
-        assert_eq!(error.to_string(), "line 3: depth is no number: heron,deep");
+        assert_eq!(
+            error.to_string(),
+            "line 3: depth is not a number: heron,deep"
+        );
     }
 
     #[tokio::test]

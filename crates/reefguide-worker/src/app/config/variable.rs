@@ -37,7 +37,7 @@ pub enum WhenUnset {
     Required,
     /// This value.
     Value(fn() -> String),
-    /// Something that is no single value, in words.
+    /// Something that is not a single value, in words.
     Means(&'static str),
 }
 

@@ -126,7 +126,7 @@ impl Drop for Monitor {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
-            // It panics for no reason that anybody could still do something about.
+            // Nothing could be done about its panic here.
             let _ = thread.join();
         }
     }

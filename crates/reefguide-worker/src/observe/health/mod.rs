@@ -5,8 +5,6 @@
 
 mod report;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

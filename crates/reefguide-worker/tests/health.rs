@@ -5,8 +5,10 @@ use std::time::Duration;
 use reefguide_client::TokenObserver;
 use tokio::time::{Instant, advance};
 
-use super::state::ANSWER_TIME;
-use super::{Health, LIMIT, Phase, STALL_LIMIT};
+use reefguide_worker::observe::health::{Health, LIMIT, Phase, STALL_LIMIT};
+
+/// How long an answer of the API may take beyond the time between two calls.
+const ANSWER_TIME: Duration = Duration::from_millis(12_500);
 
 const MOMENT: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -34,7 +34,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
-  1    refused, no such job, a job did not succeed or runs on, something is stuck, or schemas differ
+  1    refused, no such job, a job did not succeed or is still running, something is stuck, or schemas differ
   2    the command line, a setting or an input is wrong; nothing was done
   69   the API or the storage could not be reached, or asks for a pause
   74   the answer or a file could not be written
@@ -109,7 +109,11 @@ async fn run(Cli { command, json }: Cli) -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         let code = error.exit_code();
-        out.error(&Chain(&error).to_string(), code);
+        let mut message = Chain(&error).to_string();
+        if let Some(help) = error.help() {
+            message = format!("{message}\n  {help}");
+        }
+        out.error(&message, code);
         code.into()
     })
 }

@@ -71,6 +71,15 @@ impl CliError {
         move |source| Self::Unprinted { done, source }
     }
 
+    /// The options and variables to look at, for errors of the bucket: they do not know where their settings come from.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        match self {
+            #[cfg(feature = "bucket")]
+            Self::Storage(error) | Self::Records(LedgerError::Storage(error)) => help(error),
+            _ => None,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Session(error) => session(error),
@@ -112,6 +121,25 @@ fn api(error: &ApiError) -> u8 {
         _ if error.is_retryable() => UNREACHABLE,
         _ => FAILED,
     }
+}
+
+#[cfg(feature = "bucket")]
+fn help(error: &StorageError) -> Option<&'static str> {
+    Some(match error {
+        StorageError::NoSuchBucket { .. } => "name the bucket with --bucket or S3_BUCKET_NAME",
+        StorageError::Credentials { .. } | StorageError::NoCredentials { .. } => {
+            "with --s3-endpoint or S3_ENDPOINT, set MINIO_USERNAME and MINIO_PASSWORD; otherwise set \
+             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with the AWS command line"
+        }
+        StorageError::Region { .. } => "name the bucket's region with --region or AWS_REGION",
+        StorageError::Unreachable { .. } | StorageError::Foreign { .. } => {
+            "name the S3 server with --s3-endpoint or S3_ENDPOINT"
+        }
+        StorageError::Settings { .. } => {
+            "name the S3 server with --s3-endpoint or S3_ENDPOINT, and its region with --region or AWS_REGION"
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(feature = "bucket")]

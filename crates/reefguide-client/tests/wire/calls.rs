@@ -177,7 +177,7 @@ fn an_endpoint_that_is_no_http_url_is_refused() {
             .to_string()
     };
     insta::assert_snapshot!(refused("localhost:5000"), @r#"API endpoint "localhost:5000" is unusable: put http:// or https:// before it"#);
-    insta::assert_snapshot!(refused("http://me:hunter2@reef"), @"API endpoint [redacted] is unusable: remove the user name and password before its `@`: they are given apart from it");
+    insta::assert_snapshot!(refused("http://me:hunter2@reef"), @"API endpoint [redacted] is unusable: remove the user name and password before its `@`: they have their own settings");
     insta::assert_snapshot!(refused("reef"), @r#"API endpoint "reef" is unusable: put http:// or https:// before it"#);
 }
 

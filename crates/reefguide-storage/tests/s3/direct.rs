@@ -21,7 +21,7 @@ use crate::tries::failure;
 /// Whether a request has bypassed most of the SDK.
 fn is_direct(asked: &Asked) -> bool {
     let agent = asked.header("user-agent").unwrap();
-    agent == concat!("reefguide-storage/", env!("CARGO_PKG_VERSION"))
+    agent == concat!("reefguide-worker/", env!("CARGO_PKG_VERSION"))
 }
 
 /// A request, without the parts that differ each time and the SDK's own headers.

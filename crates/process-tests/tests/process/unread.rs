@@ -140,7 +140,7 @@ async fn a_log_that_is_read_again_has_the_number_of_dropped_lines_and_only_whole
         })
         .collect();
     let missing = 2 * FLOOD - floods.len() as u64;
-    // Other lines than those of the floods, too.
+    // Lines that do not come from the floods, too.
     assert!(
         (missing..missing + 100).contains(&dropped),
         "{dropped} of {missing}"

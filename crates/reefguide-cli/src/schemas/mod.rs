@@ -1,4 +1,4 @@
-//! JSON Schemas of job types: those of a worker, and a folder of expected ones.
+//! JSON Schemas of job types: what a worker has, and a folder of what is expected.
 
 mod difference;
 

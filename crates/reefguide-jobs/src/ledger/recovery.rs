@@ -164,7 +164,7 @@ impl Recovery {
         Ok(records)
     }
 
-    /// Checks every record once, and resolves those of dead workers.
+    /// Checks every record once, and resolves the claims of dead workers.
     ///
     /// # Errors
     /// If the records cannot be listed. Errors of single records are in [`SweepReport::dead`].

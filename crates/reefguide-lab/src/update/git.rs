@@ -35,7 +35,7 @@ impl Git {
         }
     }
 
-    /// Refuses a working tree with changes, which could not be told from those of the update.
+    /// Refuses a working tree with changes, which would mix with the changes of the update.
     pub(super) async fn require_clean_tree(&self) -> Result<(), UpdateError> {
         let status = self.run(&["status", "--porcelain"]).await?;
         // The template has no lock file, and cargo may have written it to run this very command.

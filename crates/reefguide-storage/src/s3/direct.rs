@@ -41,7 +41,7 @@ use super::{RETRIES, tries};
 
 /// The only authentication scheme that is supported here.
 const SIGV4: &str = "sigv4";
-/// The client's name in the logs of servers: that of the project's programs, whichever crate sends the request.
+/// The client's name in the logs of servers. It names the project's program, not this crate.
 const USER_AGENT: &str = concat!("reefguide-worker/", env!("CARGO_PKG_VERSION"));
 /// How many buckets' routes are kept.
 const BUCKETS: usize = 64;

@@ -1,4 +1,4 @@
-//! From the API's types and errors to those of every source.
+//! Converts the API's types and errors to the types that all sources share.
 
 use reefguide_client::{ApiError, AssignmentRecord, JobRecord};
 use serde_json::Value;
